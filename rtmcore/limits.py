@@ -1,0 +1,449 @@
+"""Every size, count, rate and timeout of the system, each with its unit and its source.
+
+Nothing else in the project writes these figures down a second time. Sizes are bytes, with 1 KB = 1,024 bytes;
+times are seconds unless the name says otherwise. The source stands at the end of each comment:
+
+* ``seed 000`` to ``seed 004``: the documents the project was built from (RTM for the Web, Agora Native RTC,
+  Twilio Video, MDN's peer connection states, RTM for Objective-C).
+* ``documented``: another public page of the same vendors.
+* ``design``: the project's own decision, where the documents name no figure.
+"""
+
+from typing import Final
+
+import attrs
+
+
+@attrs.frozen
+class RateLimit:
+    """At most ``count`` calls in any ``seconds`` seconds, over a sliding window of admitted calls.
+
+    A refused call does not count toward the window (design: the documents do not say).
+
+    Attributes:
+        count: Calls admitted in one window, at least 1.
+        seconds: Length of the window in seconds, above 0.
+    """
+
+    count: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.count} in {self.seconds:g} s"
+
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+DAY: Final = 86_400
+
+# --- Identifiers, messages, attributes -----------------------------------------------------------------------
+
+#: Characters of an app id, neither more nor less (documented).
+APP_ID_LENGTH: Final = 32
+#: Bytes of a user id, from 1 (documented; pages that say "less than 64" are overruled by the headers).
+USER_ID_BYTES: Final = 64
+#: Bytes of a channel id, from 1 (documented).
+CHANNEL_ID_BYTES: Final = 64
+#: The 89 characters that user and channel ids are made of (documented).
+ID_CHARACTERS: Final = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !#$%&()+-:;<=.>?@[]^_{}|~,"
+)
+#: Bytes of one message: text, raw data with its description, or media with name and thumbnail (seed 004).
+MESSAGE_BYTES: Final = 32 * KIB
+#: UTF-8 bytes of an attribute key, from 1 (documented).
+ATTRIBUTE_KEY_BYTES: Final = 32
+#: UTF-8 bytes of an attribute value, from 1 (seed 004).
+ATTRIBUTE_VALUE_BYTES: Final = 8 * KIB
+#: Attributes of one user (seed 004).
+USER_ATTRIBUTES: Final = 32
+#: Keys and values of one user's attributes together, in UTF-8 bytes (seed 004).
+USER_ATTRIBUTES_BYTES: Final = 16 * KIB
+#: Attributes of one channel (seed 004).
+CHANNEL_ATTRIBUTES: Final = 32
+#: Keys and values of one channel's attributes together, in UTF-8 bytes (seed 004).
+CHANNEL_ATTRIBUTES_BYTES: Final = 32 * KIB
+#: Seconds that the attributes of an empty channel are kept ("several minutes" documented; the figure: design).
+CHANNEL_ATTRIBUTES_GRACE: Final = 120.0
+#: Bytes of a metadata key of version 1.6 (documented).
+METADATA_KEY_BYTES: Final = 32
+
+# --- Rates of one client; over them a call is refused with its TOO_OFTEN code, never queued ------------------
+
+#: Logins of one verified user (seed 004).
+LOGIN_RATE: Final = RateLimit(2, 1.0)
+#: Token renewals (seed 004).
+RENEW_TOKEN_RATE: Final = RateLimit(2, 1.0)
+#: Peer and channel messages together (seed 004).
+SEND_RATE: Final = RateLimit(180, 3.0)
+#: Joins of whatever channel (seed 004).
+JOIN_RATE: Final = RateLimit(50, 3.0)
+#: Joins of one and the same channel (seed 004).
+JOIN_SAME_CHANNEL_RATE: Final = RateLimit(2, 5.0)
+#: Member lists (seed 004).
+MEMBERS_RATE: Final = RateLimit(5, 2.0)
+#: Member counts (seed 004).
+MEMBER_COUNT_RATE: Final = RateLimit(1, 1.0)
+#: Online status queries (seed 004).
+PRESENCE_QUERY_RATE: Final = RateLimit(10, 5.0)
+#: Subscriptions to online status; withdrawals count by themselves at the same rate (seed 004).
+PRESENCE_SUBSCRIBE_RATE: Final = RateLimit(10, 5.0)
+#: Lists of the peers subscribed to (seed 004).
+PEERS_SUBSCRIBED_RATE: Final = RateLimit(10, 5.0)
+#: Writes of one's own user attributes, all four methods together (seed 004).
+USER_ATTRIBUTES_WRITE_RATE: Final = RateLimit(10, 5.0)
+#: Reads of user attributes, both methods together (seed 004).
+USER_ATTRIBUTES_READ_RATE: Final = RateLimit(40, 5.0)
+#: Writes of channel attributes, all four methods together (seed 004).
+CHANNEL_ATTRIBUTES_WRITE_RATE: Final = RateLimit(10, 5.0)
+#: Reads of channel attributes, both methods together (seed 004).
+CHANNEL_ATTRIBUTES_READ_RATE: Final = RateLimit(10, 5.0)
+
+# --- Total time of a call, in seconds ------------------------------------------------------------------------
+
+#: Login as a whole (seed 000; older pages say 10 and 6).
+LOGIN_TIMEOUT: Final = 12.0
+#: One login attempt: name look-up, TCP, TLS, upgrade, welcome (seed 004 has it as the login's own; design).
+LOGIN_ATTEMPT_TIMEOUT: Final = 6.0
+#: Sending a peer or channel message (seed 004).
+SEND_TIMEOUT: Final = 10.0
+#: Join, leave, member list and count, attributes, list of subscriptions, token renewal (seed 004).
+OPERATION_TIMEOUT: Final = 5.0
+#: Querying online status, subscribing to it and unsubscribing (seed 004).
+PRESENCE_TIMEOUT: Final = 10.0
+#: Logout (design).
+LOGOUT_TIMEOUT: Final = 5.0
+#: Closing a client, its threads included (design).
+CLOSE_TIMEOUT: Final = 5.0
+#: Goodbye behind a hello when `logout` is called while CONNECTING (design).
+GOODBYE_TIMEOUT: Final = 1.0
+#: Goodbye of a client that the interpreter's exit found open (design).
+EXIT_GOODBYE_TIMEOUT: Final = 2.0
+#: One call of the token provider (design).
+TOKEN_PROVIDER_TIMEOUT: Final = 10.0
+
+# --- Silence, reconnecting, replay (RTM policy); seconds ------------------------------------------------------
+
+#: Silence after which a client is RECONNECTING (seeds 000, 001, 004).
+INTERRUPTED_AFTER: Final = 4.0
+#: Silence after which a client may open a transport beside the silent one (design).
+SPARE_TRANSPORT_AFTER: Final = 3.0
+#: Silence after which the server calls a peer UNREACHABLE (seed 004).
+UNREACHABLE_AFTER: Final = 6.0
+#: Silence after which the server calls a peer OFFLINE and takes it out of its channels (seeds 000, 004).
+OFFLINE_AFTER: Final = 30.0
+#: A side that sent nothing for this long sends a beat (design; it has to fit twice into 4 s).
+BEAT_INTERVAL: Final = 1.5
+#: Age of the oldest channel message replayed after a reconnect (seed 000).
+REPLAY_WINDOW: Final = 30.0
+#: Channel messages replayed after a reconnect, the newest ones; per channel (seed 000; the scope: design).
+REPLAY_MAX: Final = 32
+#: First wait between attempts, before jitter; the first attempt waits for nothing (design).
+BACKOFF_BASE: Final = 0.25
+#: Factor from one wait to the next (design).
+BACKOFF_FACTOR: Final = 2.0
+#: Longest wait between attempts, so that several fit into the 30 s before OFFLINE (design).
+BACKOFF_CAP: Final = 8.0
+#: Rejoining channels and restoring subscriptions before CONNECTED is announced, in all (design).
+RESTORE_TIMEOUT: Final = 5.0
+#: Head start of one network address over the next of the same name (documented: RFC 8305).
+ADDRESS_STAGGER: Final = 0.25
+
+# --- Frames and handshake -------------------------------------------------------------------------------------
+
+#: Bytes of one WebSocket message, announced in the welcome (design).
+FRAME_BYTES: Final = 256 * KIB
+#: Packets in one WebSocket message (design).
+PACKETS_PER_FRAME: Final = 64
+#: WebSocket frames that one message may be cut into (design).
+FRAGMENTS_PER_MESSAGE: Final = 64
+#: Arrays and maps inside one another in a packet (design).
+NESTING_DEPTH: Final = 16
+#: Bytes of a ping, pong or close frame's payload (documented: RFC 6455).
+CONTROL_FRAME_BYTES: Final = 125
+#: UTF-8 bytes of a close frame's reason (documented: RFC 6455).
+CLOSE_REASON_BYTES: Final = 123
+#: Bytes of an HTTP request or response head (design).
+HANDSHAKE_BYTES: Final = 16 * KIB
+#: Header fields of an HTTP request or response (design).
+HANDSHAKE_HEADERS: Final = 64
+#: Seconds from the accepted connection to a valid hello (design).
+HELLO_TIMEOUT: Final = 5.0
+#: Bytes received before a valid hello, the HTTP request not counted (design).
+HELLO_BYTES: Final = 16 * KIB
+#: Connections without a valid hello, per server process (design).
+CONNECTIONS_BEFORE_HELLO: Final = 2048
+#: Connections without a valid hello, per remote address (design).
+CONNECTIONS_BEFORE_HELLO_PER_ADDRESS: Final = 256
+#: Seconds that a side waits for the answer to its close frame (design).
+CLOSE_HANDSHAKE_TIMEOUT: Final = 2.0
+#: Packets that a client collects behind a request in flight before the frame leaves (design).
+BATCH_PACKETS: Final = 16
+#: Bytes that a client collects before the frame leaves; a larger packet goes alone (design).
+BATCH_BYTES: Final = 64 * KIB
+#: Seconds from the first collected packet to the frame at the latest (design).
+BATCH_DELAY: Final = 0.002
+
+# --- Flow control and exactly-once ----------------------------------------------------------------------------
+
+#: Inbox messages sent but not acknowledged, per session (design).
+INBOX_WINDOW_MESSAGES: Final = 256
+#: Bytes of inbox messages sent but not acknowledged, per session (design).
+INBOX_WINDOW_BYTES: Final = 1 * MIB
+#: Origins of peer messages that a client remembers to drop doubles (design).
+ORIGINS_REMEMBERED: Final = 4096
+#: Seconds that an origin is remembered at least (design).
+ORIGIN_MEMORY: Final = 120.0
+#: Results of one session's requests that the engine keeps for repeats (design).
+RESULTS_REMEMBERED: Final = 1024
+#: Seconds that the results are kept after the session ended (design).
+RESULT_MEMORY: Final = 120.0
+#: Requests of one client that wait for their answer (design).
+REQUESTS_IN_FLIGHT: Final = 1024
+#: Engine commands of one session that wait to be executed (design).
+COMMANDS_WAITING: Final = 1024
+#: Seconds that an engine command waits before the operation fails (design).
+COMMAND_TIMEOUT: Final = 5.0
+#: Bytes that a client has made but its socket has not taken (design).
+OUTBOUND_BYTES: Final = 8 * MIB
+#: Bytes that a server holds for one connection before it is closed as a slow consumer (design).
+SERVER_OUTBOUND_BYTES: Final = 8 * MIB
+
+# --- Peer messages in store -----------------------------------------------------------------------------------
+
+#: Messages in one user's inbox while not delivered (design).
+INBOX_MESSAGES: Final = 10_000
+#: Bytes in one user's inbox while not delivered (design).
+INBOX_BYTES: Final = 8 * MIB
+#: Bytes in all inboxes (design).
+ALL_INBOXES_BYTES: Final = 512 * MIB
+#: Offline messages kept for one receiver; a newer one drops the oldest (documented).
+OFFLINE_MESSAGES: Final = 200
+#: Days that an offline message is kept (documented).
+OFFLINE_DAYS: Final = 7
+#: The same in seconds.
+OFFLINE_SECONDS: Final = OFFLINE_DAYS * DAY
+#: Bytes stored on behalf of one sender (design).
+STORED_BYTES_PER_SENDER: Final = 64 * MIB
+#: Messages stored on behalf of one sender in a day (design).
+STORED_MESSAGES_PER_SENDER_DAY: Final = 10_000
+#: Bytes stored in all (design).
+STORED_BYTES: Final = 10 * GIB
+#: Seconds by which an acknowledgement is late enough for the message to be journaled (design).
+DELIVERY_JOURNAL_DELAY: Final = 1.0
+
+# --- Channels and presence ------------------------------------------------------------------------------------
+
+#: Channels that one client is in at the same time (seed 004).
+CHANNELS_JOINED: Final = 20
+#: Members named in a member list; a larger channel answers with a random choice (documented).
+CHANNEL_MEMBERS_LISTED: Final = 512
+#: Members above which joins and leaves are no longer announced (documented).
+MEMBER_EVENTS_MAX: Final = 512
+#: Seconds between member counts while joins are announced (documented).
+MEMBER_COUNT_INTERVAL: Final = 1.0
+#: Seconds between member counts in a larger channel (documented).
+LARGE_MEMBER_COUNT_INTERVAL: Final = 3.0
+#: Channels in one member count query (seed 004).
+MEMBER_COUNT_CHANNELS: Final = 32
+#: Users in one online status query (documented).
+PRESENCE_QUERY_USERS: Final = 256
+#: Users subscribed to, per call and in total (seed 004).
+PRESENCE_SUBSCRIPTIONS: Final = 512
+#: Members from which a channel counts as medium in the documented advice on sending rates.
+MEDIUM_CHANNEL_MEMBERS: Final = 1_000
+#: Members from which a channel counts as large in that advice.
+LARGE_CHANNEL_MEMBERS: Final = 10_000
+#: Advised messages to a channel below the medium size (documented; not enforced).
+SMALL_CHANNEL_ADVISED_RATE: Final = RateLimit(200, 1.0)
+#: Advised messages to a medium channel (documented; not enforced).
+MEDIUM_CHANNEL_ADVISED_RATE: Final = RateLimit(100, 1.0)
+#: Advised messages to a large channel (documented; not enforced).
+LARGE_CHANNEL_ADVISED_RATE: Final = RateLimit(30, 1.0)
+
+# --- Tokens ---------------------------------------------------------------------------------------------------
+
+#: Longest life of a token, in seconds (seed 002: 24 hours).
+TOKEN_SECONDS_MAX: Final = DAY
+#: Life of a token when its maker names none, in seconds (documented: the public builders).
+TOKEN_SECONDS_DEFAULT: Final = 900
+#: Seconds by which clocks may differ when a token's times are judged (design).
+TOKEN_LEEWAY: Final = 10
+#: Seconds by which a token may claim to have been issued in the future (design).
+TOKEN_ISSUED_AHEAD: Final = 300
+#: Bytes of a token in its text form (design).
+TOKEN_BYTES: Final = 8 * KIB
+#: Bytes of a compressed token once inflated (design).
+TOKEN_INFLATED_BYTES: Final = 8 * KIB
+#: Bytes of a signing key for HS256 at least (documented: RFC 7518).
+TOKEN_KEY_BYTES_MIN: Final = 32
+#: Characters of an app certificate, which signs tokens of version 006 and 007 (documented).
+APP_CERTIFICATE_LENGTH: Final = 32
+#: Largest salt of a token of version 007; the smallest is 1 (documented).
+TOKEN_SALT_MAX: Final = 99_999_999
+#: Seconds before its end at which a token's owner is told that it will expire (documented).
+TOKEN_WILL_EXPIRE_BEFORE: Final = 30.0
+
+# --- Call invitations -----------------------------------------------------------------------------------------
+
+#: UTF-8 bytes of an invitation's content (documented).
+INVITATION_CONTENT_BYTES: Final = 8 * KIB
+#: UTF-8 bytes of an answer to an invitation (documented).
+INVITATION_RESPONSE_BYTES: Final = 8 * KIB
+#: Seconds from sending to PEER_OFFLINE or PEER_NO_RESPONSE when the callee did not acknowledge (seed 004).
+INVITATION_ACKNOWLEDGE_TIMEOUT: Final = 30.0
+#: Seconds from sending to INVITATION_EXPIRE when nobody acts, on the caller's clock (seed 004).
+INVITATION_EXPIRE_AFTER: Final = 60.0
+#: Seconds that an acceptance waits for the caller's acknowledgement (design).
+INVITATION_ACCEPT_TIMEOUT: Final = 30.0
+
+# --- Files and images -----------------------------------------------------------------------------------------
+
+#: Bytes of a file, from 1 (documented; one page says 32 MB).
+MEDIA_BYTES: Final = 30 * MIB
+#: Days that an uploaded file is kept (documented).
+MEDIA_DAYS: Final = 7
+#: The same in seconds.
+MEDIA_SECONDS: Final = MEDIA_DAYS * DAY
+#: Uploads and downloads of one client at the same time, together (documented).
+MEDIA_TRANSFERS: Final = 9
+#: Seconds without a byte after which a transfer ends with TIMEOUT (documented).
+MEDIA_IDLE_TIMEOUT: Final = 120.0
+#: Seconds between progress events (documented).
+MEDIA_PROGRESS_INTERVAL: Final = 1.0
+#: Bytes of one piece of an upload or download (design).
+MEDIA_CHUNK_BYTES: Final = 256 * KIB
+
+# --- History, event feeds and messages over HTTP ---------------------------------------------------------------
+
+#: Days that the history of messages goes back (documented).
+HISTORY_DAYS: Final = 7
+#: Bytes of history per app id (documented).
+HISTORY_BYTES: Final = 2 * GIB
+#: Page sizes that a history query may ask for (documented).
+HISTORY_PAGE_SIZES: Final = (20, 50, 100)
+#: History requests per app id (documented).
+HISTORY_RATE: Final = RateLimit(100, 1.0)
+#: Seconds to wait before a history query "in progress" is asked again (documented).
+HISTORY_POLL_INTERVAL: Final = 2.0
+#: Peer messages sent over HTTP, per app id (documented).
+HTTP_PEER_MESSAGE_RATE: Final = RateLimit(500, 1.0)
+#: Channel messages sent over HTTP, per app id (documented; later pages sum both at 500).
+HTTP_CHANNEL_MESSAGE_RATE: Final = RateLimit(1000, 1.0)
+#: User or channel events kept for the event feed; a newer one drops the oldest (documented).
+EVENT_FEED_STORED: Final = 2000
+#: Events handed out by one call of the event feed (documented).
+EVENT_FEED_PER_CALL: Final = 1000
+#: Calls of an event feed (documented).
+EVENT_FEED_RATE: Final = RateLimit(10, 1.0)
+
+# --- Log files ------------------------------------------------------------------------------------------------
+
+#: Bytes of one log file by default (documented: 10,240 KB).
+LOG_FILE_BYTES: Final = 10_240 * KIB
+#: Bytes of one log file at least (documented).
+LOG_FILE_BYTES_MIN: Final = 512 * KIB
+#: Bytes of one log file at most (documented).
+LOG_FILE_BYTES_MAX: Final = 1 * GIB
+#: Log files that rotate (seed 004).
+LOG_FILES: Final = 2
+
+# --- RTC policy (Agora Native); seconds since the last byte received -------------------------------------------
+
+#: A first join as a whole, then connection lost and FAILED (documented).
+RTC_LOGIN_TIMEOUT: Final = 10.0
+#: RECONNECTING / INTERRUPTED (seed 001).
+RTC_INTERRUPTED_AFTER: Final = 4.0
+#: "Connection lost", once an outage (seed 001).
+RTC_LOST_AFTER: Final = 10.0
+#: The others are told that a user went offline (seed 001).
+RTC_REMOTE_OFFLINE_AFTER: Final = 20.0
+#: FAILED / JOIN_FAILED, the client stops trying (seed 001: 20 minutes).
+RTC_GIVE_UP_AFTER: Final = 1200.0
+#: Join call to "joined" in the documented time line; a typical value, nothing waits for it (seed 001).
+RTC_JOIN_TYPICAL: Final = 0.2
+#: "Joined" to the others being told in the same time line; a typical value (seed 001).
+RTC_ANNOUNCE_TYPICAL: Final = 0.1
+#: An empty channel is taken down (documented).
+RTC_EMPTY_CHANNEL_AFTER: Final = 10.0
+#: A user's streams are withdrawn in browsers (documented).
+RTC_UNPUBLISHED_AFTER: Final = 10.0
+#: A user is gone for the first generation of browser clients (documented).
+RTC_LEGACY_WEB_OFFLINE_AFTER: Final = 180.0
+#: Between two reports of network quality (documented).
+RTC_NETWORK_QUALITY_INTERVAL: Final = 2.0
+
+# --- Room policy (Twilio Video) -------------------------------------------------------------------------------
+
+#: The one connect attempt as a whole, in seconds (documented).
+ROOM_CONNECT_TIMEOUT: Final = 15.0
+#: Wait for the welcome after a hello, in seconds (documented).
+ROOM_WELCOME_TIMEOUT: Final = 5.0
+#: Hellos on one transport (documented).
+ROOM_HELLO_TRIES: Final = 3
+#: Silence of signaling after which a room is reconnecting, in seconds (design; documented is up to 15).
+ROOM_SIGNALING_INTERRUPTED_AFTER: Final = 4.0
+#: Silence of media after which a room is reconnecting, in seconds (documented).
+ROOM_MEDIA_INTERRUPTED_AFTER: Final = 3.0
+#: Between two looks at the media's bytes, in seconds (documented).
+ROOM_MEDIA_CHECK_INTERVAL: Final = 1.0
+#: Silence after which the others see `participantReconnecting`, in seconds (design).
+ROOM_PARTICIPANT_RECONNECTING_AFTER: Final = 6.0
+#: Outage after which a room is disconnected and the others see `participantDisconnected` (documented).
+ROOM_SESSION_TIMEOUT: Final = 30.0
+#: Heartbeat of the documented signaling, in seconds; ours is BEAT_INTERVAL (documented).
+ROOM_HEARTBEAT: Final = 5.0
+#: Seconds by which the documented heartbeat leaves early (documented).
+ROOM_HEARTBEAT_LEAD: Final = 0.2
+#: Heartbeats missed before the documented signaling gives a transport up (documented).
+ROOM_HEARTBEATS_MISSED: Final = 3
+#: First wait between signaling attempts, in seconds (documented).
+ROOM_BACKOFF_BASE: Final = 0.08
+#: Factor from one wait to the next (documented).
+ROOM_BACKOFF_FACTOR: Final = 1.5
+#: Longest wait between signaling attempts, in seconds (documented).
+ROOM_BACKOFF_CAP: Final = 10.0
+#: First wait between media restarts, in seconds (documented).
+ROOM_MEDIA_BACKOFF_BASE: Final = 1.0
+#: Factor from one media restart to the next (documented).
+ROOM_MEDIA_BACKOFF_FACTOR: Final = 1.1
+#: Longest wait between media restarts, in seconds (documented).
+ROOM_MEDIA_BACKOFF_CAP: Final = 30.0
+#: Best network quality level; 0 is broken (documented).
+ROOM_NETWORK_QUALITY_MAX: Final = 5
+#: Highest verbosity of network quality reports (documented).
+ROOM_NETWORK_QUALITY_VERBOSITY_MAX: Final = 3
+#: Deadline of one network quality exchange, in seconds (documented).
+ROOM_NETWORK_QUALITY_TIMEOUT: Final = 5.0
+#: Participants above which one is announced only when he publishes (documented).
+ROOM_LARGE_PARTICIPANTS: Final = 50
+
+# --- Client queues --------------------------------------------------------------------------------------------
+
+#: Events that a queue or iterator holds before it marks a gap (design).
+SUBSCRIPTION_QUEUE: Final = 1000
+#: Events kept for the first subscription to them (design).
+EARLY_EVENTS: Final = 256
+#: Peer messages waiting for the dispatcher from which acknowledgements are withheld (design).
+DISPATCH_WAITING: Final = 256
+#: Seconds that a callback may take before its name is logged (design).
+SLOW_CALLBACK: Final = 1.0
+#: Seconds of one slice of a blocking wait, so that Ctrl-C is noticed everywhere (design).
+WAIT_SLICE: Final = 1.0
+
+# --- Server ---------------------------------------------------------------------------------------------------
+
+#: Connections accepted in one turn of the loop (design).
+ACCEPTS_PER_TURN: Final = 64
+#: Bytes read from one socket in one turn (design).
+READ_CHUNK: Final = 64 * KIB
+#: Seconds after which a turn looks again at media sockets that had to stand back (design).
+TURN_POLL: Final = 0.05
+#: Seconds by which a late turn moves no deadline yet; beyond, all deadlines of clients move (design).
+LATE_TURN: Final = 1.0
+#: Seconds by which ids and fences are reserved ahead on disk (design).
+CLOCK_RESERVATION: Final = 60.0
+#: Threads that write, sync and hash files (design).
+BLOB_THREADS: Final = 4
+#: Seconds that a stopping server gives its connections to leave (design).
+DRAIN_TIMEOUT: Final = 10.0
