@@ -1,0 +1,409 @@
+"""The seam between a node and its engine: commands in, answers and notices out, all values.
+
+A node never touches shared state in any other way. No command assumes that its
+answer comes at once: answers come as `Answer`, in order of issue per session and
+in any order between sessions; a peer message is answered when its receiver has
+acknowledged it, seconds later perhaps.
+"""
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import attrs
+
+from rtmcore.codes import JoinChannelError, LeaveChannelError, LoginError, SendChannelMessageError
+
+
+class Name(NamedTuple):
+    """Who a session belongs to: one live session for each."""
+
+    app: str
+    kind: str
+    """The name space: `rtm`, `rtc` or `room`."""
+    name: str
+
+
+class Place(NamedTuple):
+    """Where an answer or notice goes: a transport of a session on a node."""
+
+    node: str
+    connection: int
+
+
+@attrs.frozen
+class Session:
+    """The right to act for a name: the fence of its session, and the transport that speaks for it.
+
+    An engine refuses a command (`Fenced`) unless the fence is the current one of
+    the name, and the place the one that claimed it last.
+    """
+
+    name: Name
+    fence: int
+    place: Place
+
+
+# --- Commands ---------------------------------------------------------------
+
+
+@attrs.frozen
+class Claim:
+    """Log a name in, or bring an instance back to its session. Answered by `Claimed` or `Refusal`."""
+
+    name: Name
+    place: Place
+    iid: str
+    attempt: int
+    login: bool
+    fence: int | None
+    """The last fence of the instance, for a return."""
+    secret: str | None = attrs.field(repr=False)
+    """The secret that a return offers."""
+    fresh_secret: str = attrs.field(repr=False)
+    """The secret of the session if a new one begins (drawn by the driver)."""
+    keepalive: float
+    """Seconds of silence after which the session ends."""
+    inbox: int | None
+    """Up to where the instance has handed over its inbox."""
+    floor: int
+    authorized: bool
+    """True where the token was verified; a return with a good secret needs no token."""
+
+
+@attrs.frozen
+class Silent:
+    """A session has been heard for the last time at `since`; its transport may be gone or mute.
+
+    The engine makes it UNREACHABLE 6 s and ends it `keepalive` seconds after `since`.
+    """
+
+    session: Session
+    since: float
+
+
+@attrs.frozen
+class Heard:
+    """A session that was reported silent speaks again on the same transport."""
+
+    session: Session
+
+
+@attrs.frozen
+class Release:
+    """Logout: the session ends at once. Answered by `Settled`."""
+
+    session: Session
+
+
+@attrs.define
+class PeerSend:
+    """Put a message into the inbox of a user. Answered by `PeerOutcome`, late where the peer must acknowledge."""
+
+    session: Session
+    iid: str
+    cmid: int
+    floor: int
+    to: str
+    kind: int
+    body: bytes = attrs.field(repr=False)
+    offline: bool
+    wait: float
+    """Seconds that the sender waits."""
+
+
+@attrs.define
+class Acknowledge:
+    """The inbox up to a position was handed to the application. Not answered."""
+
+    session: Session
+    upto: int
+
+
+@attrs.define
+class ReadInbox:
+    """Read entries after a position. Answered by `Page`."""
+
+    session: Session
+    after: int
+    messages: int
+    size: int
+    """At most so many bytes of bodies, but at least one entry."""
+
+
+@attrs.frozen
+class JoinChannel:
+    """Become a member. Answered by `Membership` or `Refusal`.
+
+    With `restore`, a member stays one and nobody is told; a session that is no
+    longer a member joins again. No rate limit applies.
+    """
+
+    session: Session
+    cmid: int
+    floor: int
+    channel: str
+    restore: bool = False
+
+
+@attrs.frozen
+class LeaveChannel:
+    """Stop being a member. Answered by `Settled` or `Refusal`."""
+
+    session: Session
+    cmid: int
+    floor: int
+    channel: str
+
+
+@attrs.define
+class PublishMessage:
+    """Append a message to the log of a channel. Answered by `Logged` or `Refusal`."""
+
+    session: Session
+    iid: str
+    cmid: int
+    floor: int
+    channel: str
+    kind: int
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class ReadChannel:
+    """Read the window of a channel after a position. Answered by `Page`.
+
+    Entries of the reader are not returned and not counted as lost.
+    """
+
+    session: Session
+    channel: str
+    after: int
+
+
+@attrs.frozen
+class ListMembers:
+    """Ask who is in a channel. Answered by `Membership` or `Refusal`."""
+
+    session: Session
+    cmid: int
+    floor: int
+    channel: str
+
+
+@attrs.frozen
+class Watch:
+    """A node wants the notices of a channel from now on. Not answered; no session needed."""
+
+    app: str
+    channel: str
+
+
+@attrs.frozen
+class Unwatch:
+    """A node no longer wants the notices of a channel. Not answered."""
+
+    app: str
+    channel: str
+
+
+Command = (
+    Claim
+    | Silent
+    | Heard
+    | Release
+    | PeerSend
+    | Acknowledge
+    | ReadInbox
+    | JoinChannel
+    | LeaveChannel
+    | PublishMessage
+    | ReadChannel
+    | ListMembers
+    | Watch
+    | Unwatch
+)
+
+
+# --- Values of answers --------------------------------------------------------
+
+
+@attrs.frozen
+class Claimed:
+    """The name is the claimer's."""
+
+    fence: int
+    secret: str = attrs.field(repr=False)
+    resumed: bool
+    epoch: str
+    inbox: int
+    """The acknowledged position of the inbox."""
+
+
+@attrs.define
+class Logged:
+    """A message was appended to a channel's log."""
+
+    id: int
+    prev: int
+
+
+@attrs.define
+class PeerOutcome:
+    """What became of a peer message: DELIVERED 0, PEER_UNREACHABLE 3 or CACHED 4."""
+
+    code: int
+    id: int = 0
+
+
+@attrs.define
+class Entry:
+    """An entry of a log: of an inbox, or of a channel (where `offline` and `again` are False)."""
+
+    id: int
+    prev: int
+    user: str
+    iid: str
+    cmid: int
+    kind: int
+    body: bytes = attrs.field(repr=False)
+    offline: bool = False
+    again: bool = False
+
+
+@attrs.define
+class Page:
+    """Entries of a log after a position, oldest first."""
+
+    entries: list[Entry]
+    top: int
+    """The last position of the log."""
+    lost: int
+    """Entries after the position that are gone and were not the reader's own."""
+    complete: bool
+    """True where the page reaches the top."""
+
+
+@attrs.frozen
+class Membership:
+    """The state of a channel for a member."""
+
+    position: int
+    """The top of the channel's log when this was answered."""
+    version: int
+    """Counts up with each change of the members."""
+    count: int
+    users: tuple[str, ...] | None
+    """All members; for `ListMembers` 512 at random of a larger channel, otherwise None above 512."""
+
+
+@attrs.frozen
+class Settled:
+    """The command was carried out, and there is nothing to say."""
+
+
+class Trouble(IntEnum):
+    """Reasons of the engine that have no documented code of their own."""
+
+    FENCED = 1
+    """The session or its transport is no longer current."""
+    STALE_ATTEMPT = 2
+    """An attempt that is not greater than the last of its instance."""
+    SUPERSEDED = 3
+    """A return to a name that a newer login holds: the client is to end in ABORTED / REMOTE_LOGIN."""
+    UNAUTHORIZED = 4
+    """A return whose secret is not that of the session, without a verified token."""
+    UNAVAILABLE = 5
+    """The engine could not do it now; nothing has changed."""
+    FULL = 6
+    """A cap on stored messages is reached."""
+    FORGOTTEN = 7
+    """A request below the floor or beyond the results kept: never executed."""
+    TIMED_OUT = 8
+    """The peer did not acknowledge in time; the outcome is unknown."""
+
+
+@attrs.frozen
+class Refusal:
+    """The command was not carried out."""
+
+    code: IntEnum
+    """`Trouble`, or a member of the operation's documented enumeration."""
+    text: str
+    retry_after: float | None = None
+
+
+NOT_A_MEMBER: Final = {
+    PublishMessage: SendChannelMessageError.NOT_IN_CHANNEL,
+    LeaveChannel: LeaveChannelError.NOT_IN_CHANNEL,
+}
+"""The documented code for a channel that the session has not joined, by command."""
+
+ALREADY_JOINED: Final = JoinChannelError.ALREADY_JOINED
+TOO_MANY_CHANNELS: Final = JoinChannelError.EXCEED_LIMIT
+BANNED: Final = LoginError.REJECTED
+
+Value = Claimed | Logged | PeerOutcome | Page | Membership | Settled | Refusal
+
+
+# --- Outputs ------------------------------------------------------------------
+
+
+@attrs.define
+class Answer:
+    """The result of a command, for the node that issued it or that now holds the session."""
+
+    command: Command
+    value: Value
+
+
+@attrs.define
+class InboxNotice:
+    """An entry was appended to the inbox of a session on this node."""
+
+    session: Session
+    entry: Entry
+
+
+@attrs.define
+class ChannelNotice:
+    """An entry was appended to the log of a watched channel."""
+
+    app: str
+    channel: str
+    entry: Entry
+    author: Name
+
+
+@attrs.frozen
+class MemberNotice:
+    """A user joined or left a watched channel."""
+
+    app: str
+    channel: str
+    user: str
+    joined: bool
+    version: int
+    count: int
+
+
+class Ending(IntEnum):
+    """Why a transport is no longer the one that speaks for its name."""
+
+    REPLACED = 1
+    """A newer transport of the same instance took over: close it, tell nobody."""
+    REMOTE_LOGIN = 2
+    """Another instance logged in."""
+    BANNED = 3
+    EXPIRED = 4
+    """The session was silent for too long, or the engine lost it."""
+
+
+@attrs.frozen
+class Ended:
+    """A session of this node, or its transport, has ended."""
+
+    session: Session
+    reason: Ending
+
+
+Output = Answer | InboxNotice | ChannelNotice | MemberNotice | Ended

@@ -1,0 +1,431 @@
+"""The packets of the protocol `rtm.v1`, one attrs class each.
+
+A WebSocket message is an array of packets; a packet is ``[tag, fields]``. The
+same classes are used for sending and for receiving, so that two cores can be
+wired back to back. `docs/protocol` specifies every packet for people who write
+clients in other languages; the names of the fields there are the names here.
+
+Field names are short where a packet is on the hot path: ``i`` is the request
+id (the client message id, counting up per client instance), ``ch`` a channel,
+``id`` the position of a log entry and ``prev`` the position before it.
+
+The classes are slotted and not frozen: building a frozen one costs four times
+as much, and these are built for each message.
+"""
+
+from typing import Annotated, Any, Final
+
+import attrs
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""A non-negative integer that JavaScript can hold exactly."""
+
+_hidden: Final[Any] = {"repr": False}
+
+
+# --- Client to server: the session -----------------------------------------
+
+
+@attrs.define
+class ChannelPosition:
+    """Where a returning client stands in one channel."""
+
+    ch: str
+    id: Count
+    """Position of the last entry seen."""
+    version: Count
+    """Version of the member list that the client knows."""
+
+
+@attrs.define
+class Hello:
+    """The first packet of a connection: a login, or a return to a session."""
+
+    app: str
+    user: str
+    token: str | None = attrs.field(**_hidden)
+    iid: str
+    """The client instance: random per client object, 16 to 32 characters."""
+    attempt: Count
+    """Counts up with each transport of an instance."""
+    login: bool
+    """True where the application called login, False where the client returns by itself."""
+    fence: Count | None = None
+    """Fence of the last session of this instance, for a return."""
+    secret: str | None = attrs.field(default=None, **_hidden)
+    """Secret of that session, from its welcome."""
+    inbox: Count | None = None
+    """Position in the inbox up to which messages were handed to the application."""
+    channels: list[ChannelPosition] = attrs.field(factory=list)
+    """Channels to restore, with the position in each."""
+    floor: Count = 0
+    """The oldest request id that the client may still repeat."""
+    window: Count = 0
+    """Inbox messages that may be unacknowledged; 0 means the server's default."""
+    window_bytes: Count = 0
+    """The same in bytes; 0 means the server's default."""
+    kind: str = "rtm"
+    """The name space that the user belongs to."""
+    sdk: str = ""
+
+
+@attrs.define
+class Bye:
+    """A logout. It names its fence, so that a late one touches nothing newer."""
+
+    fence: Count | None = None
+    """None where the welcome has not arrived yet: the session of this connection."""
+
+
+@attrs.define
+class Beat:
+    """Sent by a side that has sent nothing else for a beat interval."""
+
+
+@attrs.define
+class Floor:
+    """The oldest request id that the client may still repeat has moved."""
+
+    i: Count
+
+
+@attrs.define
+class Ack:
+    """All inbox entries up to this position were handed to the application."""
+
+    id: Count
+
+
+@attrs.define
+class Sync:
+    """A question about a gap: the server reads the log from a position to its top.
+
+    The entries follow as ordinary messages, and a `Top` ends the answer.
+    """
+
+    id: Count
+    ch: str | None = None
+    """The channel, or None for the inbox."""
+
+
+# --- Client to server: requests, each answered once ------------------------
+
+
+@attrs.define
+class SendPeer:
+    """Send a message to a user."""
+
+    i: Count
+    to: str
+    kind: Count
+    """A `MessageType`: 1 text, 2 raw."""
+    body: bytes = attrs.field(**_hidden)
+    offline: bool = False
+    """Store the message where the peer is offline."""
+    wait: Count = 0
+    """Milliseconds that the sender waits for the acknowledgement; 0 means the server's default."""
+
+
+@attrs.define
+class Publish:
+    """Send a message to a channel that the sender has joined."""
+
+    i: Count
+    ch: str
+    kind: Count
+    body: bytes = attrs.field(**_hidden)
+
+
+@attrs.define
+class Join:
+    """Join a channel."""
+
+    i: Count
+    ch: str
+
+
+@attrs.define
+class Leave:
+    """Leave a channel."""
+
+    i: Count
+    ch: str
+
+
+@attrs.define
+class GetMembers:
+    """Ask for the members of a channel that the asker has joined."""
+
+    i: Count
+    ch: str
+
+
+# --- Server to client: the session -----------------------------------------
+
+
+@attrs.define
+class Welcome:
+    """The answer to a hello that was accepted."""
+
+    fence: Count
+    secret: str = attrs.field(**_hidden)
+    resumed: bool
+    """True where the session, its membership and its pending requests lived on."""
+    epoch: str
+    """Changes when the server lost its memory of members and windows."""
+    node: str
+    now: Count
+    """The server's clock in milliseconds since 1970."""
+    durability: str
+    """`memory`, `disk` or `replicated`: what an accepted offline message survives."""
+    inbox: Count
+    """The acknowledged position of the inbox; entries after it follow."""
+    beat: Count
+    """Milliseconds after which a silent side sends a `Beat`."""
+    interrupted: Count
+    """Milliseconds of silence after which the client counts as interrupted."""
+    unreachable: Count
+    """Milliseconds of silence after which others see UNREACHABLE."""
+    offline: Count
+    """Milliseconds of silence after which the session ends and others see OFFLINE."""
+    limits: dict[str, int]
+    """Sizes and counts by name, as listed in docs/protocol."""
+    token_policy: str
+    """`keep` or `abort`: what an expired token does to a connected session."""
+    token_expires: Count | None = None
+    """When the token expires, in milliseconds since 1970."""
+
+
+@attrs.define
+class Refused:
+    """The answer to a hello that was not accepted; the server closes afterwards."""
+
+    code: Count
+    """A `LoginError`."""
+    text: str
+    retry: Count | None = None
+    """Milliseconds to wait before the next attempt."""
+
+
+@attrs.define
+class Restored:
+    """The answer for one channel of the hello."""
+
+    ch: str
+    code: Count = 0
+    """A `JoinChannelError`; 0 where the client is a member."""
+    text: str = ""
+
+
+@attrs.define
+class Ready:
+    """All channels of the hello were answered: the session is restored."""
+
+
+@attrs.define
+class Kicked:
+    """The session has ended for good; the close code follows."""
+
+    reason: Count
+    """A `ConnectionChangeReason`."""
+    text: str = ""
+
+
+# --- Server to client: answers ---------------------------------------------
+
+
+@attrs.define
+class Done:
+    """A request succeeded and has nothing more to say."""
+
+    i: Count
+
+
+@attrs.define
+class Failed:
+    """A request failed."""
+
+    i: Count
+    code: Count
+    """A code of the operation's error enumeration."""
+    text: str
+    retry: Count | None = None
+    """Milliseconds after which a repeat may succeed."""
+
+
+@attrs.define
+class Published:
+    """A channel message was accepted: its place in the channel's log."""
+
+    i: Count
+    id: Count
+    prev: Count
+
+
+@attrs.define
+class PeerSent:
+    """A peer message was delivered (0), stored (4), or the peer is offline (3)."""
+
+    i: Count
+    code: Count
+    id: Count = 0
+
+
+@attrs.define
+class Joined:
+    """The client is a member; `Roster` tells of whom else before this answer."""
+
+    i: Count
+    id: Count
+    """The top of the channel's log: the client's first position."""
+
+
+@attrs.define
+class MemberList:
+    """Members of a channel: all, or a random 512 of a larger one."""
+
+    i: Count
+    users: list[str]
+
+
+# --- Server to client: messages and state ----------------------------------
+
+
+@attrs.define
+class ChannelEntry:
+    """A message in a channel's log."""
+
+    ch: str
+    id: Count
+    prev: Count
+    user: str
+    iid: str
+    i: Count
+    """Instance and request id of the sender: the message's origin."""
+    kind: Count
+    body: bytes = attrs.field(**_hidden)
+
+
+@attrs.define
+class InboxEntry:
+    """A message in a user's inbox."""
+
+    id: Count
+    prev: Count
+    user: str
+    iid: str
+    i: Count
+    kind: Count
+    body: bytes = attrs.field(**_hidden)
+    offline: bool = False
+    """Stored while the receiver was offline."""
+    again: bool = False
+    """May have been handed over before, to another client object."""
+
+
+@attrs.define
+class Top:
+    """A log was read to its top: so many entries after the asked position are lost."""
+
+    id: Count
+    lost: Count
+    ch: str | None = None
+
+
+@attrs.define
+class Roster:
+    """All members of a channel (None where there are more than 512)."""
+
+    ch: str
+    version: Count
+    count: Count
+    users: list[str] | None = None
+
+
+@attrs.define
+class MemberChanged:
+    """A user joined or left a channel."""
+
+    ch: str
+    user: str
+    joined: bool
+    version: Count
+    count: Count
+
+
+@attrs.define
+class Unknown:
+    """A packet of a tag that this side does not know.
+
+    Where it is a request (`i` is a number), the server answers with an error;
+    otherwise it is ignored, so that newer peers can say more.
+    """
+
+    i: Count | None = None
+
+
+Packet = (
+    Hello
+    | Bye
+    | Beat
+    | Floor
+    | Ack
+    | Sync
+    | SendPeer
+    | Publish
+    | Join
+    | Leave
+    | GetMembers
+    | Welcome
+    | Refused
+    | Restored
+    | Ready
+    | Kicked
+    | Done
+    | Failed
+    | Published
+    | PeerSent
+    | Joined
+    | MemberList
+    | ChannelEntry
+    | InboxEntry
+    | Top
+    | Roster
+    | MemberChanged
+    | Unknown
+)
+
+Request = SendPeer | Publish | Join | Leave | GetMembers
+"""Packets with a request id, each answered exactly once."""
+
+TAGS: Final[dict[str, type[Any]]] = {
+    "hello": Hello,
+    "bye": Bye,
+    "beat": Beat,
+    "floor": Floor,
+    "ack": Ack,
+    "sync": Sync,
+    "send": SendPeer,
+    "publish": Publish,
+    "join": Join,
+    "leave": Leave,
+    "members": GetMembers,
+    "welcome": Welcome,
+    "refused": Refused,
+    "restored": Restored,
+    "ready": Ready,
+    "kicked": Kicked,
+    "done": Done,
+    "failed": Failed,
+    "published": Published,
+    "sent": PeerSent,
+    "joined": Joined,
+    "member_list": MemberList,
+    "channel": ChannelEntry,
+    "inbox": InboxEntry,
+    "top": Top,
+    "roster": Roster,
+    "member": MemberChanged,
+}
+"""The tag of each packet on the wire."""
