@@ -163,10 +163,16 @@ NESTING_DEPTH: Final = 16
 CONTROL_FRAME_BYTES: Final = 125
 #: UTF-8 bytes of a close frame's reason (documented: RFC 6455).
 CLOSE_REASON_BYTES: Final = 123
+#: Pings and pongs in one read; a ping every 1.5 s over the longest silence makes 20 (design).
+CONTROL_FRAMES_PER_READ: Final = 64
 #: Bytes of an HTTP request or response head (design).
 HANDSHAKE_BYTES: Final = 16 * KIB
 #: Header fields of an HTTP request or response (design).
 HANDSHAKE_HEADERS: Final = 64
+#: Bytes of a refusal's body that are read to explain it, from a server or a proxy (design).
+REFUSAL_BODY_BYTES: Final = 1024
+#: Characters of such a body that are quoted in an error message (design).
+REFUSAL_EXCERPT: Final = 200
 #: Seconds from the accepted connection to a valid hello (design).
 HELLO_TIMEOUT: Final = 5.0
 #: Bytes received before a valid hello, the HTTP request not counted (design).
@@ -447,3 +453,28 @@ CLOCK_RESERVATION: Final = 60.0
 BLOB_THREADS: Final = 4
 #: Seconds that a stopping server gives its connections to leave (design).
 DRAIN_TIMEOUT: Final = 10.0
+
+# --- Fault proxy of the tests ---------------------------------------------------------------------------------
+
+#: Bytes that the proxy reads at once (design).
+PROXY_READ_BYTES: Final = 64 * KIB
+#: Bytes that the proxy holds for one direction of a connection before it stops reading (design).
+PROXY_BUFFER_BYTES: Final = 1 * MIB
+#: Pieces that those bytes may consist of before it stops reading (design).
+PROXY_BUFFER_PIECES: Final = 4096
+#: Entries that the proxy's log keeps; a newer one drops the oldest (design).
+PROXY_LOG_ENTRIES: Final = 10_000
+#: Connections that wait to be accepted by the proxy (design).
+PROXY_BACKLOG: Final = 256
+#: Seconds of its rate that an idle throttle saves up (design).
+PROXY_THROTTLE_BURST: Final = 0.02
+#: Seconds that a connection which the proxy ended with FIN is still read, so that no reset follows (design).
+PROXY_LINGER: Final = 1.0
+#: Seconds that a reset at an exact byte waits for the bytes before it to arrive (design).
+PROXY_FLUSH_TIMEOUT: Final = 1.0
+#: Seconds between two looks at whether they have arrived (design).
+PROXY_FLUSH_INTERVAL: Final = 0.001
+#: Seconds between two looks at a condition that a test waits for (design).
+PROXY_WAIT_INTERVAL: Final = 0.01
+#: Seconds that a switch or the end of the proxy may take; more is a fault of the proxy itself (design).
+PROXY_COMMAND_TIMEOUT: Final = 10.0
