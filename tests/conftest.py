@@ -1,0 +1,116 @@
+"""What every test shares: a guard against threads and file descriptors that a test leaves behind."""
+
+import gc
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Generator, Iterator
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+SETTLE = 5.0
+"""Seconds that threads and descriptors get to go away by themselves after a test."""
+
+_monotonic, _sleep = time.monotonic, time.sleep
+_failed = pytest.StashKey[bool]()
+_exempt = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_exempt] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("may_leak"):
+            reason = mark.kwargs.get("reason")
+            if mark.args or not isinstance(reason, str) or not reason.strip():
+                raise pytest.UsageError(
+                    f"{item.nodeid}: write @pytest.mark.may_leak(reason='...'); an exemption needs its reason"
+                )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for nodeid, reason in config.stash[_exempt].items():
+        terminalreporter.write_line(f"may leak: {nodeid}: {reason}")
+
+
+def open_descriptors() -> dict[int, str]:
+    """Each open file descriptor and what it refers to; empty where the system does not tell."""
+    try:
+        names = os.listdir("/proc/self/fd")
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for name in names:
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the descriptor that the listing itself used
+    return found
+
+
+def _describe(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    where = "".join(traceback.format_stack(frame)) if frame else "  (it has ended meanwhile)\n"
+    return f"thread {thread.name!r} is still running:\n{where}"
+
+
+def leaks(threads: set[threading.Thread], descriptors: dict[int, str]) -> list[str]:
+    """What runs or is open now and was not before.
+
+    Args:
+        threads: The threads that ran before.
+        descriptors: What `open_descriptors` returned before.
+
+    Returns:
+        One description for each leaked thread and descriptor.
+    """
+    running = [_describe(thread) for thread in threading.enumerate() if thread not in threads]
+    now_open = open_descriptors().items()
+    return running + [
+        f"descriptor {number} is still open: {target}"
+        for number, target in now_open
+        if descriptors.get(number) != target
+    ]
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which a thread still runs or a descriptor is still open.
+
+    Fixtures of a wider scope are set up before this one, so what they hold does
+    not count. A test that has failed already is not judged: its traceback keeps
+    its objects alive.
+    """
+    mark = request.node.get_closest_marker("may_leak")
+    if mark is not None:
+        request.config.stash[_exempt][request.node.nodeid] = mark.kwargs["reason"]
+        yield
+        return
+    threads, descriptors = set(threading.enumerate()), open_descriptors()
+    yield
+    if request.node.stash.get(_failed, False) or not leaks(threads, descriptors):
+        return
+    gc.collect()
+    deadline = _monotonic() + SETTLE
+    while found := leaks(threads, descriptors):
+        if _monotonic() > deadline:
+            pytest.fail(
+                f"{SETTLE:g} s after its end, the test has left behind:\n" + "\n".join(found), pytrace=False
+            )
+        _sleep(0.01)
