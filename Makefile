@@ -98,7 +98,7 @@ $(VENV)/bin/python:
 $(VENV)/.stamp-%: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV): $(subst $(comma),$(comma) ,$(extras_$*))$(if $(FLOORS), at the floor versions)"
 	@$(if $(FLOORS),$(BIN)/python tests/tools/floors.py setup.cfg > $(VENV)/floors.txt)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
 		$(if $(FLOORS),--constraint $(VENV)/floors.txt) --editable ".[$(extras_$*)]"
 	@touch $@
 

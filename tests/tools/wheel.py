@@ -43,7 +43,7 @@ def build(to: Path, *, isolated: bool) -> Path:
         The wheel's path.
     """
     copy(SOURCES, to / "source")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--disable-pip-version-check"]
     if not isolated:
         command.append("--no-build-isolation")
     subprocess.run([*command, "--wheel-dir", str(to), str(to / "source")], check=True, timeout=300)
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         print(f"Installing {wheel.name} into a clean environment", flush=True)
         venv.create(work / "venv", with_pip=True)
         python = str(work / "venv" / "bin" / "python")
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run([*install, f"{wheel}[test]"], check=True, timeout=900)
         copy(TEST_FILES, work / "run")
         run = subprocess.run(
