@@ -599,7 +599,7 @@ class CloseCode(IntEnum):
     NORMAL = 1000  # comes back, unless the client itself was closing
     GOING_AWAY = 1001  # comes back
     PROTOCOL_ERROR = 1002  # broken WebSocket framing; comes back with backoff
-    UNSUPPORTED_DATA = 1003  # text where the subprotocol is binary, or the other way round; comes back with backoff
+    UNSUPPORTED_DATA = 1003  # text where the subprotocol is binary, or the reverse; comes back with backoff
     INVALID_DATA = 1007  # text that is not UTF-8; comes back with backoff
     POLICY = 1008  # too many fragments or control frames; comes back with backoff
     TOO_BIG = 1009  # WebSocket message above the announced limit; comes back, fails the request in it

@@ -52,7 +52,7 @@ def explain_invalid_id(value: object, what: str) -> str | None:
     shown = " ".join(ascii(character) for character in wrong)
     return (
         f"The {what} contains {shown}; allowed are letters a-z and A-Z, digits, the space, "
-        "and ! # $ % & ( ) + - : ; < = . > ? @ [ ] ^ _ { } | ~ ,"
+        "the comma, and ! # $ % & ( ) + - : ; < = . > ? @ [ ] ^ _ { } | ~"
     )
 
 

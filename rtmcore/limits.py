@@ -227,7 +227,7 @@ ALL_INBOXES_BYTES: Final = 512 * MIB
 OFFLINE_MESSAGES: Final = 200
 #: Days that an offline message is kept (documented).
 OFFLINE_DAYS: Final = 7
-#: The same in seconds.
+#: The same in seconds (documented).
 OFFLINE_SECONDS: Final = OFFLINE_DAYS * DAY
 #: Bytes stored on behalf of one sender (design).
 STORED_BYTES_PER_SENDER: Final = 64 * MIB
@@ -256,9 +256,9 @@ MEMBER_COUNT_CHANNELS: Final = 32
 PRESENCE_QUERY_USERS: Final = 256
 #: Users subscribed to, per call and in total (seed 004).
 PRESENCE_SUBSCRIPTIONS: Final = 512
-#: Members from which a channel counts as medium in the documented advice on sending rates.
+#: Members from which a channel counts as medium in the advice on sending rates (documented).
 MEDIUM_CHANNEL_MEMBERS: Final = 1_000
-#: Members from which a channel counts as large in that advice.
+#: Members from which a channel counts as large in that advice (documented).
 LARGE_CHANNEL_MEMBERS: Final = 10_000
 #: Advised messages to a channel below the medium size (documented; not enforced).
 SMALL_CHANNEL_ADVISED_RATE: Final = RateLimit(200, 1.0)
@@ -309,7 +309,7 @@ INVITATION_ACCEPT_TIMEOUT: Final = 30.0
 MEDIA_BYTES: Final = 30 * MIB
 #: Days that an uploaded file is kept (documented).
 MEDIA_DAYS: Final = 7
-#: The same in seconds.
+#: The same in seconds (documented).
 MEDIA_SECONDS: Final = MEDIA_DAYS * DAY
 #: Uploads and downloads of one client at the same time, together (documented).
 MEDIA_TRANSFERS: Final = 9
