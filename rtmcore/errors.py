@@ -22,15 +22,27 @@ from typing import ClassVar, Final
 from rtmcore.codes import (
     AttributeOperationError,
     CancelMediaError,
+    ChannelMemberCountError,
     ConnectionChangeReason,
+    CreateChannelError,
     DownloadMediaError,
+    GetMembersError,
+    InitError,
+    InvitationApiCallError,
     JoinChannelError,
+    LeaveChannelError,
     LocalInvitationError,
+    LoginError,
+    LogoutError,
     PeerSubscriptionStatusError,
+    QueryPeersBySubscriptionOptionError,
+    QueryPeersOnlineError,
     RemoteInvitationError,
+    RenewTokenError,
     RoomErrorCode,
     SendChannelMessageError,
     SendPeerMessageError,
+    ServiceContextError,
     UploadMediaError,
 )
 
@@ -389,6 +401,33 @@ class RemoteProtocolError(ProtocolError):
 
 # --- From code to exception ------------------------------------------------------------------------------------
 
+#: The enumerations whose members are error codes, in the order of a client's life.
+ERROR_FAMILIES: Final[tuple[type[IntEnum], ...]] = (
+    ServiceContextError,
+    InitError,
+    LoginError,
+    LogoutError,
+    RenewTokenError,
+    SendPeerMessageError,
+    CreateChannelError,
+    JoinChannelError,
+    LeaveChannelError,
+    SendChannelMessageError,
+    GetMembersError,
+    ChannelMemberCountError,
+    AttributeOperationError,
+    QueryPeersOnlineError,
+    PeerSubscriptionStatusError,
+    QueryPeersBySubscriptionOptionError,
+    InvitationApiCallError,
+    LocalInvitationError,
+    RemoteInvitationError,
+    UploadMediaError,
+    DownloadMediaError,
+    CancelMediaError,
+    RoomErrorCode,
+)
+
 #: A member's name means the same in every family of codes that has no table of its own below.
 _CLASS_OF_NAME: Final[dict[str, type[RtmError]]] = {
     "ABORTED_BY_LEAVE": StateError,
@@ -516,7 +555,7 @@ def error_class(code: IntEnum) -> type[RtmError]:
     """The exception class that stands for a documented error code.
 
     Args:
-        code: A member of one of the error enumerations in :mod:`rtmcore.codes`.
+        code: A member of one of the ERROR_FAMILIES.
 
     Returns:
         The one class that a failure with this code is raised as.
@@ -524,7 +563,7 @@ def error_class(code: IntEnum) -> type[RtmError]:
     Raises:
         ValueError: ``code`` is a result (OK, CACHED_BY_SERVER) or not a documented error code.
     """
-    if code.name not in _RESULTS:
+    if type(code) in ERROR_FAMILIES and code.name not in _RESULTS:
         own = _CLASS_OF_NAME_IN.get(type(code), {})
         found = own.get(code.name) or _CLASS_OF_NAME.get(code.name)
         if found is not None:
@@ -545,7 +584,7 @@ def error_for(
     """Build the exception for a documented error code.
 
     Args:
-        code: A member of one of the error enumerations in :mod:`rtmcore.codes`.
+        code: A member of one of the ERROR_FAMILIES.
         message: One sentence: what happened, with its cause.
         operation: Name of the method that failed.
         state: Name of the connection state at that moment.
