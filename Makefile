@@ -89,7 +89,7 @@ $(VENV)/bin/python:
 		echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1); 3.10 or later is needed. Name one: make PYTHON=python3.11 ..."; \
 		exit 1; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
-		echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu run: apt-get install" \
+		echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu run as root: apt-get install" \
 			"$$("$(PYTHON)" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
 	@echo "Making $(VENV) with $$("$(PYTHON)" --version)"
 	@"$(PYTHON)" -m venv $(VENV)
