@@ -26,6 +26,8 @@ BANNED_IN_CORE = frozenset(
 BANNED_CALLS_IN_CORE = frozenset({"__import__", "breakpoint", "exec", "eval", "input", "open", "print"})
 CLOCK_CALLS = frozenset({"now", "utcnow", "today"})
 
+ABOVE_THE_CLIENT = frozenset({"cli", "contrib", "server", "testing"})
+
 ALLOWED_AT_THE_TOP = frozenset(
     """
     CHANGELOG.md CONTRIBUTING.md LICENSE Makefile README.md docs examples pyproject.toml rtmcore rtmsync
@@ -41,13 +43,15 @@ def modules_of(package: str) -> list[Path]:
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Each imported name with its line: the module, and module.name for `from module import name`."""
+    """Each imported name with its line: the module, and module.name for `from module import name`.
+
+    ruff refuses relative imports.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 def impurities(source: str) -> list[str]:
@@ -120,6 +124,18 @@ def test_driver_imports_only_public_names_of_the_core() -> None:
         if name != "rtmcore.__version__"
     ]
     assert private == []
+
+
+def test_only_the_parts_above_the_client_know_what_is_above_it() -> None:
+    """The contracts name the modules of the client; this sees the ones that nobody listed there."""
+    upward = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in modules_of("rtmsync")
+        if path.relative_to(ROOT / "rtmsync").parts[0] not in ABOVE_THE_CLIENT
+        for line, name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.startswith("rtmsync.") and name.split(".")[1] in ABOVE_THE_CLIENT
+    ]
+    assert upward == []
 
 
 def test_layer_contracts_hold() -> None:
