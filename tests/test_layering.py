@@ -17,7 +17,7 @@ EXTRAS = ("PIL", "click", "django", "flask", "jwt", "prometheus_client", "redis"
 BANNED_IN_CORE = frozenset(
     """
     _io _random _socket _ssl _thread asyncio atexit builtins concurrent ctypes curses dbm
-    fcntl fileinput ftplib getpass glob http imaplib importlib io logging mmap multiprocessing os
+    fcntl fileinput ftplib getpass glob http.client http.cookiejar http.server imaplib importlib io logging mmap multiprocessing os
     pathlib poplib posix pty queue random resource sched secrets select selectors shutil signal smtplib
     socket socketserver sqlite3 ssl subprocess syslog tempfile termios threading time tty uuid
     urllib.request
