@@ -16,11 +16,11 @@ EXTRAS = ("PIL", "click", "django", "flask", "jwt", "prometheus_client", "redis"
 # Input and output, threads, processes, clocks, chance, logging: what a driver is for.
 BANNED_IN_CORE = frozenset(
     """
-    _io _random _socket _ssl _thread asyncio atexit builtins concurrent ctypes curses dbm
-    fcntl fileinput ftplib getpass glob http.client http.cookiejar http.server imaplib importlib io logging mmap multiprocessing os
-    pathlib poplib posix pty queue random resource sched secrets select selectors shutil signal smtplib
-    socket socketserver sqlite3 ssl subprocess syslog tempfile termios threading time tty uuid
-    urllib.request
+    _io _random _socket _ssl _thread asyncio atexit builtins concurrent ctypes curses dbm fcntl
+    fileinput ftplib getpass glob http.client http.cookiejar http.server imaplib importlib io
+    logging mmap multiprocessing os pathlib poplib posix pty queue random resource sched secrets
+    select selectors shutil signal smtplib socket socketserver sqlite3 ssl subprocess syslog
+    tempfile termios threading time tty urllib.request uuid
     """.split()
 )
 BANNED_CALLS_IN_CORE = frozenset({"__import__", "breakpoint", "exec", "eval", "input", "open", "print"})
