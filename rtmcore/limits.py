@@ -464,6 +464,8 @@ PROXY_BUFFER_BYTES: Final = 1 * MIB
 PROXY_BUFFER_PIECES: Final = 4096
 #: Entries that the proxy's log keeps; a newer one drops the oldest (design).
 PROXY_LOG_ENTRIES: Final = 10_000
+#: Entries of its log that a wait in vain shows (design).
+PROXY_LOG_SHOWN: Final = 20
 #: Connections that wait to be accepted by the proxy (design).
 PROXY_BACKLOG: Final = 256
 #: Seconds of its rate that an idle throttle saves up (design).
