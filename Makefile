@@ -17,6 +17,7 @@ FILE ?=
 ARGS ?=
 # QUICK=1 leaves out what takes long or needs other programs.
 QUICK ?=
+OTHERS ?=
 quick_tests := $(if $(QUICK),-m "not soak and not benchmark and not slow and not packaging and not interop")
 
 extras_demo := cli,server
@@ -64,9 +65,9 @@ soak: $(VENV)/.stamp-test ## run the endurance tests for MINUTES=... each
 test-floors: ## run the tests with the oldest supported version of each dependency
 	@$(MAKE) test VENV=.venv-floors FLOORS=1
 
-test-pythons: ## run the tests on each CPython 3.10 or later found here
-	@pythons=$$($(PYTHON) tests/tools/pythons.py); failed=; \
-	if [ -z "$$pythons" ]; then echo "No CPython 3.10 or later with the venv module was found: skipped."; fi; \
+test-pythons: ## run the tests on each CPython 3.10 or later found here; OTHERS=1 without the default one
+	@pythons=$$($(PYTHON) tests/tools/pythons.py $(if $(OTHERS),--others)); failed=; \
+	if [ -z "$$pythons" ]; then echo "No $(if $(OTHERS),other )CPython 3.10 or later with the venv module is here: skipped."; fi; \
 	for python in $$pythons; do \
 		echo "--- $$python"; \
 		$(MAKE) test PYTHON="$$python" || failed="$$failed $$python"; \

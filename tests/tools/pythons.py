@@ -1,12 +1,14 @@
 """Print each CPython 3.10 or later on this machine that can make an environment, one for each minor version.
 
 Looks along PATH and in pyenv's versions. A pyenv shim whose version is not
-selected is on PATH but does not run, so every candidate is asked.
+selected is on PATH but does not run, so every candidate is asked. With
+``--others`` the version that runs this script is left out.
 """
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +41,10 @@ def works(python: str, minor: int) -> bool:
 
 
 if __name__ == "__main__":
+    left_out = sys.version_info.minor if "--others" in sys.argv else None
     for minor in MINORS:
+        if minor == left_out:
+            continue
         found = next((python for python in candidates(minor) if works(python, minor)), None)
         if found:
             print(found)
