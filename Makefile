@@ -60,7 +60,8 @@ fuzz: $(VENV)/.stamp-test ## feed every decoder random input for MINUTES=..., fr
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 soak: $(VENV)/.stamp-test ## run the endurance tests for MINUTES=... each
-	@RTM_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak $(ARGS)
+	@RTM_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak --timeout=$$(($(MINUTES) * 60 + 600)) \
+		-o faulthandler_timeout=0 $(ARGS)
 
 test-floors: ## run the tests with the oldest supported version of each dependency
 	@$(MAKE) test VENV=.venv-floors FLOORS=1
