@@ -1,0 +1,125 @@
+"""What a verified token permits, and the one thing that a node asks of whoever verifies tokens."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import attrs
+
+from rtmcore.codes import LoginError
+from rtmcore.errors import AuthError, InvalidToken
+
+PEERS: Final = "p2p"
+"""The entry of the scope `send` that permits peer messages."""
+
+CHANNEL: Final = "ch:"
+"""What stands before a channel pattern in the scope `send`."""
+
+
+@attrs.frozen
+class Grant:
+    """The permissions of one session.
+
+    Patterns are ids in which each ``*`` stands for any characters, none included. None permits everything.
+
+    Args:
+        expires: When the token ends, in milliseconds since 1970; None for never.
+        login: Whether the user may log in at all.
+        peers: Whether peer messages may be sent.
+        publish: Patterns of channels that may be published to.
+        join: Patterns of channels that may be joined.
+    """
+
+    expires: int | None = None
+    login: bool = True
+    peers: bool = True
+    publish: tuple[str, ...] | None = None
+    join: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_scopes(cls, scopes: Mapping[str, Any], *, expires: int | None = None) -> "Grant":
+        """Read the scopes of a token. What they do not name is not permitted; unknown names are ignored.
+
+        Args:
+            scopes: For example ``{"login": true, "send": ["p2p", "ch:room-*"], "join": ["room-*"]}``.
+            expires: When the token ends, in milliseconds since 1970.
+
+        Returns:
+            The grant.
+
+        Raises:
+            InvalidToken: A known scope has a value of the wrong type.
+        """
+        login = scopes.get("login", False)
+        if not isinstance(login, bool):
+            raise _malformed("login", "true or false")
+        send = _patterns(scopes, "send")
+        return cls(
+            expires=expires,
+            login=login,
+            peers=PEERS in send,
+            publish=tuple(entry.removeprefix(CHANNEL) for entry in send if entry.startswith(CHANNEL)),
+            join=_patterns(scopes, "join"),
+        )
+
+    def may_publish(self, channel: str) -> bool:
+        """Whether a message may be sent to the channel."""
+        return self.publish is None or any(_matches(pattern, channel) for pattern in self.publish)
+
+    def may_join(self, channel: str) -> bool:
+        """Whether the channel may be joined."""
+        return self.join is None or any(_matches(pattern, channel) for pattern in self.join)
+
+
+class TokenVerifier(Protocol):
+    """Decides whether a user may log in to an app."""
+
+    def __call__(self, app: str, user: str, token: str | None, wall_ms: int) -> Grant:
+        """Verify a token.
+
+        Args:
+            app: The app id that the client names.
+            user: The user id that the client claims.
+            token: The token's text; None where the client has none.
+            wall_ms: Milliseconds since 1970.
+
+        Returns:
+            What the token permits.
+
+        Raises:
+            AuthError: With the `LoginError` code: 4 for an unknown app, 5 for an invalid token, 6 for an expired
+                one, 7 for one that does not permit the login.
+        """
+
+
+def login_code(error: AuthError) -> LoginError:
+    """The login error that a verifier meant; `INVALID_TOKEN` where it named none."""
+    return error.code if isinstance(error.code, LoginError) else LoginError.INVALID_TOKEN
+
+
+def _patterns(scopes: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = scopes.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(pattern, str) for pattern in found):
+        raise _malformed(name, "a list of texts")
+    return tuple(found)
+
+
+def _malformed(scope: str, expected: str) -> InvalidToken:
+    return InvalidToken(
+        f"The scope {scope!r} of the token is not {expected}.", code=LoginError.INVALID_TOKEN, operation="login"
+    )
+
+
+def _matches(pattern: str, name: str) -> bool:
+    head, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    *middle, tail = rest
+    if len(name) < len(head) + len(tail) or not name.startswith(head) or not name.endswith(tail):
+        return False
+    position, end = len(head), len(name) - len(tail)
+    for part in middle:
+        found = name.find(part, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True
