@@ -1,0 +1,156 @@
+"""How often somebody may do something, and how many may wait at the door."""
+
+import math
+from collections import deque
+from typing import Final
+
+from rtmcore.limits import (
+    CONNECTIONS_BEFORE_HELLO,
+    CONNECTIONS_BEFORE_HELLO_PER_ADDRESS,
+    JOIN_RATE,
+    JOIN_SAME_CHANNEL_RATE,
+    LOGIN_RATE,
+    MEMBERS_RATE,
+    SEND_RATE,
+    RateLimit,
+)
+from rtmcore.service.commands import Name
+
+_CHANNELS_WATCHED: Final = 4 * JOIN_RATE.count
+"""Channels whose joins are counted before those of the past are forgotten."""
+
+
+class SlidingWindow:
+    """At most so many admitted calls in any stretch of so many seconds; a refused call does not count.
+
+    Args:
+        rate: The documented limit.
+        factor: By how much more often than that.
+    """
+
+    __slots__ = ("_admitted", "_count", "_seconds")
+
+    def __init__(self, rate: RateLimit, factor: float = 1.0) -> None:
+        self._count = max(1, math.floor(rate.count * factor))
+        self._seconds = rate.seconds
+        self._admitted: deque[float] = deque()
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next call has room; 0 where it has room now."""
+        admitted = self._admitted
+        start = now - self._seconds
+        while admitted and admitted[0] <= start:
+            admitted.popleft()
+        if len(admitted) < self._count:
+            return 0.0
+        return admitted[0] + self._seconds - now
+
+    def admit(self, now: float) -> None:
+        """Count a call that `wait` had room for."""
+        self._admitted.append(now)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no call is remembered."""
+        return not self._admitted
+
+
+class SessionRates:
+    """The documented rates of one session.
+
+    Args:
+        factor: By how much more often than documented.
+    """
+
+    __slots__ = ("_channels", "_factor", "joins", "members", "sends")
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+        self.sends = SlidingWindow(SEND_RATE, factor)
+        self.joins = SlidingWindow(JOIN_RATE, factor)
+        self.members = SlidingWindow(MEMBERS_RATE, factor)
+        self._channels: dict[str, SlidingWindow] = {}
+
+    def joins_of(self, channel: str, now: float) -> SlidingWindow:
+        """The window of joins of one and the same channel."""
+        window = self._channels.get(channel)
+        if window is None:
+            if len(self._channels) >= _CHANNELS_WATCHED:
+                self._forget(now)
+            window = self._channels[channel] = SlidingWindow(JOIN_SAME_CHANNEL_RATE, self._factor)
+        return window
+
+    def _forget(self, now: float) -> None:
+        for channel, window in list(self._channels.items()):
+            window.wait(now)
+            if window.empty:
+                del self._channels[channel]
+
+
+class LoginRates:
+    """Logins of each user. The caller has verified the token, so that nobody uses up another's logins.
+
+    Args:
+        factor: By how much more often than documented.
+    """
+
+    __slots__ = ("_factor", "_recent", "_windows")
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+        self._windows: dict[Name, SlidingWindow] = {}
+        self._recent: deque[tuple[float, Name]] = deque()
+
+    def admit(self, name: Name, now: float) -> float:
+        """Count a login, or say in how many seconds it would have room; 0 where it was counted."""
+        self._forget(now)
+        window = self._windows.get(name)
+        if window is None:
+            window = self._windows[name] = SlidingWindow(LOGIN_RATE, self._factor)
+        wait = window.wait(now)
+        if not wait:
+            window.admit(now)
+            self._recent.append((now, name))
+        return wait
+
+    def _forget(self, now: float) -> None:
+        while self._recent and self._recent[0][0] <= now - LOGIN_RATE.seconds:
+            _, name = self._recent.popleft()
+            window = self._windows.get(name)
+            if window is not None:
+                window.wait(now)
+                if window.empty:
+                    del self._windows[name]
+
+
+class Doorway:
+    """Counts connections that have not said a valid hello, in all and per remote address."""
+
+    __slots__ = ("_by_address", "_total")
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._by_address: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return self._total
+
+    def enter(self, address: str) -> bool:
+        """Count a connection in.
+
+        Returns:
+            False where it is one too many; it is counted all the same, until `leave`.
+        """
+        self._total += 1
+        here = self._by_address.get(address, 0) + 1
+        self._by_address[address] = here
+        return self._total <= CONNECTIONS_BEFORE_HELLO and here <= CONNECTIONS_BEFORE_HELLO_PER_ADDRESS
+
+    def leave(self, address: str) -> None:
+        """Count a connection out: it said hello, or it is gone."""
+        self._total -= 1
+        left = self._by_address[address] - 1
+        if left:
+            self._by_address[address] = left
+        else:
+            del self._by_address[address]

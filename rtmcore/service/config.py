@@ -1,0 +1,93 @@
+"""What a node is told before it starts, and what it announces of it."""
+
+from typing import Final
+
+import attrs
+
+from rtmcore.limits import (
+    CHANNEL_ID_BYTES,
+    CHANNEL_MEMBERS_LISTED,
+    CHANNELS_JOINED,
+    FRAME_BYTES,
+    INBOX_WINDOW_BYTES,
+    INBOX_WINDOW_MESSAGES,
+    MEMBER_EVENTS_MAX,
+    MESSAGE_BYTES,
+    PACKETS_PER_FRAME,
+    REPLAY_MAX,
+    REPLAY_WINDOW,
+    REQUESTS_IN_FLIGHT,
+    RESULTS_REMEMBERED,
+    USER_ID_BYTES,
+)
+
+WEBSOCKET_PATH: Final = "/rtm/v1"
+"""The path of the WebSocket endpoint."""
+
+KEEP: Final = "keep"
+ABORT: Final = "abort"
+
+ANNOUNCED_LIMITS: Final[dict[str, int]] = {
+    "message": MESSAGE_BYTES,
+    "frame": FRAME_BYTES,
+    "packets": PACKETS_PER_FRAME,
+    "in_flight": REQUESTS_IN_FLIGHT,
+    "results": RESULTS_REMEMBERED,
+    "window": INBOX_WINDOW_MESSAGES,
+    "window_bytes": INBOX_WINDOW_BYTES,
+    "channels": CHANNELS_JOINED,
+    "members": CHANNEL_MEMBERS_LISTED,
+    "member_events": MEMBER_EVENTS_MAX,
+    "user_id": USER_ID_BYTES,
+    "channel_id": CHANNEL_ID_BYTES,
+    "replay": REPLAY_MAX,
+    "replay_ms": int(REPLAY_WINDOW * 1000),
+}
+"""The limits of the welcome by name: sizes in bytes, times in milliseconds, the rest counts.
+
+``message``
+    Body of one message.
+``frame``, ``packets``
+    One WebSocket message: its size, and how many packets it may have.
+``in_flight``
+    Requests of one client that wait for their answer.
+``results``
+    Requests whose results are kept for repeats.
+``window``, ``window_bytes``
+    Inbox messages sent but not acknowledged, unless the hello asked for less.
+``channels``
+    Channels that one client is in at the same time.
+``members``
+    Members named in a list; a larger channel answers with a random choice.
+``member_events``
+    Members above which joins and leaves are not announced.
+``user_id``, ``channel_id``
+    Size of an id.
+``replay``, ``replay_ms``
+    Channel messages replayed after a return: how many, and how old they may be.
+"""
+
+
+@attrs.frozen(kw_only=True)
+class NodeConfig:
+    """Settings of a node.
+
+    Args:
+        node: Name of this node, unique among those that share an engine.
+        allowed_origins: Origins of pages that may connect besides the server's own, for example
+            ``https://example.org``.
+        dev: True refuses every Host that is not a name of this machine's loopback.
+        rate_limits: False switches the documented rates off, for benchmarks and tests.
+        rate_factor: By how much more often than documented a client may call, above 0; 1 by default.
+        durability: What an accepted offline message survives: ``memory``, ``disk`` or ``replicated``.
+        token_policy: What an expired token does to a connected session: ``keep`` (nothing, as in the seeds)
+            or ``abort`` (version 1.5).
+    """
+
+    node: str
+    allowed_origins: tuple[str, ...] = ()
+    dev: bool = False
+    rate_limits: bool = True
+    rate_factor: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    durability: str = attrs.field(default="memory", validator=attrs.validators.in_(("memory", "disk", "replicated")))
+    token_policy: str = attrs.field(default=KEEP, validator=attrs.validators.in_((KEEP, ABORT)))
