@@ -36,7 +36,7 @@ def raw(
     size = len(payload) if length is None else length
     form = form or (1 if size < 126 else 2 if size < 65536 else 8)
     short = {1: size, 2: 126, 8: 127}[form]
-    extended = {1: b"", 2: struct.pack("!H", size & 0xFFFF), 8: struct.pack("!Q", size)}[form]
+    extended = {1: b"", 2: struct.pack("!H", size % 65536), 8: struct.pack("!Q", size)}[form]
     mask = not to_client if masked is None else masked
     head = bytes((fin << 7 | rsv << 4 | opcode, mask << 7 | short)) + extended
     if not mask:
@@ -119,18 +119,24 @@ def valid_messages(draw: st.DrawFn, to_client: bool, opcode: int) -> bytes:
     return stream
 
 
+ODDITIES = st.one_of(
+    st.fixed_dictionaries(
+        {"opcode": st.sampled_from([CONTINUATION, TEXT, BINARY, 3, 7, CLOSE, PING, 0xB, 0xF])}
+    ),
+    st.fixed_dictionaries({"fin": st.just(False)}),
+    st.fixed_dictionaries({"rsv": st.sampled_from([1, 2, 4])}),
+    st.fixed_dictionaries({"masked": st.booleans()}),
+    st.fixed_dictionaries({"form": st.sampled_from([2, 8])}),
+    st.fixed_dictionaries({"length": st.integers(0, 2**63)}),
+)
+
+
 @st.composite
-def odd_frames(draw: st.DrawFn, to_client: bool) -> bytes:
-    """A frame that is often wrong."""
-    return raw(
-        draw(st.sampled_from([CONTINUATION, TEXT, BINARY, 3, 7, CLOSE, PING, PONG, 0xB, 0xF])),
-        draw(payloads)[:130],
-        to_client=to_client,
-        fin=draw(st.booleans()),
-        rsv=draw(st.sampled_from([0, 0, 0, 1, 2, 4])),
-        masked=draw(st.sampled_from([None, None, None, True, False])),
-        form=draw(st.sampled_from([None, None, None, 2, 8])),
-    )
+def odd_frames(draw: st.DrawFn, to_client: bool, opcode: int) -> bytes:
+    """A frame with one or two things in it that are often wrong."""
+    oddities = draw(ODDITIES) | draw(st.one_of(st.just({}), ODDITIES))
+    oddities.setdefault("opcode", draw(st.sampled_from([opcode, opcode, opcode, PING])))
+    return raw(payload=draw(payloads)[:130], to_client=to_client, **oddities)
 
 
 @st.composite
@@ -145,7 +151,8 @@ def streams(draw: st.DrawFn, to_client: bool, opcode: int) -> bytes:
     common = valid_messages(to_client, opcode)
     parts = draw(
         st.lists(
-            st.one_of(common, common, common, odd_frames(to_client), close_frames(to_client)), max_size=6
+            st.one_of(common, common, common, odd_frames(to_client, opcode), close_frames(to_client)),
+            max_size=6,
         )
     )
     stream = bytearray(b"".join(parts))
