@@ -454,6 +454,27 @@ BLOB_THREADS: Final = 4
 #: Seconds that a stopping server gives its connections to leave (design).
 DRAIN_TIMEOUT: Final = 10.0
 
+#: Bytes waiting for a connection below which the reading of its logs goes on (design).
+REPLAY_BELOW: Final = 256 * KIB
+#: Bytes that a node hands to a socket at once (design).
+WRITE_CHUNK: Final = 256 * KIB
+#: Bytes of answers to one connection that share a WebSocket message; a larger one goes alone (design).
+ANSWER_BYTES: Final = 64 * KIB
+#: Entries of a channel kept for members whose join or replay is under way (design).
+HELD_ENTRIES: Final = 1024
+#: Bytes of their bodies (design).
+HELD_BYTES: Final = 1 * MIB
+#: Longest time, in seconds, that a sender may wait for the peer's acknowledgement (design).
+SEND_WAIT_MAX: Final = 120.0
+#: Seconds after which a client that met a full or failing server is asked to come back (design).
+BUSY_RETRY: Final = 1.0
+#: Characters of a client instance's id at least (design).
+INSTANCE_ID_MIN: Final = 16
+#: Characters of a client instance's id at most (design).
+INSTANCE_ID_MAX: Final = 32
+#: Characters of a session's secret at most (design).
+SECRET_LENGTH_MAX: Final = 128
+
 # --- Fault proxy of the tests ---------------------------------------------------------------------------------
 
 #: Bytes that the proxy reads at once (design).

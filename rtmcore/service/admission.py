@@ -1,5 +1,6 @@
 """How often somebody may do something, and how many may wait at the door."""
 
+import enum
 import math
 from collections import deque
 from typing import Final
@@ -15,6 +16,9 @@ from rtmcore.limits import (
     RateLimit,
 )
 from rtmcore.service.commands import Name
+
+_SHUT_AT: Final = 2
+"""Times a cap, from which nobody is told anything any more."""
 
 _CHANNELS_WATCHED: Final = 4 * JOIN_RATE.count
 """Channels whose joins are counted before those of the past are forgotten."""
@@ -123,6 +127,16 @@ class LoginRates:
                     del self._windows[name]
 
 
+class Entry(enum.Enum):
+    """How a new connection finds the door."""
+
+    FREE = "free"
+    CROWDED = "crowded"
+    """Over a cap: it is told so, once it can be told anything."""
+    SHUT = "shut"
+    """Over twice a cap: it is closed without a word."""
+
+
 class Doorway:
     """Counts connections that have not said a valid hello, in all and per remote address."""
 
@@ -135,16 +149,15 @@ class Doorway:
     def __len__(self) -> int:
         return self._total
 
-    def enter(self, address: str) -> bool:
-        """Count a connection in.
-
-        Returns:
-            False where it is one too many; it is counted all the same, until `leave`.
-        """
+    def enter(self, address: str) -> Entry:
+        """Count a connection in, however it finds the door; `leave` counts it out."""
         self._total += 1
         here = self._by_address.get(address, 0) + 1
         self._by_address[address] = here
-        return self._total <= CONNECTIONS_BEFORE_HELLO and here <= CONNECTIONS_BEFORE_HELLO_PER_ADDRESS
+        crowd = max(self._total / CONNECTIONS_BEFORE_HELLO, here / CONNECTIONS_BEFORE_HELLO_PER_ADDRESS)
+        if crowd <= 1:
+            return Entry.FREE
+        return Entry.CROWDED if crowd <= _SHUT_AT else Entry.SHUT
 
     def leave(self, address: str) -> None:
         """Count a connection out: it said hello, or it is gone."""
