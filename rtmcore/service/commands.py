@@ -11,7 +11,13 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from rtmcore.codes import JoinChannelError, LeaveChannelError, LoginError, SendChannelMessageError
+from rtmcore.codes import (
+    GetMembersError,
+    JoinChannelError,
+    LeaveChannelError,
+    LoginError,
+    SendChannelMessageError,
+)
 
 
 class Name(NamedTuple):
@@ -79,11 +85,20 @@ class Silent:
 
     session: Session
     since: float
+    gone: bool = False
+    """True where the transport is gone: nothing can be written to it any more.
+
+    The engine then sends no `InboxNotice` for it, and counts no later entry as written. May be told after a first
+    `Silent` of a mute transport.
+    """
 
 
 @attrs.frozen
 class Heard:
-    """A session that was reported silent speaks again on the same transport."""
+    """A session that was reported silent speaks again on the same transport.
+
+    The entries that its inbox took while it was UNREACHABLE follow as `InboxNotice`.
+    """
 
     session: Session
 
@@ -335,6 +350,8 @@ class Refusal:
 NOT_A_MEMBER: Final = {
     PublishMessage: SendChannelMessageError.NOT_IN_CHANNEL,
     LeaveChannel: LeaveChannelError.NOT_IN_CHANNEL,
+    ReadChannel: GetMembersError.NOT_IN_CHANNEL,
+    ListMembers: GetMembersError.NOT_IN_CHANNEL,
 }
 """The documented code for a channel that the session has not joined, by command."""
 
