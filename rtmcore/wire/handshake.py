@@ -19,7 +19,6 @@ import h11
 from rtmcore.errors import ConnectionFailed, LocalProtocolError, RemoteProtocolError
 from rtmcore.limits import HANDSHAKE_BYTES
 from rtmcore.wire.http import (
-    SWITCHING_PROTOCOLS,
     BoundedHttp,
     Headers,
     NotHttp,
@@ -29,6 +28,7 @@ from rtmcore.wire.http import (
     encoded,
     header_list,
     header_values,
+    local_errors,
     names_token,
     quoted,
 )
@@ -392,7 +392,6 @@ class ServerHandshake:
             raise LocalProtocolError("There is no WebSocket upgrade to accept on this connection.")
         if subprotocol not in self._request.subprotocols:
             raise LocalProtocolError(f"The client did not offer the subprotocol {subprotocol}.")
-        self._answered = True
         fields = [
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
@@ -401,9 +400,12 @@ class ServerHandshake:
             *headers,
         ]
         phrase = HTTPStatus.SWITCHING_PROTOCOLS.phrase.encode()
-        return self._http.send(
-            h11.InformationalResponse(status_code=SWITCHING_PROTOCOLS, headers=encoded(fields), reason=phrase)
-        )
+        with local_errors():
+            response = h11.InformationalResponse(
+                status_code=HTTPStatus.SWITCHING_PROTOCOLS, headers=encoded(fields), reason=phrase
+            )
+        self._answered = True
+        return self._http.send(response)
 
     def respond(self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> bytes:
         """Answer over HTTP and end the connection.
@@ -421,8 +423,9 @@ class ServerHandshake:
         """
         if self._answered or (self._request is None and self._failure is None):
             raise LocalProtocolError("There is no HTTP request to answer on this connection.")
+        response = self._response(status, headers, body)
         self._answered = True
-        return self._response(status, headers, body)
+        return response
 
     def reject(self, status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
         """Answer with an error status and a sentence for people, and end the connection.
@@ -506,7 +509,8 @@ class ServerHandshake:
             ("Content-Length", str(len(body))),
             ("Connection", "upgrade, close" if upgrades else "close"),
         ]
-        response = h11.Response(status_code=status, headers=encoded(fields), reason=reason.encode())
+        with local_errors():
+            response = h11.Response(status_code=status, headers=encoded(fields), reason=reason.encode())
         if self._method == "HEAD" or not body:
             return self._http.send(response, h11.EndOfMessage())
         return self._http.send(response, h11.Data(data=body), h11.EndOfMessage())

@@ -7,8 +7,9 @@ line may hold somebody's password.
 """
 
 import re
-from collections.abc import Iterable
-from typing import Final, NoReturn
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import attrs
 import h11
@@ -18,8 +19,6 @@ from rtmcore.limits import HANDSHAKE_BYTES, HANDSHAKE_HEADERS, REFUSAL_BODY_BYTE
 
 Headers = list[tuple[str, str]]
 """Header fields in order: names in lower case, values as Latin-1 text."""
-
-SWITCHING_PROTOCOLS: Final = 101
 
 _TLS_FIRST_BYTES: Final = (0x15, 0x16)  # an alert, a handshake record
 _QUOTED_INPUT: Final = re.compile(r":? (bytearray\(|b['\"]).*", re.DOTALL)
@@ -162,20 +161,26 @@ class BoundedHttp:
         Raises:
             LocalProtocolError: They do not fit the state, or are no valid HTTP.
         """
-        try:
+        with local_errors():
             return b"".join(self._connection.send(event) or b"" for event in events)
-        except h11.LocalProtocolError as error:
-            refuse_output(error)
 
     def trailing(self) -> bytes:
         """What lies behind the last message that HTTP has to do with."""
         return self._connection.trailing_data[0] + self._rest
 
 
-def refuse_output(error: h11.LocalProtocolError) -> NoReturn:
-    """Say that h11 refuses to write something, without quoting it."""
-    what = _QUOTED_INPUT.sub("", str(error))
-    raise LocalProtocolError(f"Cannot write this HTTP head: {what}.") from None
+@contextmanager
+def local_errors() -> Iterator[None]:
+    """Around everything that h11 checks before it is written: its objection becomes ours, without quoting.
+
+    Raises:
+        LocalProtocolError: h11 objects.
+    """
+    try:
+        yield
+    except h11.LocalProtocolError as error:
+        what = _QUOTED_INPUT.sub("", str(error))
+        raise LocalProtocolError(f"Cannot write this HTTP head: {what}.") from None
 
 
 @attrs.frozen
@@ -252,10 +257,8 @@ class ResponseReader:
         self.refusal: Refusal | None = None
         if not target.isascii():
             raise LocalProtocolError("The target of an HTTP request has to be ASCII; encode it first.")
-        try:
+        with local_errors():
             request = h11.Request(method=method, target=target, headers=encoded(headers))
-        except h11.LocalProtocolError as error:
-            refuse_output(error)
         self.request = self.http.send(request, h11.EndOfMessage())
 
     def receive(self, data: bytes) -> h11.Response | h11.InformationalResponse | Refusal | None:
