@@ -1,0 +1,1 @@
+"""The server: sockets, HTTP, tokens and storage around the node of `rtmcore`."""

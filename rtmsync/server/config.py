@@ -1,0 +1,92 @@
+"""What a server is told before it starts, checked at once."""
+
+import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from rtmcore.errors import InvalidArgument
+from rtmcore.identifiers import is_valid_app_id
+from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT
+from rtmsync.server.tokens import AppKeys
+
+DEFAULT_PORT: Final = 7430
+DEV_APP_ID: Final = "dev00000000000000000000000000000"
+"""The app id that `rtm serve --dev` prints: fixed, so that a pasted line works again tomorrow."""
+
+_EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host to listen on is reachable from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@attrs.frozen(kw_only=True)
+class ServerConfig:
+    """Settings of a server.
+
+    Args:
+        apps: The apps it holds, at least one.
+        host: The address to listen on; loopback by default. An address that others can reach needs keys for
+            each app.
+        port: The TCP port, 0 to 65535; 0 lets the system choose.
+        data_dir: Where the journal is kept; None keeps everything in memory.
+        tls_certificate: PEM file with the certificate chain; None for plain connections.
+        tls_key: PEM file with the private key; None where the certificate's file holds it.
+        allowed_origins: Origins of pages that may connect, besides the server's own.
+        dev: True binds loopback only, checks the Host header and refuses foreign origins.
+        rate_limits: False switches the documented rates off, for benchmarks and tests.
+        drain_seconds: Over how long clients are sent away when the server stops.
+        node: Name of this server process; None makes one.
+
+    Raises:
+        InvalidArgument: A value is not possible, or the server would be open to the world without a secret.
+    """
+
+    apps: Sequence[AppKeys]
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    data_dir: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    allowed_origins: Sequence[str] = ()
+    dev: bool = False
+    rate_limits: bool = True
+    drain_seconds: float = DRAIN_TIMEOUT
+    node: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not self.apps:
+            raise _wrong("A server needs at least one app.", "Name an app id and its key.")
+        for app in self.apps:
+            if not is_valid_app_id(app.app):
+                raise _wrong(
+                    f"The app id {app.app!r} is not {APP_ID_LENGTH} visible ASCII characters long.",
+                    "Make one with: openssl rand -hex 16",
+                )
+        if not 0 <= self.port <= 65535:
+            raise _wrong(f"The port {self.port} is not between 0 and 65535.", "Choose another port.")
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise _wrong("There is a TLS key but no certificate.", "Name the certificate's file too.")
+        if is_loopback(self.host):
+            return
+        if self.dev:
+            raise _wrong(f"A development server does not listen on {self.host!r}.", "Use --host 127.0.0.1.")
+        if any(not app.keys for app in self.apps):
+            where = "everywhere" if self.host in _EVERYWHERE else f"on {self.host}"
+            raise _wrong(
+                f"The server would listen {where} and let anybody in: an app has no key.",
+                "Give each app a key, or listen on 127.0.0.1.",
+            )
+
+
+def _wrong(message: str, hint: str) -> InvalidArgument:
+    return InvalidArgument(message, operation="serve", hint=hint)

@@ -1,0 +1,1 @@
+"""Engines that keep what users share beyond the life of the process."""

@@ -1,0 +1,185 @@
+"""The server's one thread: sockets on one side, the node on the other.
+
+A turn waits for readiness, reads what there is, lets the node judge timers, and
+writes once per connection that has something to say. Nothing in it waits for a
+disk or for a peer.
+"""
+
+import contextlib
+import logging
+import selectors
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rtmcore.service.node import Node
+
+from rtmcore.limits import ACCEPTS_PER_TURN
+from rtmsync.driver.clock import Clock
+from rtmsync.driver.waker import Waker
+from rtmsync.server.peer import Peer, PlainPeer, TlsPeer
+
+_log = logging.getLogger("rtmsync.server")
+
+_READ: Final = selectors.EVENT_READ
+_READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+
+
+class ServerLoop:
+    """Drives a node with sockets until it is told to stop.
+
+    Args:
+        node: The node to serve.
+        listeners: Bound, listening sockets.
+        context: For TLS; None for plain connections.
+    """
+
+    def __init__(
+        self, node: Node, listeners: Sequence[socket.socket], context: ssl.SSLContext | None
+    ) -> None:
+        self._node = node
+        self._listeners = list(listeners)
+        self._context = context
+        self._selector = selectors.DefaultSelector()
+        self._waker = Waker()
+        self._peers: dict[int, Peer] = {}
+        self._calls: list[Callable[[float], None]] = []
+        self._last_connection = 0
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Make the loop take a turn now. Any thread and any signal handler may call this."""
+        self._waker.ring()
+
+    def call(self, function: Callable[[float], None]) -> None:
+        """Have a function called on the loop's thread, with the time, in the next turn."""
+        self._calls.append(function)
+        self._waker.ring()
+
+    def stop(self) -> None:
+        """End `run` after the turn that is under way. Any thread and any signal handler may call this."""
+        self._stopping = True
+        self._waker.ring()
+
+    def stop_listening(self) -> None:
+        """Refuse new connections from now on. For the loop's own thread."""
+        for listener in self._listeners:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(listener)
+            listener.close()
+        self._listeners.clear()
+
+    def run(self) -> None:
+        """Serve until `stop`, then close everything that is open."""
+        for listener in self._listeners:
+            listener.setblocking(False)
+            self._selector.register(listener, _READ, listener)
+        self._selector.register(self._waker.fd, _READ, self._waker)
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            self.stop_listening()
+            for peer in list(self._peers.values()):
+                self._drop(peer)
+            self._selector.close()
+            self._waker.close()
+
+    # --- One turn -----------------------------------------------------------------
+
+    def _turn(self) -> None:
+        deadline = self._node.next_deadline()
+        timeout = None if deadline is None else max(0.0, deadline - Clock.now())
+        ready = self._selector.select(timeout)
+        now = Clock.now()
+        self._node.turn(now, time.time_ns() // 1000)
+        calls, self._calls = self._calls, []
+        for function in calls:
+            function(now)
+        for key, mask in ready:
+            owner = key.data
+            if isinstance(owner, Peer):
+                self._serve(owner, mask, now)
+            elif owner is self._waker:
+                self._waker.silence()
+            else:
+                self._accept(owner, now)
+        self._node.handle_timer(now)
+        for connection in self._node.dirty():
+            peer = self._peers.get(connection)
+            if peer is not None:
+                self._write(peer, now)
+
+    def _serve(self, peer: Peer, mask: int, now: float) -> None:
+        if mask & selectors.EVENT_WRITE:
+            self._write(peer, now)
+        if not mask & selectors.EVENT_READ or peer.closed:
+            return
+        try:
+            data = peer.receive()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            _log.debug("connection %d was lost: %s", peer.number, error)
+            self._lose(peer, now)
+            return
+        if data:
+            self._node.receive_data(peer.number, data, now)
+        elif data is not None:
+            self._node.receive_eof(peer.number, now)
+            self._lose(peer, now)
+            return
+        if peer.has_output:
+            self._write(peer, now)
+
+    def _write(self, peer: Peer, now: float) -> None:
+        node = self._node
+        try:
+            left = peer.send(node.data_to_send(peer.number))
+        except OSError as error:
+            _log.debug("connection %d was lost: %s", peer.number, error)
+            self._lose(peer, now)
+            return
+        if left != peer.backlog:
+            peer.backlog = left
+            node.backlog(peer.number, left, now)
+        if left == 0 and node.is_finished(peer.number):
+            self._lose(peer, now)
+        elif (left > 0) is not peer.waits_to_write:
+            peer.waits_to_write = left > 0
+            self._selector.modify(peer.socket, _READ_WRITE if left else _READ, peer)
+
+    def _accept(self, listener: socket.socket, now: float) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                accepted, address = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                _log.warning("a connection could not be accepted: %s", error)
+                return
+            accepted.setblocking(False)
+            if accepted.family in (socket.AF_INET, socket.AF_INET6):
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._last_connection += 1
+            number = self._last_connection
+            peer: Peer
+            if self._context is None:
+                peer = PlainPeer(number, accepted)
+            else:
+                peer = TlsPeer(number, accepted, self._context)
+            self._peers[number] = peer
+            self._selector.register(accepted, _READ, peer)
+            self._node.connection_opened(number, str(address[0]) if address else "", now)
+
+    def _lose(self, peer: Peer, now: float) -> None:
+        if not peer.closed:
+            self._drop(peer)
+            self._node.connection_lost(peer.number, now)
+
+    def _drop(self, peer: Peer) -> None:
+        self._selector.unregister(peer.socket)
+        self._peers.pop(peer.number, None)
+        peer.close()

@@ -1,0 +1,225 @@
+"""A server: configuration, engine, node and loop put together, in this thread or one of its own."""
+
+import logging
+import secrets
+import socket
+import ssl
+import threading
+import time
+
+from rtmcore.service.memory import MemoryEngine
+from rtmcore.service.node import Node
+
+from rtmcore.errors import InvalidArgument, ServerFailure
+from rtmcore.limits import WAIT_SLICE
+from rtmcore.service.config import NodeConfig
+from rtmcore.service.engine import EnginePort
+from rtmsync.driver.clock import Clock
+from rtmsync.server.config import ServerConfig
+from rtmsync.server.engines.embedded import EmbeddedEngine
+from rtmsync.server.loop import ServerLoop
+from rtmsync.server.tokens import JwtVerifier
+
+_log = logging.getLogger("rtmsync.server")
+
+_BACKLOG = 1024
+
+
+class Server:
+    """A server for one or several apps, with nothing else running.
+
+    Nothing happens at construction. `run` serves in the calling thread until
+    `stop`; `start` does so in a thread of its own and returns once clients can
+    connect, which is how tests and programs embed it.
+
+    Args:
+        config: The settings.
+    """
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self._listener: socket.socket | None = None
+        self._loop: ServerLoop | None = None
+        self._node: Node | None = None
+        self._embedded: EmbeddedEngine | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._stop_due: float | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port; 0 before the server was opened."""
+        return int(self._listener.getsockname()[1]) if self._listener is not None else 0
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        scheme = "ws" if self.config.tls_certificate is None else "wss"
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"{scheme}://{host}:{self.port}"
+
+    def open(self) -> None:
+        """Bind the port and open the journal; clients can connect, and wait until the server runs.
+
+        Raises:
+            InvalidArgument: The address cannot be bound, or the TLS files cannot be read.
+            ServerFailure: The data directory cannot be used.
+        """
+        if self._loop is not None:
+            return
+        context = _tls_context(self.config)
+        listener = _listen(self.config.host, self.config.port)
+        try:
+            node_id = self.config.node or f"node-{secrets.token_hex(4)}"
+            port = self._open_engine(node_id)
+            self._node = Node(
+                NodeConfig(
+                    node=node_id,
+                    allowed_origins=tuple(self.config.allowed_origins),
+                    dev=self.config.dev,
+                    rate_limits=self.config.rate_limits,
+                    durability="memory" if self.config.data_dir is None else "disk",
+                ),
+                port,
+                JwtVerifier(self.config.apps),
+                secret=lambda: secrets.token_urlsafe(24),
+            )
+            self._loop = ServerLoop(self._node, [listener], context)
+        except BaseException:
+            listener.close()
+            self._close_engine()
+            raise
+        self._listener = listener
+
+    def run(self) -> None:
+        """Serve in this thread until `stop` or the end of a `drain`."""
+        self.open()
+        assert self._loop is not None
+        _log.info("serving on %s", self.url)
+        try:
+            self._loop.run()
+        finally:
+            self._close_engine()
+            _log.info("stopped")
+
+    def start(self) -> None:
+        """Serve in a thread of its own; returns once clients can connect.
+
+        Raises:
+            InvalidArgument, ServerFailure: See `open`.
+        """
+        self.open()
+        self._thread = threading.Thread(target=self._run_in_thread, name="rtm-server", daemon=True)
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Send all clients away, spread over `config.drain_seconds`, then stop. Safe in a signal handler."""
+        loop = self._loop
+        if loop is not None:
+            loop.call(self._drain)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Stop at once and wait for the thread that `start` made. Idempotent.
+
+        Args:
+            timeout: Seconds to wait for it.
+
+        Raises:
+            ServerFailure: The thread did not end, or had failed.
+        """
+        if self._loop is not None:
+            self._loop.stop()
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        thread.join(timeout)
+        if thread.is_alive():
+            raise ServerFailure(f"The server did not stop within {timeout:g} s.", operation="stop")
+        self._thread = None
+        if self._failure is not None:
+            raise ServerFailure("The server had failed.", operation="stop") from self._failure
+
+    def wait(self) -> None:
+        """Wait until a server that `start` began has ended."""
+        while self._thread is not None and self._thread.is_alive():
+            self._thread.join(WAIT_SLICE)
+
+    def stats(self) -> dict[str, int]:
+        """Counters of the node, by name."""
+        return self._node.stats() if self._node is not None else {}
+
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    # --- Inside -------------------------------------------------------------------
+
+    def _open_engine(self, node_id: str) -> EnginePort:
+        if self.config.data_dir is None:
+            return MemoryEngine(epoch=secrets.token_hex(8)).port(node_id)
+        self._embedded = EmbeddedEngine(self.config.data_dir, epoch=secrets.token_hex(8), wake=self._wake)
+        self._embedded.start(Clock.now(), time.time_ns() // 1000)
+        return self._embedded.port(node_id)
+
+    def _close_engine(self) -> None:
+        if self._embedded is not None:
+            self._embedded.close()
+            self._embedded = None
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            self._loop.wake()
+
+    def _run_in_thread(self) -> None:
+        try:
+            self.run()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever calls stop()
+            self._failure = error
+            _log.exception("the server failed")
+
+    def _drain(self, now: float) -> None:
+        assert self._node is not None
+        assert self._loop is not None
+        _log.info("draining over %g s", self.config.drain_seconds)
+        self._loop.stop_listening()
+        self._node.drain(now, self.config.drain_seconds)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise InvalidArgument(f"Cannot listen on {host!r}: {error}.", operation="serve") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise InvalidArgument(
+            f"Cannot listen on {host}, port {port}: {error.strerror}.",
+            operation="serve",
+            hint="Choose another port with --port, or end the process that uses it.",
+        ) from error
+    return listener
+
+
+def _tls_context(config: ServerConfig) -> ssl.SSLContext | None:
+    if config.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.tls_certificate, config.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidArgument(
+            f"Cannot use the TLS certificate {config.tls_certificate}: {error}.",
+            operation="serve",
+            hint="Both files have to be PEM, and the key has to belong to the certificate.",
+        ) from error
+    return context

@@ -1,0 +1,247 @@
+"""JSON Web Tokens: made by whoever holds a key of the app, verified by the server.
+
+The algorithm belongs to the key and is never taken from the token. Times are
+judged against the wall clock that the caller hands in.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from rtmcore.codes import LoginError
+from rtmcore.errors import AuthError, InvalidArgument, error_for
+from rtmcore.identifiers import explain_invalid_id
+from rtmcore.limits import (
+    TOKEN_BYTES,
+    TOKEN_ISSUED_AHEAD,
+    TOKEN_KEY_BYTES_MIN,
+    TOKEN_LEEWAY,
+    TOKEN_SECONDS_DEFAULT,
+    TOKEN_SECONDS_MAX,
+)
+from rtmcore.service.grants import Grant
+
+HMAC_ALGORITHMS: Final = ("HS256", "HS384", "HS512")
+PUBLIC_KEY_ALGORITHMS: Final = ("ES256", "ES384", "RS256", "EdDSA")
+SCOPES_CLAIM: Final = "rtm"
+
+
+@attrs.frozen
+class TokenKey:
+    """A key of an app, with the one algorithm that it is used with.
+
+    Args:
+        secret: The shared secret, at least 32 bytes (RFC 7518 section 3.2), or a PEM public key (private
+            where tokens are made) for the asymmetric algorithms.
+        algorithm: One of `HMAC_ALGORITHMS` or `PUBLIC_KEY_ALGORITHMS`. The latter need the `cryptography`
+            package.
+        kid: The key's name in token headers; None for an app's only key.
+
+    Raises:
+        InvalidArgument: The algorithm is not supported, or the secret is too short.
+    """
+
+    secret: bytes = attrs.field(repr=False)
+    algorithm: str = "HS256"
+    kid: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.algorithm in HMAC_ALGORITHMS:
+            if len(self.secret) < TOKEN_KEY_BYTES_MIN:
+                raise InvalidArgument(
+                    f"A {self.algorithm} key needs at least {TOKEN_KEY_BYTES_MIN} bytes, this one has "
+                    f"{len(self.secret)}.",
+                    operation="token",
+                    hint="Make one with: openssl rand -hex 32",
+                )
+        elif self.algorithm not in PUBLIC_KEY_ALGORITHMS:
+            known = ", ".join((*HMAC_ALGORITHMS, *PUBLIC_KEY_ALGORITHMS))
+            raise InvalidArgument(
+                f"The token algorithm {self.algorithm!r} is not supported; these are: {known}.",
+                operation="token",
+            )
+
+
+def make_token(
+    key: TokenKey,
+    *,
+    app: str,
+    user: str,
+    now: float,
+    seconds: float = TOKEN_SECONDS_DEFAULT,
+    scopes: Mapping[str, object] | None = None,
+) -> str:
+    """Make a token that lets one user log in to one app.
+
+    Args:
+        key: A key of the app that can sign.
+        app: The app id.
+        user: The user id.
+        now: Seconds since 1970.
+        seconds: How long the token is valid, above 0 and at most `limits.TOKEN_SECONDS_MAX` (24 hours, seed 002);
+            by default `limits.TOKEN_SECONDS_DEFAULT`.
+        scopes: What the user may do; None for all that an ordinary user may. See docs/protocol.
+
+    Returns:
+        The token's text.
+
+    Raises:
+        InvalidArgument: The user id or the lifetime is not allowed.
+    """
+    import jwt
+
+    wrong = explain_invalid_id(user, "user id")
+    if wrong:
+        raise InvalidArgument(wrong, operation="token")
+    if not 0 < seconds <= TOKEN_SECONDS_MAX:
+        raise InvalidArgument(
+            f"A token is valid for more than 0 and at most {TOKEN_SECONDS_MAX} seconds, not {seconds:g}.",
+            operation="token",
+        )
+    claims: dict[str, object] = {"aud": app, "sub": user, "iat": int(now), "exp": int(now + seconds)}
+    if scopes is not None:
+        claims[SCOPES_CLAIM] = dict(scopes)
+    headers = {"kid": key.kid} if key.kid is not None else None
+    return jwt.encode(claims, key.secret, algorithm=key.algorithm, headers=headers)
+
+
+@attrs.frozen
+class AppKeys:
+    """What a server knows of one app.
+
+    Args:
+        app: The app id, 32 characters.
+        keys: Its keys; tokens signed with any of them are good. Empty where no token is needed.
+    """
+
+    app: str
+    keys: tuple[TokenKey, ...] = ()
+
+
+class JwtVerifier:
+    """Decides whether a user may log in: a `TokenVerifier` for the node.
+
+    Args:
+        apps: The apps that the server holds.
+    """
+
+    def __init__(self, apps: Sequence[AppKeys]) -> None:
+        self._apps = {known.app: known for known in apps}
+
+    def __call__(self, app: str, user: str, token: str | None, wall_ms: int) -> Grant:
+        """Verify a token.
+
+        Args:
+            app: The app id that the client names.
+            user: The user id that the client claims.
+            token: The token's text, or None.
+            wall_ms: Milliseconds since 1970.
+
+        Returns:
+            What the token allows and until when.
+
+        Raises:
+            AuthError: With the `LoginError` code: 4 for an unknown app, 5 for a malformed, wrongly signed,
+                not-yet-valid or another user's token, 6 for an expired one, 7 for one without the login scope.
+        """
+        known = self._apps.get(app)
+        if known is None:
+            raise _refusal(LoginError.INVALID_APP_ID, "This server does not hold the app id.")
+        if not known.keys:
+            return Grant()
+        if token is None:
+            raise _refusal(LoginError.INVALID_TOKEN, "This app needs a token, and the login has none.")
+        if len(token) > TOKEN_BYTES:
+            raise _refusal(LoginError.INVALID_TOKEN, f"The token is longer than {TOKEN_BYTES} bytes.")
+        claims = _verified_claims(known, token)
+        return _judge(claims, app, user, wall_ms / 1000)
+
+
+def _refusal(code: LoginError, message: str) -> AuthError:
+    error = error_for(code, message, operation="login")
+    assert isinstance(error, AuthError)
+    return error
+
+
+def _verified_claims(known: AppKeys, token: str) -> dict[str, Any]:
+    import jwt
+
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except jwt.InvalidTokenError:
+        raise _refusal(
+            LoginError.INVALID_TOKEN, "The token is malformed: it is not a JSON Web Token."
+        ) from None
+    keys = known.keys if kid is None else tuple(key for key in known.keys if key.kid == kid)
+    if not keys:
+        raise _refusal(LoginError.INVALID_TOKEN, "The token names a key (kid) that this app does not have.")
+    for key in keys:
+        try:
+            return jwt.decode(
+                token,
+                key.secret,
+                algorithms=[key.algorithm],
+                options={
+                    # Times and audience are judged below, against the clock and the app that were handed in.
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_aud": False,
+                    "require": ["exp", "sub", "aud"],
+                },
+            )
+        except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+            continue
+        except jwt.MissingRequiredClaimError as error:
+            raise _refusal(LoginError.INVALID_TOKEN, f"The token lacks the claim {error.claim!r}.") from None
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise _refusal(LoginError.INVALID_TOKEN, "The token is malformed.") from None
+    raise _refusal(LoginError.INVALID_TOKEN, "The token is not signed with a key of this app.")
+
+
+def _judge(claims: Mapping[str, Any], app: str, user: str, now: float) -> Grant:
+    audience = claims["aud"]
+    audiences = audience if isinstance(audience, list) else [audience]
+    if not any(isinstance(one, str) and _same(one, app) for one in audiences):
+        raise _refusal(LoginError.INVALID_TOKEN, "The token was made for another app.")
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not _same(subject, user):
+        raise _refusal(LoginError.INVALID_TOKEN, "The token was made for another user.")
+    expires, starts, issued = (_time(claims, name) for name in ("exp", "nbf", "iat"))
+    assert expires is not None
+    if starts is not None and starts > now + TOKEN_LEEWAY:
+        raise _refusal(
+            LoginError.INVALID_TOKEN, f"The token is not valid before {starts - now:.0f} s from now."
+        )
+    if issued is not None and issued > now + TOKEN_ISSUED_AHEAD:
+        raise _refusal(LoginError.INVALID_TOKEN, "The token was issued in the future; the clocks disagree.")
+    if expires <= now - TOKEN_LEEWAY:
+        raise _refusal(LoginError.TOKEN_EXPIRED, f"The token expired {now - expires:.0f} s ago.")
+    if expires - (now if issued is None else min(issued, now)) > TOKEN_SECONDS_MAX + TOKEN_LEEWAY:
+        raise _refusal(
+            LoginError.INVALID_TOKEN, f"The token is valid for more than {TOKEN_SECONDS_MAX // 3600} hours."
+        )
+    scopes = claims.get(SCOPES_CLAIM)
+    if scopes is None:
+        return Grant(expires=int(expires * 1000))
+    if not isinstance(scopes, dict):
+        raise _refusal(LoginError.INVALID_TOKEN, f"The claim {SCOPES_CLAIM!r} of the token is not an object.")
+    grant = Grant.from_scopes(scopes, expires=int(expires * 1000))
+    if not grant.login:
+        raise _refusal(LoginError.NOT_AUTHORIZED, "The token does not have the scope to log in.")
+    return grant
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+
+
+def _time(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None and name != "exp":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e11:
+        raise _refusal(LoginError.INVALID_TOKEN, f"The claim {name!r} of the token is not a time.")
+    return float(value)
