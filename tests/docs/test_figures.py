@@ -1,0 +1,114 @@
+"""Figures in the text of docs/protocol are those of `rtmcore.limits`, and the codes those of `rtmcore.codes`."""
+
+import pytest
+
+from rtmcore import codes, limits
+from tests.docs.pages import page
+
+SENTENCES = {
+    "protocol/index.md": ["closes the connection with {codes.CloseCode.MALFORMED}"],
+    "protocol/transport.md": [
+        "at most {limits.HANDSHAKE_BYTES:,} bytes and {limits.HANDSHAKE_HEADERS} header fields",
+        "at most {limits.FRAME_BYTES:,} bytes. The welcome says",
+        "in fragments, at most {limits.FRAGMENTS_PER_MESSAGE}.",
+        "More than {limits.CONTROL_FRAMES_PER_READ} pings and pongs",
+        "waits at most {limits.CLOSE_HANDSHAKE_TIMEOUT:g} seconds",
+        "{limits.HELLO_TIMEOUT:g} seconds and {limits.HELLO_BYTES:,} bytes to send a valid",
+        "{limits.CONNECTIONS_BEFORE_HELLO:,} in all",
+        "{limits.CONNECTIONS_BEFORE_HELLO_PER_ADDRESS} from one address",
+    ],
+    "protocol/encoding.md": [
+        "at most {limits.PACKETS_PER_FRAME} packets",
+        "at most {limits.NESTING_DEPTH} deep",
+    ],
+    "protocol/packets.md": [
+        "0 means {limits.INBOX_WINDOW_MESSAGES} |",
+        "0 means {limits.INBOX_WINDOW_BYTES:,} |",
+        "At most {limits.MESSAGE_BYTES:,} bytes",
+        "0 means {1000 * limits.SEND_TIMEOUT:,.0f} |",
+        "a random {limits.CHANNEL_MEMBERS_LISTED} of a larger channel",
+        "more than {limits.CHANNEL_MEMBERS_LISTED} |",
+    ],
+    "protocol/session.md": [
+        "a budget of {limits.LOGIN_TIMEOUT:g} seconds in all, and {limits.LOGIN_ATTEMPT_TIMEOUT:g} seconds",
+        "`offline` milliseconds ({1000 * limits.OFFLINE_AFTER:,.0f})",
+        "`beat` milliseconds ({1000 * limits.BEAT_INTERVAL:,.0f})",
+        "`interrupted` milliseconds ({1000 * limits.INTERRUPTED_AFTER:,.0f})",
+        "`unreachable` milliseconds ({1000 * limits.UNREACHABLE_AFTER:,.0f})",
+        "from {limits.SPARE_TRANSPORT_AFTER:g} seconds on",
+        "within {limits.INTERRUPTED_AFTER:g} seconds changes no state",
+        "has not come {limits.RESTORE_TIMEOUT:g} seconds after `welcome`",
+        "{limits.BACKOFF_BASE:g} s × {limits.BACKOFF_FACTOR:g}^n, at most {limits.BACKOFF_CAP:g} s",
+        "at most {limits.LOGOUT_TIMEOUT:g} seconds, then close",
+    ],
+    "protocol/messages.md": [
+        "{limits.OFFLINE_DAYS} days, the newest {limits.OFFLINE_MESSAGES}",
+        "the newest {limits.REPLAY_MAX} messages of the last {limits.REPLAY_WINDOW:g} seconds",
+        "the last {limits.ORIGINS_REMEMBERED:,} messages, for at least {limits.ORIGIN_MEMORY:g} seconds",
+        "`window` inbox messages ({limits.INBOX_WINDOW_MESSAGES})",
+        "bytes of bodies ({limits.INBOX_WINDOW_BYTES:,})",
+        "at most {limits.REPLAY_MAX} messages, at most {limits.REPLAY_WINDOW:g} seconds old",
+        "more than {limits.MEMBER_EVENTS_MAX} members",
+        "silent for {limits.OFFLINE_AFTER:g} seconds has left",
+    ],
+    "protocol/requests.md": [
+        "At most {limits.REQUESTS_IN_FLIGHT:,} requests may be without an answer",
+        "for {limits.RESULT_MEMORY:g} seconds after it",
+        "at most {limits.RESULTS_REMEMBERED:,} results",
+        "{limits.SEND_TIMEOUT:g} seconds for `send` and `publish`, {limits.OPERATION_TIMEOUT:g} seconds for",
+        "at {limits.BATCH_PACKETS} packets, at {limits.BATCH_BYTES:,} bytes",
+        "{1000 * limits.BATCH_DELAY:g} milliseconds after the first",
+        "silent for {limits.OFFLINE_AFTER:g} seconds",
+        "lost in the last {limits.OFFLINE_AFTER:g} seconds",
+    ],
+    "protocol/limits.md": [
+        "1 to {limits.USER_ID_BYTES} bytes of these {len(limits.ID_CHARACTERS)} characters",
+        "exactly {limits.APP_ID_LENGTH} visible ASCII",
+        "| {rate(limits.LOGIN_RATE)} | login {codes.LoginError.TOO_OFTEN} |",
+        "| {rate(limits.SEND_RATE)} | send {codes.SendPeerMessageError.TOO_OFTEN},",
+        "| {rate(limits.JOIN_RATE)} | join {codes.JoinChannelError.TOO_OFTEN} |",
+        "| {rate(limits.JOIN_SAME_CHANNEL_RATE)} | join {codes.JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN} |",
+        "| {rate(limits.MEMBERS_RATE)} | members {codes.GetMembersError.TOO_OFTEN} |",
+        "| {limits.INBOX_MESSAGES:,} and {limits.INBOX_BYTES:,} bytes |",
+        "| {limits.OFFLINE_MESSAGES}, for {limits.OFFLINE_DAYS} days |",
+        "| {limits.STORED_BYTES_PER_SENDER:,} bytes, and {limits.STORED_MESSAGES_PER_SENDER_DAY:,} messages",
+        "| {limits.HANDSHAKE_BYTES:,} bytes, {limits.HANDSHAKE_HEADERS} fields |",
+        "| {limits.HELLO_TIMEOUT:g} seconds, {limits.HELLO_BYTES:,} bytes |",
+        "| Fragments of a message | {limits.FRAGMENTS_PER_MESSAGE} |",
+        "| Pings and pongs at once | {limits.CONTROL_FRAMES_PER_READ} |",
+        "does not read | {limits.SERVER_OUTBOUND_BYTES:,} |",
+    ],
+    "protocol/errors.md": [
+        "within {limits.LOGIN_TIMEOUT:g} seconds",
+        "More than {limits.LOGIN_RATE.count} logins of the user in {limits.LOGIN_RATE.seconds:g} second;",
+        "{limits.SEND_RATE.count} messages in {limits.SEND_RATE.seconds:g} seconds, channel messages included",
+        "larger than {limits.MESSAGE_BYTES:,} bytes",
+        "in {limits.CHANNELS_JOINED} channels already",
+        "More than {limits.JOIN_RATE.count} joins in {limits.JOIN_RATE.seconds:g} seconds",
+        "More than {limits.MEMBERS_RATE.count} in {limits.MEMBERS_RATE.seconds:g} seconds",
+    ],
+    "protocol/closing.md": ["more than {limits.SERVER_OUTBOUND_BYTES:,} bytes wait for it"],
+    "protocol/tokens.md": [
+        "at most {limits.TOKEN_ISSUED_AHEAD} seconds in the future",
+        "at most {limits.TOKEN_SECONDS_MAX:,} seconds ({limits.TOKEN_SECONDS_MAX // 3600} hours)",
+        "may differ by {limits.TOKEN_LEEWAY} seconds",
+        "at most {limits.TOKEN_BYTES:,} bytes",
+        "at least {limits.TOKEN_KEY_BYTES_MIN} bytes",
+    ],
+}
+
+
+def rate(limit: limits.RateLimit) -> str:
+    return f"{limit.count} in {limit.seconds:g} {'second' if limit.seconds == 1 else 'seconds'}"
+
+
+def filled(template: str) -> str:
+    return str(eval(f"f{template!r}", {"limits": limits, "codes": codes, "rate": rate}))
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [(name, template) for name, templates in SENTENCES.items() for template in templates],
+)
+def test_figures_in_the_text_are_those_of_the_code(name: str, template: str) -> None:
+    assert filled(template) in " ".join(page(name).split())
