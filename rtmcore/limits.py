@@ -144,6 +144,12 @@ BACKOFF_BASE: Final = 0.25
 BACKOFF_FACTOR: Final = 2.0
 #: Longest wait between attempts, so that several fit into the 30 s before OFFLINE (design).
 BACKOFF_CAP: Final = 8.0
+#: Seconds that a restored session has to live before the next loss is retried at once again (design).
+BACKOFF_SETTLED: Final = 1.0
+#: Longest wait that a server's or proxy's "retry after" is honoured for (design).
+RETRY_AFTER_MAX: Final = 300.0
+#: Seconds by which a client's give-up timer fires late when it allows one attempt first (design).
+LATE_GIVE_UP: Final = 1.0
 #: Rejoining channels and restoring subscriptions before CONNECTED is announced, in all (design).
 RESTORE_TIMEOUT: Final = 5.0
 #: Head start of one network address over the next of the same name (documented: RFC 8305).
@@ -189,6 +195,8 @@ BATCH_PACKETS: Final = 16
 BATCH_BYTES: Final = 64 * KIB
 #: Seconds from the first collected packet to the frame at the latest (design).
 BATCH_DELAY: Final = 0.002
+#: Bytes that a request needs around its body at most; used to fill frames without encoding twice (design).
+REQUEST_OVERHEAD: Final = 256
 
 # --- Flow control and exactly-once ----------------------------------------------------------------------------
 
@@ -200,6 +208,17 @@ INBOX_WINDOW_BYTES: Final = 1 * MIB
 ORIGINS_REMEMBERED: Final = 4096
 #: Seconds that an origin is remembered at least (design).
 ORIGIN_MEMORY: Final = 120.0
+#: Origins of peer messages that a client remembers at most, however young they are (design).
+ORIGINS_REMEMBERED_MAX: Final = 65_536
+#: Senders in channels whose latest message a client remembers to drop doubles (design).
+CHANNEL_SENDERS_REMEMBERED: Final = 4096
+#: Channel messages behind a gap that a client holds, per channel, until the gap is explained (design).
+CHANNEL_HELD_MESSAGES: Final = 256
+#: Bytes of such messages, per channel (design).
+CHANNEL_HELD_BYTES: Final = 1 * MIB
+#: Seconds by which a sender stops waiting before the peer send's own time is over, so that the answer arrives; at
+#: most a quarter of that time (design).
+ANSWER_MARGIN: Final = 0.5
 #: Results of one session's requests that the engine keeps for repeats (design).
 RESULTS_REMEMBERED: Final = 1024
 #: Seconds that the results are kept after the session ended (design).
@@ -474,6 +493,31 @@ INSTANCE_ID_MIN: Final = 16
 INSTANCE_ID_MAX: Final = 32
 #: Characters of a session's secret at most (design).
 SECRET_LENGTH_MAX: Final = 128
+
+# --- Memory of an engine --------------------------------------------------------------------------------------
+
+#: Bytes that an inbox entry costs besides its body, counted in the bytes of all inboxes (design).
+INBOX_ENTRY_OVERHEAD: Final = 512
+#: Client instances of one name whose attempts and results are remembered (design).
+INSTANCES_REMEMBERED: Final = 8
+#: Seconds that the last fence of a name is remembered after its session ended (design).
+NAME_MEMORY: Final = float(DAY)
+#: Names without a session that are remembered; beyond, the longest gone are forgotten first (design).
+NAMES_REMEMBERED: Final = 100_000
+#: Seconds that the log of a channel is remembered after its last member left (design).
+CHANNEL_MEMORY: Final = 3600.0
+#: Channels without members that are remembered; beyond, the longest empty are forgotten first (design).
+CHANNELS_REMEMBERED: Final = 10_000
+#: Entries of one channel whose positions are remembered at least, so that losses are counted exactly (design).
+POSITIONS_REMEMBERED: Final = 262_144
+#: The same in all channels; beyond, a channel that grows forgets half of its own (design).
+ALL_POSITIONS_REMEMBERED: Final = 4_194_304
+#: Bytes of bodies in the windows of all channels; beyond, a channel that grows shortens its own (design).
+ALL_WINDOWS_BYTES: Final = 256 * MIB
+#: Seconds between two looks for what an engine may forget (design).
+SWEEP_INTERVAL: Final = 30.0
+#: Seconds after which the journal tries again to write what nobody waits for (design).
+JOURNAL_RETRY: Final = 1.0
 
 # --- Fault proxy of the tests ---------------------------------------------------------------------------------
 
