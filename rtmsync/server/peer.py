@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from rtmcore.errors import TlsError
 from rtmcore.limits import READ_CHUNK
+from rtmsync.driver.tls import TlsLayer
 
 _JOIN_BYTES: Final = 256 * 1024
 """Waiting pieces are joined up to here, so that many small ones do not cost a system call each."""
@@ -120,7 +122,7 @@ class PlainPeer(Peer):
 
 
 class TlsPeer(Peer):
-    """A socket under TLS: an SSLObject over two memory buffers, one more layer of bytes in and bytes out.
+    """A socket under TLS, which is one more layer of bytes in and bytes out.
 
     Args:
         number: The connection's number at the node.
@@ -128,54 +130,35 @@ class TlsPeer(Peer):
         context: The server's TLS settings.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "_ready", "_unsent")
+    __slots__ = ("_early", "_layer")
 
     def __init__(self, number: int, accepted: socket.socket, context: ssl.SSLContext) -> None:
         super().__init__(number, accepted)
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._ready = False
-        self._unsent = bytearray()
+        self._layer = TlsLayer(context, server_side=True)
+        self._early = bytearray()  # what the node said before the handshake was done
 
     @property
     def has_output(self) -> bool:
         """Whether TLS itself has something to say: its handshake, or an alert."""
-        return self._outgoing.pending > 0
+        return self._layer.has_output
 
     def receive(self) -> bytes | None:
         """See `Peer.receive`."""
         data = self.socket.recv(READ_CHUNK)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        if not data:
+            return data
         try:
-            if not self._ready:
-                self._object.do_handshake()
-                self._ready = True
-            return self._read_all()
-        except ssl.SSLWantReadError:
-            return None
-        except ssl.SSLError:
-            self._write(self._outgoing.read())
+            plain = self._layer.receive(data)
+        except TlsError:
+            self._write(self._layer.data_to_send())  # the alert that tells the client why
             raise
+        return b"" if self._layer.ended and not plain else plain or None
 
     def send(self, pieces: Sequence[bytes]) -> int:
         """See `Peer.send`."""
-        self._unsent += b"".join(pieces)
-        if self._ready and self._unsent:
-            self._object.write(self._unsent)
-            self._unsent.clear()
-        return self._write(self._outgoing.read()) + len(self._unsent)
-
-    def _read_all(self) -> bytes | None:
-        plain = bytearray()
-        try:
-            while piece := self._object.read(READ_CHUNK):
-                plain += piece
-        except ssl.SSLWantReadError:
-            return bytes(plain) if plain else None
-        except ssl.SSLZeroReturnError:
-            pass
-        return bytes(plain)
+        self._early += b"".join(pieces)
+        if not self._layer.handshaken or not self._early:
+            return self._write(self._layer.data_to_send()) + len(self._early)
+        data = bytes(self._early)
+        self._early.clear()
+        return self._write(self._layer.encrypt(data))
