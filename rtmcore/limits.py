@@ -455,6 +455,14 @@ DISPATCH_WAITING: Final = 256
 SLOW_CALLBACK: Final = 1.0
 #: Seconds of one slice of a blocking wait, so that Ctrl-C is noticed everywhere (design).
 WAIT_SLICE: Final = 1.0
+#: Bytes of early events of one channel beyond which the oldest go (design).
+EARLY_EVENT_BYTES: Final = 1 * MIB
+#: Seconds between two log messages about events dropped for slow callbacks (design).
+LAGGED_LOG_INTERVAL: Final = 60.0
+#: Name look-ups and token provider calls of one client that may hang at the same time (design).
+HELPER_THREADS: Final = 4
+#: Seconds that a blocking call waits beyond its timeout for the library to tell how it ended (design).
+OUTCOME_GRACE: Final = 1.0
 
 # --- Server ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What turns the crank of a client core: sockets, threads, the clock, and the lock between them."""
