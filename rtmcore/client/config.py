@@ -1,0 +1,167 @@
+"""What a client core is told when it is made, checked at once."""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from rtmcore.codes import LoginError
+from rtmcore.connection.policy import RTM_POLICY, Policy
+from rtmcore.errors import InvalidArgument
+from rtmcore.identifiers import explain_invalid_id
+from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES, TOKEN_BYTES
+from rtmcore.wire.codec import CODECS, MSGPACK
+
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+_PORT_MAX: Final = 65_535
+
+
+@attrs.frozen
+class Endpoint:
+    """Where a server listens.
+
+    Attributes:
+        url: As the application wrote it.
+        host: Name or address to connect to, IPv6 without brackets.
+        port: 1 to 65535.
+        tls: True for `wss`.
+        authority: Value of the Host header.
+        target: Path and query of the URL, from the slash on.
+    """
+
+    url: str
+    host: str
+    port: int
+    tls: bool
+    authority: str
+    target: str
+
+    @classmethod
+    def parse(cls, url: str) -> "Endpoint":
+        """Read a URL such as ``wss://rtm.example.com/`` or ``ws://127.0.0.1:7430``.
+
+        Raises:
+            InvalidArgument: It is not a `ws` or `wss` URL with a host, or carries user information.
+        """
+        if not isinstance(url, str):
+            raise _invalid(f"The URL of a server has to be a string, not {type(url).__name__}.")
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname
+            port = parts.port
+            target = parts.path.encode("ascii").decode() or "/"
+            host_header = (host or "").encode("idna").decode("ascii") if host and ":" not in host else host
+        except ValueError:
+            raise _invalid(
+                "The URL of the server cannot be read: check its host and port, and quote its path."
+            ) from None
+        if parts.scheme not in _DEFAULT_PORTS or not host or not host_header:
+            raise _invalid(
+                "The URL of the server has to look like wss://host, wss://host:port or ws://host:port."
+            )
+        if parts.username is not None or parts.password is not None:
+            raise _invalid(
+                "The URL of the server must not carry a user name or password; they end up in logs."
+            )
+        if parts.fragment:
+            raise _invalid("The URL of the server must not have a fragment (#...).")
+        standard = _DEFAULT_PORTS[parts.scheme]
+        if port is not None and not 0 < port <= _PORT_MAX:
+            raise _invalid(f"The port of the server has to be between 1 and {_PORT_MAX}.")
+        shown = f"[{host}]" if ":" in host else host_header
+        return cls(
+            url=url,
+            host=host,
+            port=port or standard,
+            tls=parts.scheme == "wss",
+            authority=shown if port in (None, standard) else f"{shown}:{port}",
+            target=f"{target}?{parts.query}" if parts.query else target,
+        )
+
+
+def _invalid(message: str) -> InvalidArgument:
+    return InvalidArgument(message, operation="client")
+
+
+def _endpoints(urls: str | Iterable[str]) -> tuple[Endpoint, ...]:
+    listed = (urls,) if isinstance(urls, str) else tuple(urls)
+    if not listed:
+        raise _invalid("A client needs the URL of at least one server.")
+    return tuple(Endpoint.parse(url) for url in listed)
+
+
+def explain_invalid_token(token: object) -> str | None:
+    """Say what is wrong with the shape of a token; None where it is well-formed or None itself."""
+    if token is None:
+        return None
+    if not isinstance(token, str):
+        return f"The token has to be a string or None, not {type(token).__name__}."
+    if not token or not token.isascii() or len(token) > TOKEN_BYTES:
+        return f"The token has to have 1 to {TOKEN_BYTES} ASCII characters."
+    return None
+
+
+@attrs.frozen(kw_only=True)
+class ClientConfig:
+    """Settings of a client core.
+
+    Attributes:
+        endpoints: From a URL, or several that are tried in turn.
+        app_id: The app; whether the server serves it is the server's answer.
+        user_id: Who logs in: 1 to 64 bytes of the documented characters.
+        token: Sent in the first packet; None where the server asks for none, or a provider gives it.
+        token_provider: True where a token is asked for by event (`NeedToken`) on each attempt.
+        subprotocols: Names of encodings, most wanted first; the server chooses.
+        rate_limits: False lets calls through above the documented rates (for servers that do not limit).
+        auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED. Nothing ever logs in by itself.
+        inbox_window: Peer messages that the server sends ahead of acknowledgements, at least 1.
+        inbox_window_bytes: The same in bytes of bodies.
+        policy: When the connection counts as interrupted, and what is done about it.
+        sdk: Name and version of the client, for the server's logs.
+
+    Raises:
+        InvalidArgument: A value is not possible.
+    """
+
+    endpoints: tuple[Endpoint, ...] = attrs.field(converter=_endpoints)
+    app_id: str = attrs.field()
+    user_id: str = attrs.field()
+    token: str | None = attrs.field(default=None, repr=False)
+    token_provider: bool = False
+    subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=tuple)
+    rate_limits: bool = True
+    auto_logout_on_abort: bool = False
+    inbox_window: int = attrs.field(default=INBOX_WINDOW_MESSAGES)
+    inbox_window_bytes: int = attrs.field(default=INBOX_WINDOW_BYTES)
+    policy: Policy = RTM_POLICY
+    sdk: str = "rtmcore"
+
+    @app_id.validator
+    def _check_app_id(self, _: object, value: object) -> None:
+        # Its form is judged at login, with the documented code.
+        if not isinstance(value, str):
+            raise _invalid(f"The app id has to be a string, not {type(value).__name__}.")
+
+    @user_id.validator
+    def _check_user_id(self, _: object, value: object) -> None:
+        wrong = explain_invalid_id(value, "user id")
+        if wrong is not None:
+            raise InvalidArgument(wrong, code=LoginError.INVALID_ARGUMENT, operation="client")
+
+    @token.validator
+    def _check_token(self, _: object, value: object) -> None:
+        wrong = explain_invalid_token(value)
+        if wrong is not None:
+            raise InvalidArgument(wrong, code=LoginError.INVALID_TOKEN, operation="client")
+
+    @subprotocols.validator
+    def _check_subprotocols(self, _: object, value: tuple[str, ...]) -> None:
+        if not value or not CODECS.keys() >= set(value):
+            raise _invalid(f"Subprotocols are one or more of {', '.join(CODECS)}.")
+
+    @inbox_window.validator
+    @inbox_window_bytes.validator
+    def _check_window(self, _: object, value: object) -> None:
+        if not isinstance(value, int) or value < 1:
+            raise _invalid("The inbox window has to be a whole number of at least 1.")

@@ -1,0 +1,282 @@
+"""Requests that wait for their answer: tickets, the ids that let a request be repeated, and what ends them."""
+
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from rtmcore.codes import (
+    GetMembersError,
+    JoinChannelError,
+    LeaveChannelError,
+    LoginError,
+    LogoutError,
+    SendChannelMessageError,
+    SendPeerMessageError,
+)
+from rtmcore.errors import LimitExceeded, OutcomeUnknown, RequestTimeout, RtmError
+from rtmcore.limits import OUTBOUND_BYTES, REQUESTS_IN_FLIGHT
+from rtmcore.wire.packets import Request
+
+
+@attrs.frozen(eq=False)
+class Operation:
+    """What kind of call a ticket stands for.
+
+    Attributes:
+        name: Of the method, as errors show it.
+        codes: The documented error codes.
+        failure: The code that stands for any other failure.
+        timeout: The code for "no answer in time"; `failure` where none is documented.
+        invalid: The code for a request that the server calls malformed or too large.
+        changes: Whether it changes something, so that its outcome is unknown after a time-out.
+        holds: Whether the server answers by itself, so that further requests may be collected until it does.
+    """
+
+    name: str
+    codes: type[IntEnum]
+    failure: IntEnum
+    timeout: IntEnum
+    invalid: IntEnum
+    changes: bool = True
+    holds: bool = True
+
+    def code(self, number: int) -> IntEnum:
+        """The documented code of a number, or `failure` where it is not documented."""
+        try:
+            return self.codes(number)
+        except ValueError:
+            return self.failure
+
+
+LOGIN: Final = Operation(
+    "login", LoginError, LoginError.UNKNOWN, LoginError.TIMEOUT, LoginError.INVALID_ARGUMENT, changes=False
+)
+LOGOUT: Final = Operation(
+    "logout", LogoutError, LogoutError.REJECTED, LogoutError.REJECTED, LogoutError.REJECTED
+)
+CLOSE: Final = Operation(
+    "close", LogoutError, LogoutError.REJECTED, LogoutError.REJECTED, LogoutError.REJECTED
+)
+SEND_PEER: Final = Operation(
+    "send_peer",
+    SendPeerMessageError,
+    SendPeerMessageError.FAILURE,
+    SendPeerMessageError.TIMEOUT,
+    SendPeerMessageError.INVALID_MESSAGE,
+    holds=False,
+)
+PUBLISH: Final = Operation(
+    "publish",
+    SendChannelMessageError,
+    SendChannelMessageError.FAILURE,
+    SendChannelMessageError.TIMEOUT,
+    SendChannelMessageError.INVALID_MESSAGE,
+)
+JOIN: Final = Operation(
+    "join",
+    JoinChannelError,
+    JoinChannelError.FAILURE,
+    JoinChannelError.TIMEOUT,
+    JoinChannelError.INVALID_ARGUMENT,
+)
+LEAVE: Final = Operation(
+    "leave",
+    LeaveChannelError,
+    LeaveChannelError.FAILURE,
+    LeaveChannelError.FAILURE,
+    LeaveChannelError.FAILURE,
+)
+MEMBERS: Final = Operation(
+    "members",
+    GetMembersError,
+    GetMembersError.FAILURE,
+    GetMembersError.TIMEOUT,
+    GetMembersError.FAILURE,
+    changes=False,
+)
+
+
+@attrs.define(eq=False)
+class Ticket:
+    """A call that was accepted and has no result yet, or has it: then it was in a `RequestCompleted` event.
+
+    The driver may put its own object, such as a Future, into `context`. Everything else is for reading only.
+    """
+
+    operation: Operation
+    deadline: float
+    """When the call's time is over, in monotonic seconds."""
+    context: object = attrs.field(default=None, repr=False)
+    value: object = attrs.field(default=None, repr=False)
+    error: RtmError | None = None
+    done: bool = False
+    packet: Request | None = attrs.field(default=None, repr=False)
+    """What is sent; None for login, logout and close."""
+    size: int = 0
+    """Bytes of the packet, at most."""
+    begun: float = 0.0
+    """When the call was made."""
+    link: int = 0
+    """The transport that the packet was last written on; 0 where it never was."""
+    first_link: int = 0
+    """The transport that it was first written on."""
+
+    @property
+    def written(self) -> bool:
+        """Whether bytes of the request may have left."""
+        return self.first_link != 0
+
+    @property
+    def request_id(self) -> int | None:
+        """The request's number on the wire; None for login, logout and close."""
+        return None if self.packet is None else self.packet.i
+
+
+class Requests:
+    """All requests of a client that wait for their answer, in the order in which they were made.
+
+    Their ids count up for the life of the client object and are never used twice; the server recognizes a repeat
+    by its id.
+
+    Args:
+        settled: Called with each ticket that got its result, after it was taken out.
+    """
+
+    def __init__(self, settled: Callable[[Ticket], None]) -> None:
+        self._settled = settled
+        self._pending: dict[int, Ticket] = {}
+        self._next = 1
+        self._bytes = 0
+        # A lower bound of all deadlines: exact after each `expire`, so that adding and settling cost nothing.
+        self._earliest: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(self._pending.values())
+
+    @property
+    def floor(self) -> int:
+        """The oldest id that may still be repeated."""
+        return next(iter(self._pending), self._next)
+
+    def check_room(self, operation: Operation, size: int, state: str) -> None:
+        """Refuse a call that would make too many wait.
+
+        Raises:
+            LimitExceeded: `limits.REQUESTS_IN_FLIGHT` calls, or `limits.OUTBOUND_BYTES`, wait already.
+        """
+        if len(self._pending) >= REQUESTS_IN_FLIGHT:
+            raise LimitExceeded(
+                f"{len(self._pending)} calls of this client wait for their answer already, which is the limit.",
+                operation=operation.name,
+                state=state,
+                hint="Wait for some of them before making more.",
+            )
+        if self._bytes + size > OUTBOUND_BYTES:
+            raise LimitExceeded(
+                f"Calls of this client with {self._bytes} bytes wait for their answer already; "
+                f"at most {OUTBOUND_BYTES} may.",
+                operation=operation.name,
+                state=state,
+                hint="Wait for some of them before making more.",
+            )
+
+    def next_id(self) -> int:
+        """An id that was never used before."""
+        number = self._next
+        self._next = number + 1
+        return number
+
+    def add(self, operation: Operation, packet: Request, size: int, timeout: float, now: float) -> Ticket:
+        """Take in a request whose packet has its id from `next_id`."""
+        deadline = now + timeout
+        ticket = Ticket(operation, deadline, packet=packet, size=size, begun=now)
+        self._pending[packet.i] = ticket
+        self._bytes += size
+        if self._earliest is None or deadline < self._earliest:
+            self._earliest = deadline
+        return ticket
+
+    def get(self, request_id: int) -> Ticket | None:
+        """The request that an answer is for; None where nobody waits for it any more."""
+        return self._pending.get(request_id)
+
+    def succeed(self, ticket: Ticket, value: object) -> None:
+        """End a request with a result."""
+        ticket.value = value
+        self._settle(ticket)
+
+    def fail(self, ticket: Ticket, error: RtmError) -> None:
+        """End a request with an error."""
+        ticket.error = error
+        self._settle(ticket)
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Forget a request that was never written.
+
+        Returns:
+            False where it is over, or bytes of it may have left.
+        """
+        if ticket.done or ticket.written or ticket.packet is None:
+            return False
+        self._take_out(ticket)
+        return True
+
+    def next_deadline(self) -> float | None:
+        """When `expire` must be called next."""
+        return self._earliest if self._pending else None
+
+    def expire(self, now: float, state: str) -> None:
+        """End requests whose time is over."""
+        if self._earliest is None or now < self._earliest:
+            return
+        for ticket in [ticket for ticket in self._pending.values() if ticket.deadline <= now]:
+            self.fail(ticket, timeout_error(ticket, state))
+        self._earliest = min((ticket.deadline for ticket in self._pending.values()), default=None)
+
+    def end_all(self, error_of: Callable[[Ticket], RtmError]) -> None:
+        """End all requests, since the session is over.
+
+        Those that may have reached the server end as `OutcomeUnknown`, the others with the error given.
+        """
+        for ticket in list(self._pending.values()):
+            if ticket.written:
+                error: RtmError = OutcomeUnknown(
+                    "The session ended while the request was under way; it may have been carried out.",
+                    operation=ticket.operation.name,
+                    request_id=ticket.request_id,
+                )
+                error.__cause__ = error_of(ticket)
+            else:
+                error = error_of(ticket)
+            self.fail(ticket, error)
+
+    def _settle(self, ticket: Ticket) -> None:
+        self._take_out(ticket)
+        self._settled(ticket)
+
+    def _take_out(self, ticket: Ticket) -> None:
+        assert ticket.packet is not None
+        del self._pending[ticket.packet.i]
+        self._bytes -= ticket.size
+        ticket.done = True
+
+
+def timeout_error(ticket: Ticket, state: str) -> RequestTimeout:
+    """The error of a request whose time is over."""
+    operation = ticket.operation
+    unsent = "The request could not be sent, since there was no connection,"
+    what = "The server gave no answer" if ticket.written else unsent
+    seconds = ticket.deadline - ticket.begun
+    return RequestTimeout(
+        f"{what} within {seconds:g} s.",
+        code=operation.timeout,
+        operation=operation.name,
+        state=state,
+        request_id=ticket.request_id,
+        outcome_unknown=ticket.written and operation.changes,
+    )

@@ -1,0 +1,1 @@
+"""Connection states as tables, the figures that go with them, and the waits between attempts."""

@@ -1,0 +1,149 @@
+"""The values that applications see: messages, results of calls, the state of a connection."""
+
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from rtmcore.codes import ConnectionChangeReason, ConnectionState, MessageType, SendPeerMessageError
+from rtmcore.errors import RtmError
+
+_MICROSECONDS: Final = 1_000_000
+
+
+class SendStatus(IntEnum):
+    """What became of a message to a peer; the numbers are those of the documented result codes (seed 004)."""
+
+    DELIVERED = SendPeerMessageError.OK
+    """The peer's client has acknowledged it."""
+    PEER_UNREACHABLE = SendPeerMessageError.PEER_UNREACHABLE
+    """The peer is offline, and the message is not stored: it will not be delivered later."""
+    CACHED = SendPeerMessageError.CACHED_BY_SERVER
+    """The peer is offline, and the message is stored for it."""
+
+
+def server_time(position: int) -> float:
+    """When the server accepted a message.
+
+    Positions are made from the server's clock in microseconds and only ever count up, so they tell the time
+    closely enough to be shown. Do not order messages by it.
+
+    Args:
+        position: The position of a message in its log.
+
+    Returns:
+        Seconds since 1970.
+    """
+    return position / _MICROSECONDS
+
+
+@attrs.define
+class PeerMessage:
+    """A message from another user to this one."""
+
+    sender: str
+    kind: MessageType
+    body: bytes = attrs.field(repr=False)
+    id: int
+    """Its position in this user's inbox: the larger, the later."""
+    offline: bool = False
+    """It was stored while this user was offline."""
+    redelivered: bool = False
+    """It may have been handed over before, to a client object that did not live to acknowledge it."""
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is not UTF-8 is replaced by U+FFFD."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def raw(self) -> bytes:
+        """The body as it was sent."""
+        return self.body
+
+    @property
+    def server_time(self) -> float:
+        """When the server accepted it, in seconds since 1970; to be shown, not to sort by."""
+        return server_time(self.id)
+
+
+@attrs.define
+class ChannelMessage:
+    """A message from another member of a channel."""
+
+    channel: str
+    sender: str
+    kind: MessageType
+    body: bytes = attrs.field(repr=False)
+    id: int
+    """Its position in the channel's log, the same for all members: the larger, the later."""
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is not UTF-8 is replaced by U+FFFD."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def raw(self) -> bytes:
+        """The body as it was sent."""
+        return self.body
+
+    @property
+    def server_time(self) -> float:
+        """When the server accepted it, in seconds since 1970; to be shown, not to sort by."""
+        return server_time(self.id)
+
+
+@attrs.define
+class SendResult:
+    """What became of a message to a peer."""
+
+    status: SendStatus
+    message_id: int
+    """Its position in the receiver's inbox; 0 where it was not put there."""
+
+    @property
+    def server_time(self) -> float | None:
+        """When the server accepted it, in seconds since 1970; None where it did not."""
+        return server_time(self.message_id) if self.message_id else None
+
+
+@attrs.define
+class PublishResult:
+    """The server accepted a message to a channel."""
+
+    message_id: int
+    """Its position in the channel's log."""
+
+    @property
+    def server_time(self) -> float:
+        """When the server accepted it, in seconds since 1970."""
+        return server_time(self.message_id)
+
+
+@attrs.frozen
+class JoinResult:
+    """This client is a member of a channel."""
+
+    channel: str
+    count: int
+    """Members of the channel, this one included."""
+    position: int
+    """The top of the channel's log at that moment: what comes after it is received."""
+
+
+@attrs.frozen
+class ConnectionInfo:
+    """How the connection stands."""
+
+    state: ConnectionState
+    reason: ConnectionChangeReason | None
+    """Why the state was entered; None before the first login."""
+    since: float
+    """When the state was entered, in monotonic seconds of the driver's clock."""
+    attempt: int
+    """Number of the latest transport of this client object; 0 before the first."""
+    next_attempt_in: float | None
+    """Seconds until the next transport is opened; None where none is waited for."""
+    cause: RtmError | None = None
+    """Why the last attempt failed, while the client is not connected."""
