@@ -9,6 +9,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cache, partial
 from types import TracebackType
 from typing import TypeVar
@@ -409,6 +410,10 @@ class FaultProxy:
             if loop.error is not None:
                 raise FaultProxyError(f"the thread of {self!r} ended with an error") from loop.error
             return otherwise
+        except FutureTimeoutError as error:
+            raise FaultProxyError(
+                f"the thread of {self!r} did not answer within {PROXY_COMMAND_TIMEOUT:g} s"
+            ) from error
 
     def _running(self, operation: str) -> ProxyLoop:
         if self._loop is None:

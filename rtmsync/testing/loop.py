@@ -162,7 +162,7 @@ class ProxyLoop:
 
         Raises:
             ProxyStopped: The thread has ended.
-            TimeoutError: The thread did not answer in `PROXY_COMMAND_TIMEOUT` seconds.
+            concurrent.futures.TimeoutError: The thread did not answer in `PROXY_COMMAND_TIMEOUT` seconds.
         """
         future: Future[T] = Future()
         with self.changed:

@@ -117,6 +117,18 @@ def test_dropping_hole_swallows_bytes_and_breaks_only_streams_that_lost_some(pla
     assert receive(whole[1], 4) == b"fine"
 
 
+def test_connections_opened_in_a_dropping_hole_are_reset_if_they_said_something(play):
+    scene = play()
+    scene.proxy.blackhole(mode="drop")
+    talking, silent = scene.connect(), scene.connect()
+    assert send_until_blocked(talking, 16 * MIB) == 16 * MIB
+    scene.proxy.heal()
+    assert receive_all(talking) == (b"", "rst")
+    silent.sendall(b"first word")
+    assert receive(scene.upstream.accept(), 10) == b"first word"
+    assert not scene.upstream.has_caller()
+
+
 def test_dropping_hole_swallows_an_end(play):
     scene = play()
     client, server = scene.pair()
