@@ -1,0 +1,60 @@
+"""How much a memory engine may hold."""
+
+import attrs
+
+from rtmcore.limits import (
+    ALL_INBOXES_BYTES,
+    ALL_POSITIONS_REMEMBERED,
+    ALL_WINDOWS_BYTES,
+    CHANNELS_JOINED,
+    CHANNELS_REMEMBERED,
+    INBOX_BYTES,
+    INBOX_MESSAGES,
+    MEMBER_EVENTS_MAX,
+    NAMES_REMEMBERED,
+    OFFLINE_MESSAGES,
+    POSITIONS_REMEMBERED,
+    RESULTS_REMEMBERED,
+    STORED_BYTES,
+    STORED_BYTES_PER_SENDER,
+    STORED_MESSAGES_PER_SENDER_DAY,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Caps:
+    """The caps of an engine; the defaults are those of `limits`, tests and small machines take less.
+
+    Attributes:
+        inbox_messages: Messages in one inbox while not delivered.
+        inbox_bytes: Bytes of their bodies.
+        all_inboxes_bytes: Bytes in all inboxes, with an overhead for each entry.
+        offline_messages: Messages kept for one offline receiver; a newer one drops the oldest.
+        stored_bytes: Bytes stored in all.
+        stored_bytes_per_sender: Bytes stored on behalf of one sender.
+        stored_messages_per_sender_day: Messages stored on behalf of one sender in a day of UTC.
+        results: Results of one client instance that are kept for repeats, and requests of it that may wait.
+        channels_joined: Channels that one session is in.
+        member_events: Members above which joins and leaves are not announced.
+        names_remembered: Names without a session whose last fence is remembered.
+        channels_remembered: Channels without members whose log is remembered.
+        positions: Entries of one channel whose positions are remembered at least.
+        all_positions: The same in all channels.
+        all_windows_bytes: Bytes of bodies in the windows of all channels.
+    """
+
+    inbox_messages: int = INBOX_MESSAGES
+    inbox_bytes: int = INBOX_BYTES
+    all_inboxes_bytes: int = ALL_INBOXES_BYTES
+    offline_messages: int = OFFLINE_MESSAGES
+    stored_bytes: int = STORED_BYTES
+    stored_bytes_per_sender: int = STORED_BYTES_PER_SENDER
+    stored_messages_per_sender_day: int = STORED_MESSAGES_PER_SENDER_DAY
+    results: int = RESULTS_REMEMBERED
+    channels_joined: int = CHANNELS_JOINED
+    member_events: int = MEMBER_EVENTS_MAX
+    names_remembered: int = NAMES_REMEMBERED
+    channels_remembered: int = CHANNELS_REMEMBERED
+    positions: int = POSITIONS_REMEMBERED
+    all_positions: int = ALL_POSITIONS_REMEMBERED
+    all_windows_bytes: int = ALL_WINDOWS_BYTES

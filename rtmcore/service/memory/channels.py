@@ -1,0 +1,345 @@
+"""Channels: who is in them, and the log of what was published."""
+
+from typing import Final
+
+from rtmcore.limits import (
+    CHANNEL_MEMBERS_LISTED,
+    CHANNEL_MEMORY,
+    REPLAY_MAX,
+    REPLAY_WINDOW,
+)
+from rtmcore.service.commands import (
+    ALREADY_JOINED,
+    NOT_A_MEMBER,
+    TOO_MANY_CHANNELS,
+    Answer,
+    ChannelNotice,
+    Entry,
+    JoinChannel,
+    LeaveChannel,
+    ListMembers,
+    Logged,
+    MemberNotice,
+    Membership,
+    Page,
+    PublishMessage,
+    ReadChannel,
+    Refusal,
+    Settled,
+    Unwatch,
+    Watch,
+)
+from rtmcore.service.memory.positions import Positions
+from rtmcore.service.memory.results import FORGOTTEN
+from rtmcore.service.memory.state import FENCED, Channel, ChannelKey, Item, Live, Member, Outlet, State
+
+_TEXT: Final = "This session is not a member of the channel: join it first."
+_NOT_PUBLISHED: Final = Refusal(NOT_A_MEMBER[PublishMessage], _TEXT)
+_NOT_LEFT: Final = Refusal(NOT_A_MEMBER[LeaveChannel], _TEXT)
+_NOT_READ: Final = Refusal(NOT_A_MEMBER[ReadChannel], _TEXT)
+_NOT_LISTED: Final = Refusal(NOT_A_MEMBER[ListMembers], _TEXT)
+_JOINED_ALREADY: Final = Refusal(ALREADY_JOINED, "This session is a member of the channel already.")
+_SETTLED: Final = Settled()
+
+_MULTIPLIER: Final = 6364136223846793005
+_INCREMENT: Final = 1442695040888963407
+_MASK: Final = 2**64 - 1
+
+
+class Channels:
+    """Carries out the commands about channels.
+
+    Args:
+        state: What it shares with the other parts.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._channels: dict[ChannelKey, Channel] = {}
+        self._with_window: dict[Channel, None] = {}
+        self._empty: dict[Channel, None] = {}
+        """Channels without members, the longest empty first."""
+        self._window_bytes = 0
+        self._positions = 0
+        self._chance = 0
+
+    # --- Interest of nodes --------------------------------------------------------
+
+    def watch(self, outlet: Outlet, command: Watch, now: float, wall: int) -> None:
+        """Carry out `Watch`."""
+        channel = self._open((command.app, command.channel), now)
+        if outlet not in channel.watchers:
+            channel.watchers.append(outlet)
+
+    def unwatch(self, outlet: Outlet, command: Unwatch, now: float, wall: int) -> None:
+        """Carry out `Unwatch`."""
+        channel = self._channels.get((command.app, command.channel))
+        if channel is not None and outlet in channel.watchers:
+            channel.watchers.remove(outlet)
+
+    def _open(self, key: ChannelKey, now: float) -> Channel:
+        channel = self._channels.get(key)
+        if channel is None:
+            # No position of an earlier log of this name is greater, for ids never go back.
+            base = self._state.clock.last
+            channel = self._channels[key] = Channel(key[0], key[1], base, base, Positions(base))
+            self._emptied(channel, now)
+        return channel
+
+    def _emptied(self, channel: Channel, now: float) -> None:
+        channel.empty_since = now
+        self._empty[channel] = None
+        self._state.want_sweep(now)
+
+    # --- Members ------------------------------------------------------------------
+
+    def join(self, outlet: Outlet, command: JoinChannel, now: float, wall: int) -> None:
+        """Carry out `JoinChannel`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        if command.restore:
+            member = live.channels.get(command.channel)
+            if member is not None:
+                outlet.answer(command, _membership(member.channel))
+            else:
+                outlet.answer(command, self._enter(live, command, now, wall))
+            return
+        results = live.instance.results
+        known = results.look_up(command.cmid, command.floor)
+        if known is not None:
+            member = live.channels.get(command.channel)
+            if member is not None and member.cmid == command.cmid and known is not FORGOTTEN:
+                # The first answer was lost, and what it said of the members may be outdated.
+                known = _membership(member.channel)
+            if not isinstance(known, Item):
+                outlet.answer(command, known)
+            return
+        value = self._enter(live, command, now, wall)
+        results.keep(command.cmid, value)
+        outlet.answer(command, value)
+
+    def _enter(self, live: Live, command: JoinChannel, now: float, wall: int) -> Membership | Refusal:
+        if command.channel in live.channels:
+            return _JOINED_ALREADY
+        most = self._state.caps.channels_joined
+        if len(live.channels) >= most:
+            return Refusal(
+                TOO_MANY_CHANNELS, f"A client can be in {most} channels at the same time: leave one."
+            )
+        name = live.account.name
+        version = self._state.clock.tick(wall)
+        channel = self._open((name.app, command.channel), now)
+        channel.version = max(channel.version, version)
+        since, cmid = channel.top, command.cmid
+        before = live.instance.left.pop(command.channel, 0)
+        if command.restore:
+            since, cmid = before, 0
+        member = Member(channel, since, cmid, channel.own.get(name.name))
+        if not channel.members:
+            channel.empty_since = None
+            self._empty.pop(channel, None)
+        live.channels[command.channel] = channel.members[name.name] = member
+        self._changed(channel, name.name, joined=True)
+        return _membership(channel)
+
+    def leave(self, outlet: Outlet, command: LeaveChannel, now: float, wall: int) -> None:
+        """Carry out `LeaveChannel`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        results = live.instance.results
+        known = results.look_up(command.cmid, command.floor)
+        member = live.channels.get(command.channel)
+        if known is not None:
+            if known is not FORGOTTEN and member is not None and member.cmid == 0:
+                # It had left, and the client restored the channel since, for it had not seen the answer.
+                self._exit(live, command.channel, now)
+            if not isinstance(known, Item):
+                outlet.answer(command, known)
+            return
+        value: Settled | Refusal = _SETTLED
+        if member is not None:
+            self._exit(live, command.channel, now)
+        elif live.instance.left.pop(command.channel, None) is None:
+            value = _NOT_LEFT
+        results.keep(command.cmid, value)
+        outlet.answer(command, value)
+
+    def leave_all(self, live: Live, now: float) -> None:
+        """A session ends: it leaves its channels, and what it was in is remembered for its instance."""
+        live.instance.left = {name: member.since for name, member in live.channels.items()}
+        for name in list(live.channels):
+            self._exit(live, name, now)
+
+    def _exit(self, live: Live, name: str, now: float) -> None:
+        channel = live.channels.pop(name).channel
+        user = live.account.name.name
+        del channel.members[user]
+        self._changed(channel, user, joined=False)
+        if not channel.members:
+            self._emptied(channel, now)
+
+    def _changed(self, channel: Channel, user: str, *, joined: bool) -> None:
+        channel.version += 1
+        count = len(channel.members)
+        if count <= self._state.caps.member_events and channel.watchers:
+            notice = MemberNotice(channel.app, channel.name, user, joined, channel.version, count)
+            for outlet in channel.watchers:
+                outlet.outputs.append(notice)
+
+    def list_members(self, outlet: Outlet, command: ListMembers, now: float, wall: int) -> None:
+        """Carry out `ListMembers`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        member = live.channels.get(command.channel)
+        if member is None:
+            outlet.answer(command, _NOT_LISTED)
+            return
+        channel = member.channel
+        users = tuple(channel.members)
+        if len(users) > CHANNEL_MEMBERS_LISTED:
+            users = self._some(list(users), CHANNEL_MEMBERS_LISTED)
+        outlet.answer(command, Membership(channel.top, channel.version, len(channel.members), users))
+
+    def _some(self, users: list[str], count: int) -> tuple[str, ...]:
+        """A random choice: the start of a shuffle, by a generator that starts at the last id."""
+        chance = self._chance ^ self._state.clock.last
+        for index in range(count):
+            chance = (chance * _MULTIPLIER + _INCREMENT) & _MASK
+            other = index + (chance >> 32) % (len(users) - index)
+            users[index], users[other] = users[other], users[index]
+        self._chance = chance
+        return tuple(users[:count])
+
+    # --- The log ------------------------------------------------------------------
+
+    def publish(self, outlet: Outlet, command: PublishMessage, now: float, wall: int) -> None:
+        """Carry out `PublishMessage`."""
+        state = self._state
+        live = state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        results = live.instance.results
+        known = results.look_up(command.cmid, command.floor)
+        if known is not None:
+            if not isinstance(known, Item):
+                outlet.answer(command, known)
+            return
+        member = live.channels.get(command.channel)
+        if member is None:
+            results.keep(command.cmid, _NOT_PUBLISHED)
+            outlet.answer(command, _NOT_PUBLISHED)
+            return
+        channel = member.channel
+        author = live.account.name
+        entry_id = state.clock.tick(wall)
+        prev = channel.top
+        channel.top = entry_id
+        body = command.body
+        entry = Entry(entry_id, prev, author.name, command.iid, command.cmid, command.kind, body)
+        own = member.own
+        if own is None:
+            own = member.own = channel.own.setdefault(author.name, Positions(channel.positions.base))
+        own.append(entry_id)
+        channel.positions.append(entry_id)
+        self._positions += 1
+        window = channel.window
+        if not window:
+            self._with_window[channel] = None
+            state.want_sweep(now)
+        window.append((now, entry))
+        self._window_bytes += len(body)
+        if len(window) > REPLAY_MAX:
+            self._window_bytes -= len(window.popleft()[1].body)
+        caps = state.caps
+        if self._window_bytes > caps.all_windows_bytes:
+            self._shorten_window(channel)
+        if self._positions > caps.all_positions or len(channel.positions.ids) >= 2 * caps.positions:
+            self._forget_positions(channel)
+        logged = Logged(entry_id, prev)
+        results.keep(command.cmid, logged)
+        outlet.outputs.append(Answer(command, logged))
+        notice = ChannelNotice(channel.app, channel.name, entry, author)
+        for watcher in channel.watchers:
+            watcher.outputs.append(notice)
+
+    def read(self, outlet: Outlet, command: ReadChannel, now: float, wall: int) -> None:
+        """Carry out `ReadChannel`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        member = live.channels.get(command.channel)
+        if member is None:
+            outlet.answer(command, _NOT_READ)
+            return
+        channel = member.channel
+        reader = live.account.name.name
+        after = max(command.after, member.since)
+        oldest = now - REPLAY_WINDOW
+        entries = [
+            entry
+            for at, entry in channel.window
+            if entry.id > after and at >= oldest and entry.user != reader
+        ]
+        own = member.own or channel.own.get(reader)
+        missed = channel.positions.count_after(after) - (own.count_after(after) if own is not None else 0)
+        outlet.answer(command, Page(entries, channel.top, max(0, missed - len(entries)), True))
+
+    def _shorten_window(self, channel: Channel) -> None:
+        window = channel.window
+        while window and self._window_bytes > self._state.caps.all_windows_bytes:
+            self._window_bytes -= len(window.popleft()[1].body)
+
+    def _forget_positions(self, channel: Channel) -> None:
+        """Forget the older half of a log's positions; the window's own are always kept."""
+        positions = channel.positions
+        count = max(0, min(len(positions.ids) // 2, len(positions.ids) - REPLAY_MAX))
+        if not count:
+            return
+        positions.forget(count)
+        self._positions -= count
+        oldest = positions.ids[0]
+        for user, own in list(channel.own.items()):
+            own.forget_before(oldest)
+            if not own.ids and user not in channel.members:
+                del channel.own[user]
+
+    # --- Time ---------------------------------------------------------------------
+
+    def sweep(self, now: float) -> bool:
+        """Forget what is too old; whether anything remains to be looked at."""
+        oldest = now - REPLAY_WINDOW
+        for channel in list(self._with_window):
+            window = channel.window
+            while window and window[0][0] < oldest:
+                self._window_bytes -= len(window.popleft()[1].body)
+            if not window:
+                del self._with_window[channel]
+        over = len(self._empty) - self._state.caps.channels_remembered
+        for channel in list(self._empty):
+            if channel.empty_since is None or (over <= 0 and now - channel.empty_since < CHANNEL_MEMORY):
+                break
+            if not channel.watchers:
+                self._forget(channel)
+                over -= 1
+        return bool(self._with_window or self._empty)
+
+    def _forget(self, channel: Channel) -> None:
+        del self._empty[channel]
+        del self._channels[channel.app, channel.name]
+        self._positions -= len(channel.positions.ids)
+        self._window_bytes -= sum(len(entry.body) for _, entry in channel.window)
+        self._with_window.pop(channel, None)
+
+
+def _membership(channel: Channel) -> Membership:
+    count = len(channel.members)
+    users = tuple(channel.members) if count <= CHANNEL_MEMBERS_LISTED else None
+    return Membership(channel.top, channel.version, count, users)

@@ -1,0 +1,224 @@
+"""The memory engine: the state of the whole system in one process, as a pure machine."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rtmcore.limits import CLOCK_RESERVATION
+from rtmcore.service.commands import (
+    Acknowledge,
+    Answer,
+    Claim,
+    Command,
+    Heard,
+    JoinChannel,
+    LeaveChannel,
+    ListMembers,
+    Output,
+    PeerSend,
+    PublishMessage,
+    ReadChannel,
+    ReadInbox,
+    Refusal,
+    Release,
+    Silent,
+    Trouble,
+    Unwatch,
+    Watch,
+)
+from rtmcore.service.memory.caps import Caps
+from rtmcore.service.memory.channels import Channels
+from rtmcore.service.memory.clock import Exhausted, IdClock
+from rtmcore.service.memory.inboxes import Inboxes
+from rtmcore.service.memory.journal import Batch, Image, Journal
+from rtmcore.service.memory.sessions import Sessions
+from rtmcore.service.memory.state import Inbox, Item, Live, Outlet, State
+
+_UNAVAILABLE = Refusal(
+    Trouble.UNAVAILABLE, "The server cannot number anything new before its disk has answered. Try again.", 1.0
+)
+
+
+class MemoryEngine:
+    """Holds sessions, inboxes and channels in memory, for any number of nodes in the same process.
+
+    Without a journal everything is lost with the process. With one, the engine emits `Batch` values of what must
+    outlive it: whoever writes them calls `next_batch` after each command and timer, commits the batch, and reports
+    `committed` or `commit_failed`. An engine is rebuilt from the `Image` that the committed batches come to.
+
+    Pure: no clock, no thread, no disk. Not safe for use from several threads.
+
+    Args:
+        epoch: A name for the time in which members and windows live; another one after each start.
+        caps: How much it may hold.
+        image: What the committed batches of earlier engines came to, an empty one at the very first; None for an
+            engine without a journal. Its sessions are unreachable and have their keepalive (30 s) to return,
+            everybody else is offline. Nothing that needs an id is done before the first batch, which reserves
+            ids, is committed.
+        now: Monotonic seconds, with an image.
+        wall: Microseconds since 1970, with an image. Ids continue above all earlier ones whatever it says.
+    """
+
+    def __init__(
+        self,
+        epoch: str,
+        *,
+        caps: Caps | None = None,
+        image: Image | None = None,
+        now: float = 0.0,
+        wall: int = 0,
+    ) -> None:
+        clock = IdClock() if image is None else IdClock(image.reserved, image.reserved)
+        state = self._state = State(epoch, caps or Caps(), clock, Journal(enabled=image is not None))
+        self._inboxes = Inboxes(state)
+        self._channels = Channels(state)
+        self._sessions = Sessions(state, self._inboxes, self._channels)
+        self._ports: dict[str, MemoryPort] = {}
+        self._reserve_at: float | None = None
+        self.handlers: dict[type[Any], Callable[[Outlet, Any, float, int], None]] = {
+            Claim: self._sessions.claim,
+            Silent: self._sessions.silent,
+            Heard: self._sessions.heard,
+            Release: self._sessions.release,
+            PeerSend: self._inboxes.send,
+            Acknowledge: self._inboxes.acknowledge,
+            ReadInbox: self._inboxes.read,
+            JoinChannel: self._channels.join,
+            LeaveChannel: self._channels.leave,
+            PublishMessage: self._channels.publish,
+            ReadChannel: self._channels.read,
+            ListMembers: self._channels.list_members,
+            Watch: self._channels.watch,
+            Unwatch: self._channels.unwatch,
+        }
+        """What carries out each command."""
+        if image is not None:
+            for record in image.sessions.values():
+                self._sessions.restore(record, now)
+            self._inboxes.restore(image.entries.values(), now, wall, clean=image.clean)
+            self._reserve(now, wall)
+
+    def port(self, node: str) -> "MemoryPort":
+        """The side of this engine that one node sees; always the same for the same node."""
+        port = self._ports.get(node)
+        if port is None:
+            port = self._ports[node] = MemoryPort(self, node)
+        return port
+
+    # --- Time ---------------------------------------------------------------------
+
+    def handle_timer(self, now: float, wall: int) -> None:
+        """Act on deadlines that have passed, for all nodes."""
+        state = self._state
+        for thing in state.alarms.due(now):
+            if isinstance(thing, Live):
+                self._sessions.on_alarm(thing, now, wall)
+            elif isinstance(thing, Inbox):
+                self._inboxes.on_inbox_alarm(thing, now, wall)
+            elif isinstance(thing, Item):
+                self._inboxes.on_item_alarm(thing, now, wall)
+        if state.sweep_at is not None and state.sweep_at <= now:
+            state.sweep_at = None
+            remaining = (self._sessions.sweep(now), self._inboxes.sweep(now, wall), self._channels.sweep(now))
+            if any(remaining):
+                state.want_sweep(now)
+        if self._reserve_at is not None and self._reserve_at <= now:
+            self._reserve(now, wall)
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` or `next_batch` must be called next, in monotonic seconds."""
+        state = self._state
+        candidates = (state.alarms.next(), state.sweep_at, self._reserve_at, state.journal.next_deadline())
+        return min((when for when in candidates if when is not None), default=None)
+
+    def _reserve(self, now: float, wall: int) -> None:
+        self._state.journal.reserve(self._state.clock.wanted(wall))
+        self._reserve_at = now + CLOCK_RESERVATION / 2
+
+    def shift(self, outlet: Outlet, seconds: float) -> None:
+        """Move the silence deadlines of a node's clients."""
+        self._sessions.shift(outlet, seconds)
+
+    # --- Journal ------------------------------------------------------------------
+
+    def next_batch(self, now: float) -> Batch | None:
+        """What to commit next; None where there is nothing, or the last batch is not reported on yet.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        return self._state.journal.next_batch(now)
+
+    def last_batch(self) -> Batch:
+        """What to commit before the process ends in order. Nothing may be asked of the engine afterwards.
+
+        Raises:
+            ValueError: The last batch is not reported on yet.
+        """
+        return self._state.journal.last_batch(self._state.clock.last)
+
+    def committed(self, number: int) -> None:
+        """A batch is on the disk: what waited for it becomes visible and is answered.
+
+        Args:
+            number: Of the batch.
+
+        Raises:
+            ValueError: It is not the one that `next_batch` gave last.
+        """
+        batch = self._state.journal.committed(number)
+        if batch.reserved is not None:
+            self._state.clock.ceiling = batch.reserved
+        self._inboxes.committed(entry.id for entry in batch.stored)
+
+    def commit_failed(self, number: int, now: float) -> None:
+        """A batch could not be committed: its messages never existed, and their senders are told.
+
+        Args:
+            number: Of the batch.
+            now: Monotonic seconds. What nobody waits for is tried again `limits.JOURNAL_RETRY` later.
+
+        Raises:
+            ValueError: It is not the one that `next_batch` gave last.
+        """
+        batch = self._state.journal.failed(number, now)
+        self._inboxes.commit_failed(entry.id for entry in batch.stored)
+
+
+class MemoryPort(Outlet):
+    """The side of a memory engine that one node sees; see `EnginePort`.
+
+    Args:
+        engine: The engine.
+        node: The node's name.
+    """
+
+    __slots__ = ("_engine", "_handlers")
+
+    def __init__(self, engine: MemoryEngine, node: str) -> None:
+        super().__init__(node)
+        self._engine = engine
+        self._handlers = engine.handlers
+
+    def submit(self, command: Command, now: float, wall: int) -> None:
+        """Carry a command out; see `EnginePort.submit`."""
+        try:
+            self._handlers[command.__class__](self, command, now, wall)
+        except Exhausted:
+            self.outputs.append(Answer(command, _UNAVAILABLE))
+
+    def handle_timer(self, now: float, wall: int) -> None:
+        """Act on deadlines that have passed."""
+        self._engine.handle_timer(now, wall)
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` must be called next, in monotonic seconds."""
+        return self._engine.next_deadline()
+
+    def next_output(self) -> Output | None:
+        """The next answer or notice for this node, in order."""
+        outputs = self.outputs
+        return outputs.popleft() if outputs else None
+
+    def shift(self, seconds: float) -> None:
+        """Move the silence deadlines of this node's clients."""
+        self._engine.shift(self, seconds)

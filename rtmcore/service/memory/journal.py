@@ -1,0 +1,253 @@
+"""What must outlive the process, as records: the memory engine emits them, and is rebuilt from them.
+
+Pure like the engine: somebody else writes a `Batch` to a disk and says when it is there. An `Image` is what all
+committed batches come to; it is also the store of tests and of the simulator.
+"""
+
+import attrs
+
+from rtmcore.limits import JOURNAL_RETRY
+from rtmcore.service.commands import Name
+
+
+@attrs.frozen
+class SessionRecord:
+    """A live session. Written behind: nobody waits for it."""
+
+    name: Name
+    iid: str
+    attempt: int
+    fence: int
+    digest: bytes = attrs.field(repr=False)
+    """SHA-256 of the session's secret."""
+    keepalive: float
+    inbox: int
+    """The acknowledged position of the inbox when this was written."""
+
+
+@attrs.frozen
+class StoredEntry:
+    """An entry of an inbox with its id and its origin, which is unique."""
+
+    id: int
+    to: Name
+    user: str
+    iid: str
+    cmid: int
+    kind: int
+    body: bytes = attrs.field(repr=False)
+    offline: bool
+    written: bool
+    """It may have been written to a transport of its receiver."""
+
+
+@attrs.frozen
+class Mark:
+    """What became of a stored entry. None: as it was."""
+
+    id: int
+    offline: bool | None = None
+    written: bool | None = None
+
+
+@attrs.frozen
+class Batch:
+    """Records to be committed together, in one transaction. Applied in the order of the fields."""
+
+    number: int
+    """Counts up by one; batches are committed in this order."""
+    reserved: int | None
+    """No id above this one is given before a later reservation is committed."""
+    sessions: tuple[SessionRecord, ...]
+    """Sessions by name; each replaces what was known of its name."""
+    ended: tuple[Name, ...]
+    """Names that have no session any more."""
+    stored: tuple[StoredEntry, ...]
+    marks: tuple[Mark, ...]
+    removed: tuple[int, ...]
+    """Ids of entries that are no longer needed; unknown ones are to be ignored."""
+    clean: bool = False
+    """The last batch of an engine that was closed in order."""
+
+
+@attrs.define
+class Image:
+    """What is on the disk: the effect of all batches that were committed."""
+
+    reserved: int = 0
+    sessions: dict[Name, SessionRecord] = attrs.field(factory=dict)
+    entries: dict[int, StoredEntry] = attrs.field(factory=dict)
+    clean: bool = True
+    """The engine that wrote it was closed in order, so its marks are complete."""
+
+    def apply(self, batch: Batch) -> None:
+        """Add a committed batch."""
+        if batch.reserved is not None:
+            self.reserved = batch.reserved
+        for record in batch.sessions:
+            self.sessions[record.name] = record
+        for name in batch.ended:
+            self.sessions.pop(name, None)
+        for entry in batch.stored:
+            self.entries[entry.id] = entry
+        for mark in batch.marks:
+            found = self.entries.get(mark.id)
+            if found is not None:
+                self.entries[mark.id] = attrs.evolve(
+                    found,
+                    offline=found.offline if mark.offline is None else mark.offline,
+                    written=found.written if mark.written is None else mark.written,
+                )
+        for entry_id in batch.removed:
+            self.entries.pop(entry_id, None)
+        self.clean = batch.clean
+
+    def copy(self) -> "Image":
+        """An image of the same content; records are values and shared."""
+        return Image(self.reserved, dict(self.sessions), dict(self.entries), self.clean)
+
+
+class Journal:
+    """Collects records between two commits; one batch is being committed at a time.
+
+    What is overtaken before it was handed out is never written: a session that ended, an entry that was
+    acknowledged. So what waits here is bounded by the sessions and by the caps on inboxes, however slow the disk.
+
+    Args:
+        enabled: False for an engine without a disk: nothing is collected, and everything counts as stored at once.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self._number = 0
+        self._committing: Batch | None = None
+        self._retry_at: float | None = None
+        self._reserved: int | None = None
+        self._sessions: dict[Name, SessionRecord | None] = {}
+        self._stored: dict[int, StoredEntry] = {}
+        self._marks: dict[int, Mark] = {}
+        self._removed: dict[int, None] = {}
+
+    # --- Records in ---------------------------------------------------------------
+
+    def reserve(self, upto: int) -> None:
+        """No id above this one will be given before the next reservation."""
+        if self.enabled:
+            self._reserved = upto
+
+    def session(self, record: SessionRecord) -> None:
+        """A session began or moved."""
+        if self.enabled:
+            self._sessions[record.name] = record
+
+    def session_over(self, name: Name) -> None:
+        """A name has no session any more."""
+        if self.enabled:
+            self._sessions[name] = None
+
+    def store(self, entry: StoredEntry) -> None:
+        """An entry is to be stored; `committed` tells when it is."""
+        self._stored[entry.id] = entry
+
+    def mark(self, mark: Mark) -> None:
+        """Something became of an entry that is stored, or is about to be."""
+        if not self.enabled:
+            return
+        known = self._marks.get(mark.id)
+        self._marks[mark.id] = mark if known is None else _merged(known, mark)
+
+    def remove(self, entry_id: int) -> None:
+        """An entry is no longer needed."""
+        if not self.enabled:
+            return
+        self._marks.pop(entry_id, None)
+        if self._stored.pop(entry_id, None) is None:
+            self._removed[entry_id] = None
+
+    # --- Batches out --------------------------------------------------------------
+
+    @property
+    def _waiting(self) -> bool:
+        return bool(
+            self._stored or self._sessions or self._removed or self._marks or self._reserved is not None
+        )
+
+    def next_batch(self, now: float) -> Batch | None:
+        """The records to commit next, or None where there are none, or the last ones are not committed yet."""
+        if self._committing is not None or not self._waiting:
+            return None
+        if self._retry_at is not None and now < self._retry_at and not self._stored:
+            return None
+        return self._hand_out(clean=False)
+
+    def last_batch(self, reserved: int) -> Batch:
+        """The records of an engine that is being closed in order, with the last id that it has given."""
+        self._reserved = reserved
+        return self._hand_out(clean=True)
+
+    def _hand_out(self, *, clean: bool) -> Batch:
+        self._number += 1
+        batch = Batch(
+            number=self._number,
+            reserved=self._reserved,
+            sessions=tuple(record for record in self._sessions.values() if record is not None),
+            ended=tuple(name for name, record in self._sessions.items() if record is None),
+            stored=tuple(self._stored.values()),
+            marks=tuple(self._marks.values()),
+            removed=tuple(self._removed),
+            clean=clean,
+        )
+        self._reserved = None
+        self._sessions = {}
+        self._stored = {}
+        self._marks = {}
+        self._removed = {}
+        self._committing = batch
+        return batch
+
+    def committed(self, number: int) -> Batch:
+        """The batch of this number is on the disk."""
+        batch = self._take(number)
+        self._retry_at = None
+        return batch
+
+    def failed(self, number: int, now: float) -> Batch:
+        """The batch of this number could not be committed.
+
+        Its entries are given up. They are removed with the next batch all the same, for a disk may know more of a
+        failed transaction after a crash than it admitted. The rest is written again.
+        """
+        batch = self._take(number)
+        self._retry_at = now + JOURNAL_RETRY
+        if self._reserved is None:
+            self._reserved = batch.reserved
+        for record in batch.sessions:
+            self._sessions.setdefault(record.name, record)
+        for name in batch.ended:
+            self._sessions.setdefault(name, None)
+        gone = dict.fromkeys((*batch.removed, *(entry.id for entry in batch.stored)))
+        for mark in batch.marks:
+            if mark.id not in gone and mark.id not in self._removed:
+                newer = self._marks.get(mark.id)
+                self._marks[mark.id] = mark if newer is None else _merged(mark, newer)
+        self._removed = {**gone, **self._removed}
+        return batch
+
+    def _take(self, number: int) -> Batch:
+        batch = self._committing
+        if batch is None or batch.number != number:
+            raise ValueError(f"Batch {number} is not the one that is being committed.")
+        self._committing = None
+        return batch
+
+    def next_deadline(self) -> float | None:
+        """When `next_batch` has something again after a failure."""
+        return self._retry_at if self._committing is None and self._waiting else None
+
+
+def _merged(older: Mark, newer: Mark) -> Mark:
+    return Mark(
+        newer.id,
+        older.offline if newer.offline is None else newer.offline,
+        older.written if newer.written is None else newer.written,
+    )

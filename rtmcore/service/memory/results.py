@@ -1,0 +1,103 @@
+"""What a client instance's requests came to, kept so that a repeated request is never executed twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rtmcore.service.commands import Logged, Membership, PeerOutcome, Refusal, Settled, Trouble
+
+if TYPE_CHECKING:
+    from rtmcore.service.memory.state import Item
+
+Result = Logged | PeerOutcome | Membership | Settled | Refusal
+
+FORGOTTEN: Final = Refusal(
+    Trouble.FORGOTTEN,
+    "The request is older than the results that are kept for repeats, so it was not executed (again).",
+)
+
+
+class Results:
+    """The requests of one client instance that changed something, from its floor up.
+
+    Request ids count up with each request of an instance, and a repeat keeps its id. So an id below the floor, or
+    below one that had to be given up, is never executed; any other unknown id is a new request.
+
+    Args:
+        kept: How many results are kept; beyond, the oldest are given up.
+    """
+
+    __slots__ = ("_done", "_given_up", "_kept", "floor", "pending")
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._done: dict[int, Result] = {}
+        self._given_up = -1
+        self.floor = 0
+        self.pending: dict[int, Item] = {}
+        """Peer messages whose outcome is not known yet."""
+
+    def look_up(self, cmid: int, floor: int) -> Result | Item | None:
+        """What is known of a request.
+
+        Args:
+            cmid: Its id.
+            floor: The oldest id that the instance may still repeat, as its request says.
+
+        Returns:
+            Its result, the entry whose outcome it waits for, or None where the request is to be executed.
+        """
+        if floor > self.floor:
+            self.advance(floor)
+        if cmid < self.floor:
+            return FORGOTTEN
+        known = self._done.get(cmid)
+        if known is not None:
+            return known
+        item = self.pending.get(cmid)
+        if item is not None:
+            return item
+        return FORGOTTEN if cmid <= self._given_up else None
+
+    def advance(self, floor: int) -> None:
+        """Forget what lies below a floor; a floor never goes back."""
+        if floor <= self.floor:
+            return
+        self.floor = floor
+        done = self._done
+        while done:
+            oldest = next(iter(done))
+            if oldest >= floor:
+                return
+            del done[oldest]
+
+    def keep(self, cmid: int, result: Result) -> None:
+        """Remember the result of a request that was executed."""
+        done = self._done
+        done[cmid] = result
+        if len(done) > self._kept:
+            oldest = next(iter(done))
+            del done[oldest]
+            if oldest > self._given_up:
+                self._given_up = oldest
+
+    def settle(self, cmid: int, result: Result) -> None:
+        """Remember the outcome of a request that was pending."""
+        if self.pending.pop(cmid, None) is not None and cmid >= self.floor:
+            self.keep(cmid, result)
+
+    @property
+    def full(self) -> bool:
+        """Whether so many requests wait that no other may."""
+        return len(self.pending) >= self._kept
+
+    def forget_membership(self) -> None:
+        """Forget what joins and leaves came to: a new session starts in no channel, and repeats them in order."""
+        over = [cmid for cmid, result in self._done.items() if isinstance(result, Membership | Settled)]
+        for cmid in over:
+            del self._done[cmid]
+
+    def clear(self) -> None:
+        """Forget all results; what had one is never executed again."""
+        self._given_up = max(self._given_up, max(self._done, default=-1))
+        self._done.clear()
