@@ -1,0 +1,97 @@
+"""What the parts of a node share: the time, the engine, the connections, and who has output."""
+
+from heapq import heappop, heappush
+
+from rtmcore.limits import COMMAND_TIMEOUT
+from rtmcore.service.commands import Command, Name, Session
+from rtmcore.service.config import NodeConfig
+from rtmcore.service.connections import NEVER, Connection, SessionState
+from rtmcore.service.engine import EnginePort
+
+
+class NodeContext:
+    """The common ground of a node's parts.
+
+    Args:
+        config: The node's settings.
+        port: The engine.
+    """
+
+    def __init__(self, config: NodeConfig, port: EnginePort) -> None:
+        self.config = config
+        self.now = 0.0
+        """Monotonic seconds of the last input."""
+        self.wall = 0
+        """Microseconds since 1970 of the last turn."""
+        self.draining = False
+        self.dirty: set[int] = set()
+        self.connections: dict[int, Connection] = {}
+        self.sessions: dict[Name, SessionState] = {}
+        self.counters: dict[str, int] = {}
+        self._port = port
+        self._engine_failed: float | None = None
+        self._deadlines: list[tuple[float, int]] = []
+
+    def submit(self, command: Command) -> None:
+        """Hand a command to the engine."""
+        self._port.submit(command, self.now, self.wall)
+
+    def connection_of(self, session: Session) -> Connection | None:
+        """The connection that speaks for a session here, whichever it was when the command was issued."""
+        state = self.sessions.get(session.name)
+        return state.connection if state is not None and state.fence == session.fence else None
+
+    def connection_at(self, session: Session) -> Connection | None:
+        """The connection of a session's own place, where it still speaks for that session."""
+        connection = self.connections.get(session.place.connection)
+        if connection is None or connection.session is None or connection.session.fence != session.fence:
+            return None
+        return connection
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Add to a counter of the statistics."""
+        self.counters[what] = self.counters.get(what, 0) + by
+
+    # --- Deadlines of connections ---------------------------------------------------
+
+    def schedule(self, connection: Connection, due: float) -> None:
+        """Look at a connection at a time at the latest."""
+        if due < connection.scheduled:
+            connection.scheduled = due
+            heappush(self._deadlines, (due, connection.number))
+
+    def next_deadline(self) -> float | None:
+        """The earliest time at which a connection has to be looked at."""
+        heap = self._deadlines
+        while heap:
+            due, number = heap[0]
+            connection = self.connections.get(number)
+            if connection is not None and connection.scheduled == due:
+                return due
+            heappop(heap)
+        return None
+
+    def next_due(self) -> Connection | None:
+        """The next connection whose time has come; it has to be scheduled anew."""
+        due = self.next_deadline()
+        if due is None or due > self.now:
+            return None
+        _, number = heappop(self._deadlines)
+        connection = self.connections[number]
+        connection.scheduled = NEVER
+        return connection
+
+    # --- Whether the engine can be relied on --------------------------------------
+
+    def engine_failed(self) -> None:
+        """The engine could not carry out a command, or did not answer in time."""
+        self._engine_failed = self.now
+
+    def engine_answered(self) -> None:
+        """The engine carried out a command."""
+        self._engine_failed = None
+
+    @property
+    def engine_available(self) -> bool:
+        """False for some seconds after a failure, unless an answer came since: then it is worth another try."""
+        return self._engine_failed is None or self.now - self._engine_failed > COMMAND_TIMEOUT

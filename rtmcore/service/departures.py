@@ -1,0 +1,151 @@
+"""How a connection parts from its session and comes to its end."""
+
+import attrs
+
+from rtmcore.codes import CloseCode, ConnectionChangeReason
+from rtmcore.limits import CLOSE_HANDSHAKE_TIMEOUT, CONNECTIONS_BEFORE_HELLO, OFFLINE_AFTER
+from rtmcore.service.admission import Doorway
+from rtmcore.service.commands import Silent
+from rtmcore.service.connections import NEVER, Connection, Cue, Phase, SessionState
+from rtmcore.service.context import NodeContext
+from rtmcore.service.feeds import Feeds
+from rtmcore.service.logs import Member
+from rtmcore.wire.packets import Kicked
+from rtmcore.wire.transport import TransportState
+
+_ENDED = (Phase.CLOSING, Phase.FINISHED)
+
+
+@attrs.frozen
+class Orphan:
+    """A claim under way whose connection is gone."""
+
+    since: float
+    """When the client was heard for the last time."""
+    goodbye: bool
+    """It said goodbye behind its hello."""
+
+
+class Departures:
+    """Ends connections, and tells the engine and the channels that a session's transport is gone.
+
+    Args:
+        context: The node's common ground.
+        feeds: The channels of the node.
+    """
+
+    def __init__(self, context: NodeContext, feeds: Feeds) -> None:
+        self.doorway = Doorway()
+        self._context = context
+        self._feeds = feeds
+        self._orphans: dict[int, Orphan] = {}
+        self._lost: list[tuple[float, SessionState]] = []
+
+    def close(
+        self, connection: Connection, code: CloseCode, text: str = "", retry_after: float | None = None
+    ) -> None:
+        """Close a connection with a code; its session goes on without a transport. Idempotent.
+
+        Args:
+            connection: The connection.
+            code: The close code.
+            text: The reason, for people.
+            retry_after: Seconds after which the client is asked to come back; it takes the place of the text.
+        """
+        if connection.phase in _ENDED:
+            return
+        self.detach(connection)
+        now = self._context.now
+        reason = text if retry_after is None else f'{{"r": {round(retry_after * 1000)}}}'
+        connection.close(code, reason, now)
+        self._context.count(f"closed_{int(code)}")
+        if connection.transport.state is TransportState.CLOSED:
+            self.finish(connection)
+            return
+        connection.advance(Cue.CLOSE)
+        self._context.schedule(connection, now + CLOSE_HANDSHAKE_TIMEOUT)
+
+    def kick(
+        self, connection: Connection, reason: ConnectionChangeReason, code: CloseCode, text: str
+    ) -> None:
+        """End a connection whose session has ended for good."""
+        if connection.open:
+            connection.say(Kicked(int(reason), text))
+        self.close(connection, code, text)
+
+    def finish(self, connection: Connection) -> None:
+        """Nothing more will be said: let the socket be closed when all is written. Idempotent."""
+        if connection.phase is Phase.FINISHED:
+            return
+        self.detach(connection)
+        connection.pull()
+        connection.advance(Cue.END)
+        connection.closing_due = self._context.now + CLOSE_HANDSHAKE_TIMEOUT
+        self._context.schedule(connection, connection.closing_due)
+        self._context.dirty.add(connection.number)
+
+    def detach(self, connection: Connection, *, session_over: bool = False) -> None:
+        """Part a connection from the door, from its session, and from its channels. Idempotent.
+
+        Args:
+            connection: The connection.
+            session_over: The engine knows that the session has ended, so it need not be told of the silence.
+        """
+        if connection.at_door:
+            connection.at_door = False
+            self.doorway.leave(connection.address)
+        if connection.phase is Phase.CLAIMING and connection.hello is not None:
+            self._remember(connection)
+        session = connection.session
+        if session is None:
+            return
+        self._leave_channels(connection)
+        connection.session = None
+        connection.waiting.clear()
+        connection.token_due = connection.stage_due = connection.read_due = NEVER
+        state = connection.state
+        if state is not None and state.connection is connection:
+            state.connection = None
+            self._lost.append((self._context.now + OFFLINE_AFTER, state))
+        if not session_over and connection.phase is not Phase.LEAVING:
+            self._context.submit(Silent(session, connection.heard, gone=True))
+
+    def take_orphan(self, number: int) -> Orphan | None:
+        """What is known of a connection that was gone before its claim was answered."""
+        return self._orphans.pop(number, None)
+
+    def forget_lost(self) -> None:
+        """Forget sessions that did not come back in time."""
+        now = self._context.now
+        sessions = self._context.sessions
+        over = 0
+        for due, state in self._lost:
+            if due > now:
+                break
+            over += 1
+            if state.connection is None and sessions.get(state.name) is state:
+                del sessions[state.name]
+        del self._lost[:over]
+
+    def _remember(self, connection: Connection) -> None:
+        self._orphans[connection.number] = Orphan(connection.heard, connection.bye is not None)
+        if len(self._orphans) > CONNECTIONS_BEFORE_HELLO:
+            del self._orphans[next(iter(self._orphans))]
+
+    def _leave_channels(self, connection: Connection) -> None:
+        feeds = {member.feed for member in connection.members.values()}
+        for member in list(connection.members.values()):
+            member.feed.leave(member)
+        joining = [waiting.joins for waiting in connection.waiting.values() if waiting.joins is not None]
+        joining += [restoring.feed for restoring in connection.restoring.values()]
+        for feed in joining:
+            feed.expect_no_more()
+            feeds.add(feed)
+        connection.restoring.clear()
+        if isinstance(connection.reading, Member):
+            connection.reading.feed.expect_no_more()
+            feeds.add(connection.reading.feed)
+        connection.reading = None
+        connection.to_read.clear()
+        for feed in feeds:
+            self._feeds.release(feed)

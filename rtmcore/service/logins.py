@@ -1,0 +1,405 @@
+"""From a hello to a session that is restored: shapes, token, rates, the claim, the welcome, the channels."""
+
+from collections.abc import Callable
+
+from rtmcore.codes import CloseCode, ConnectionChangeReason, JoinChannelError, LoginError
+from rtmcore.errors import AuthError
+from rtmcore.identifiers import explain_invalid_id, is_valid_app_id, is_valid_id
+from rtmcore.limits import (
+    APP_ID_LENGTH,
+    BUSY_RETRY,
+    CHANNELS_JOINED,
+    COMMAND_TIMEOUT,
+    INSTANCE_ID_MAX,
+    INSTANCE_ID_MIN,
+    INTERRUPTED_AFTER,
+    OFFLINE_AFTER,
+    RESTORE_TIMEOUT,
+    SECRET_LENGTH_MAX,
+    TOKEN_BYTES,
+    UNREACHABLE_AFTER,
+)
+from rtmcore.service.admission import LoginRates, SessionRates
+from rtmcore.service.commands import (
+    BANNED,
+    Claim,
+    Claimed,
+    JoinChannel,
+    Membership,
+    Name,
+    Place,
+    Refusal,
+    Release,
+    Session,
+    Silent,
+    Trouble,
+)
+from rtmcore.service.config import ABORT, ANNOUNCED_LIMITS
+from rtmcore.service.connections import NEVER, Connection, Cue, Phase, Restoring, SessionState
+from rtmcore.service.context import NodeContext
+from rtmcore.service.departures import Departures
+from rtmcore.service.feeds import Feeds
+from rtmcore.service.grants import Grant, TokenVerifier, login_code
+from rtmcore.service.logs import InboxLog
+from rtmcore.service.pumps import Pumps
+from rtmcore.wire.packets import Bye, Hello, Ready, Refused, Restored, Roster, Welcome
+
+KIND = "rtm"
+"""The one name space that is served."""
+
+OF_NO_REQUEST = 0
+"""Stands for the request id of a command that the node itself issues."""
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _malformed(hello: Hello) -> str | None:
+    """What no client of the protocol would say; None where all is well."""
+    if not INSTANCE_ID_MIN <= len(hello.iid) <= INSTANCE_ID_MAX or not hello.iid.isascii():
+        return f"iid has {INSTANCE_ID_MIN} to {INSTANCE_ID_MAX} ASCII characters"
+    if hello.secret is not None and len(hello.secret) > SECRET_LENGTH_MAX:
+        return f"secret has at most {SECRET_LENGTH_MAX} characters"
+    if len({standing.ch for standing in hello.channels}) < len(hello.channels):
+        return "channels names a channel twice"
+    return None
+
+
+class Logins:
+    """Logs clients in, and brings them back.
+
+    Args:
+        context: The node's common ground.
+        feeds: The channels of the node.
+        pumps: Reads logs.
+        departures: Ends connections.
+        verify: Verifies tokens.
+        secret: Draws the secret of a new session, unpredictable.
+    """
+
+    def __init__(
+        self,
+        context: NodeContext,
+        feeds: Feeds,
+        pumps: Pumps,
+        departures: Departures,
+        verify: TokenVerifier,
+        secret: Callable[[], str],
+    ) -> None:
+        self._context = context
+        self._feeds = feeds
+        self._pumps = pumps
+        self._departures = departures
+        self._verify = verify
+        self._secret = secret
+        self._rates = LoginRates(context.config.rate_factor)
+
+    # --- The hello --------------------------------------------------------------------
+
+    def greet(self, connection: Connection, hello: Hello) -> None:
+        """Judge a hello, and claim the name for it."""
+        wrong = _malformed(hello)
+        if wrong is not None:
+            self._departures.close(connection, CloseCode.MALFORMED, f"malformed hello: {wrong}")
+        elif len(hello.channels) > CHANNELS_JOINED:
+            text = f"a hello names at most {CHANNELS_JOINED} channels"
+            self._departures.close(connection, CloseCode.TOO_LARGE, text)
+        elif hello.kind != KIND:
+            self._departures.close(connection, CloseCode.UNSUPPORTED, f'only the kind "{KIND}" is served')
+        elif self._is_admitted(connection, hello):
+            self._claim(connection, hello)
+
+    def _is_admitted(self, connection: Connection, hello: Hello) -> bool:
+        if not is_valid_app_id(hello.app):
+            text = f"An app id has {APP_ID_LENGTH} visible ASCII characters."
+            return self._refuse(connection, LoginError.INVALID_APP_ID, text)
+        wrong = explain_invalid_id(hello.user, "user id")
+        if wrong is not None:
+            return self._refuse(connection, LoginError.INVALID_ARGUMENT, wrong)
+        if hello.token is not None and len(hello.token) > TOKEN_BYTES:
+            text = f"The token is longer than {TOKEN_BYTES} bytes."
+            return self._refuse(connection, LoginError.INVALID_TOKEN, text)
+        try:
+            grant = self._verify(hello.app, hello.user, hello.token, self._context.wall // 1000)
+        except AuthError as error:
+            return self._refuse(connection, login_code(error), error.message)
+        if not grant.login:
+            text = "The token does not have the scope to log in."
+            return self._refuse(connection, LoginError.NOT_AUTHORIZED, text)
+        if hello.login and self._context.config.rate_limits:
+            wait = self._rates.admit(Name(hello.app, KIND, hello.user), self._context.now)
+            if wait:
+                text = "This user logs in too often."
+                return self._refuse(connection, LoginError.TOO_OFTEN, text, wait)
+        connection.grant = grant
+        return True
+
+    def _claim(self, connection: Connection, hello: Hello) -> None:
+        context = self._context
+        connection.hello = hello
+        connection.iid = hello.iid
+        connection.floor = hello.floor
+        connection.at_door = False
+        self._departures.doorway.leave(connection.address)
+        connection.advance(Cue.HELLO)
+        connection.stage_due = context.now + COMMAND_TIMEOUT
+        context.schedule(connection, connection.stage_due)
+        context.submit(
+            Claim(
+                name=Name(hello.app, KIND, hello.user),
+                place=Place(context.config.node, connection.number),
+                iid=hello.iid,
+                attempt=hello.attempt,
+                login=hello.login,
+                fence=hello.fence,
+                secret=hello.secret,
+                fresh_secret=self._secret(),
+                keepalive=OFFLINE_AFTER,
+                inbox=hello.inbox,
+                floor=hello.floor,
+                authorized=True,
+            )
+        )
+
+    def _refuse(
+        self, connection: Connection, code: LoginError, text: str, retry_after: float | None = None
+    ) -> bool:
+        retry = None if retry_after is None else max(1, _milliseconds(retry_after))
+        connection.say(Refused(int(code), text, retry))
+        close_code = CloseCode.BANNED if code is BANNED else CloseCode.LOGIN_REFUSED
+        self._departures.close(connection, close_code, "the login was refused", retry_after)
+        return False
+
+    # --- The engine's answer ------------------------------------------------------------
+
+    def answered(self, command: Claim, value: object) -> None:
+        """Take the engine's answer to a claim."""
+        connection = self._context.connections.get(command.place.connection)
+        if connection is None or connection.phase is not Phase.CLAIMING:
+            self._answered_too_late(command, value)
+        elif isinstance(value, Claimed):
+            self._context.engine_answered()
+            self._claimed(connection, command, value)
+        else:
+            assert isinstance(value, Refusal)
+            self._refused(connection, command, value)
+
+    def _answered_too_late(self, command: Claim, value: object) -> None:
+        """The connection is gone: what it would have done for its session is done all the same."""
+        orphan = self._departures.take_orphan(command.place.connection)
+        if not isinstance(value, Claimed):
+            return
+        session = Session(command.name, value.fence, command.place)
+        if orphan is not None and orphan.goodbye:
+            self._context.submit(Release(session))
+        else:
+            since = self._context.now if orphan is None else orphan.since
+            self._context.submit(Silent(session, since, gone=True))
+
+    def _refused(self, connection: Connection, command: Claim, refusal: Refusal) -> None:
+        connection.hello = None
+        code = refusal.code
+        close = self._departures.close
+        if code is Trouble.SUPERSEDED:
+            self._departures.kick(
+                connection,
+                ConnectionChangeReason.REMOTE_LOGIN,
+                CloseCode.REMOTE_LOGIN,
+                "The user has logged in from another client.",
+            )
+        elif code is Trouble.STALE_ATTEMPT:
+            close(connection, CloseCode.STALE_ATTEMPT, "a newer transport of this client was here first")
+        elif code is Trouble.UNAUTHORIZED:
+            self._refuse(connection, LoginError.INVALID_TOKEN, refusal.text)
+        elif code is BANNED and not command.login:
+            self._departures.kick(
+                connection, ConnectionChangeReason.BANNED_BY_SERVER, CloseCode.BANNED, refusal.text
+            )
+        elif isinstance(code, LoginError):
+            self._refuse(connection, code, refusal.text, refusal.retry_after)
+        else:
+            self._context.engine_failed()
+            retry = BUSY_RETRY if refusal.retry_after is None else refusal.retry_after
+            close(connection, CloseCode.ENGINE_UNAVAILABLE, refusal.text, retry)
+
+    def _claimed(self, connection: Connection, command: Claim, claimed: Claimed) -> None:
+        session = Session(command.name, claimed.fence, command.place)
+        self._take_over(connection, session)
+        hello, goodbye = connection.hello, connection.bye
+        assert hello is not None
+        connection.hello = connection.bye = None
+        if goodbye is not None and goodbye.fence in (None, session.fence):
+            self.say_goodbye(connection, goodbye)
+            return
+        self._welcome(connection, hello, claimed)
+        connection.advance(Cue.WELCOME)
+        self._restore(connection, session, hello, resumed=claimed.resumed)
+
+    def _take_over(self, connection: Connection, session: Session) -> None:
+        sessions = self._context.sessions
+        state = sessions.get(session.name)
+        if state is None or state.fence != session.fence:
+            rates = SessionRates(self._context.config.rate_factor)
+            state = sessions[session.name] = SessionState(session.name, session.fence, rates)
+        state.connection = connection
+        connection.state = state
+        connection.session = session
+        connection.stage_due = NEVER
+        self._context.schedule(connection, connection.heard + UNREACHABLE_AFTER)
+
+    def _welcome(self, connection: Connection, hello: Hello, claimed: Claimed) -> None:
+        grant, config = connection.grant, self._context.config
+        assert grant is not None
+        connection.inbox = InboxLog(claimed.inbox, hello.window, hello.window_bytes)
+        self._watch_token(connection, grant)
+        connection.say(
+            Welcome(
+                fence=claimed.fence,
+                secret=claimed.secret,
+                resumed=claimed.resumed,
+                epoch=claimed.epoch,
+                node=config.node,
+                now=self._context.wall // 1000,
+                durability=config.durability,
+                inbox=claimed.inbox,
+                beat=_milliseconds(connection.transport.beat_interval),
+                interrupted=_milliseconds(INTERRUPTED_AFTER),
+                unreachable=_milliseconds(UNREACHABLE_AFTER),
+                offline=_milliseconds(OFFLINE_AFTER),
+                limits=ANNOUNCED_LIMITS,
+                token_policy=config.token_policy,
+                token_expires=grant.expires,
+            )
+        )
+
+    def _watch_token(self, connection: Connection, grant: Grant) -> None:
+        if grant.expires is not None and self._context.config.token_policy == ABORT:
+            left = grant.expires / 1000 - self._context.wall / 1_000_000
+            connection.token_due = self._context.now + left
+            self._context.schedule(connection, connection.token_due)
+
+    # --- Restoring ----------------------------------------------------------------------
+
+    def _restore(self, connection: Connection, session: Session, hello: Hello, *, resumed: bool) -> None:
+        """Rejoin the channels of the hello; each is answered, and then the session is ready."""
+        connection.stage_due = self._context.now + RESTORE_TIMEOUT
+        self._context.schedule(connection, connection.stage_due)
+        for standing in hello.channels:
+            grant = connection.grant
+            if not is_valid_id(standing.ch):
+                connection.say(Restored(standing.ch, int(JoinChannelError.INVALID_ARGUMENT), "no channel id"))
+                continue
+            if grant is not None and not grant.may_join(standing.ch):
+                text = "The token does not permit joining this channel."
+                connection.say(Restored(standing.ch, int(JoinChannelError.REJECTED), text))
+                continue
+            feed = self._feeds.open(session.name.app, standing.ch)
+            feed.expect()
+            # The versions of a new session's member lists say nothing about those that the client knows.
+            version = standing.version if resumed else -1
+            connection.restoring[standing.ch] = Restoring(feed, standing.id, version)
+            self._context.submit(
+                JoinChannel(session, OF_NO_REQUEST, connection.floor, standing.ch, restore=True)
+            )
+        self._finish_restoring(connection)
+
+    def rejoined(self, command: JoinChannel, value: object) -> None:
+        """Take the engine's answer for a channel of a hello."""
+        connection = self._context.connection_at(command.session)
+        if connection is None:
+            return
+        channel = command.channel
+        restoring = connection.restoring.pop(channel, None)
+        if restoring is None:
+            if isinstance(value, Membership) and channel not in connection.members and connection.state:
+                connection.state.strays.add(channel)
+            return
+        complete = True
+        if isinstance(value, Membership):
+            self._context.engine_answered()
+            if connection.state is not None:
+                connection.state.strays.discard(channel)
+            if restoring.version != value.version:
+                users = None if value.users is None else list(value.users)
+                connection.say(Roster(channel, value.version, value.count, users))
+            connection.say(Restored(channel))
+            member = restoring.feed.enter(connection, restoring.position, value.version)
+            complete = restoring.feed.tell_changes(member)
+            self._pumps.want(connection, member)
+        else:
+            assert isinstance(value, Refusal)
+            if not self._channel_refused(connection, channel, value):
+                return
+        restoring.feed.expect_no_more()
+        self._feeds.release(restoring.feed)
+        if complete:
+            self._finish_restoring(connection)
+        else:
+            self._departures.close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
+
+    def _channel_refused(self, connection: Connection, channel: str, refusal: Refusal) -> bool:
+        """Tell of a channel that could not be restored; False where the whole connection is given up."""
+        if refusal.code is Trouble.FENCED:
+            self._departures.close(connection, CloseCode.RESYNC, "the session is no longer current")
+            return False
+        if refusal.code is Trouble.UNAVAILABLE:
+            self._context.engine_failed()
+            self._departures.close(connection, CloseCode.ENGINE_UNAVAILABLE, refusal.text, BUSY_RETRY)
+            return False
+        known = isinstance(refusal.code, JoinChannelError)
+        code = refusal.code if known else JoinChannelError.FAILURE
+        connection.say(Restored(channel, int(code), refusal.text))
+        return True
+
+    def give_up_restoring(self, connection: Connection) -> None:
+        """The engine took too long: what it has not answered counts as refused."""
+        self._context.engine_failed()
+        for channel, restoring in connection.restoring.items():
+            text = "The server did not get it done in time."
+            connection.say(Restored(channel, int(JoinChannelError.TIMEOUT), text))
+            restoring.feed.expect_no_more()
+            self._feeds.release(restoring.feed)
+        connection.restoring.clear()
+        self._finish_restoring(connection)
+
+    def _finish_restoring(self, connection: Connection) -> None:
+        if connection.restoring or connection.phase is not Phase.RESTORING:
+            return
+        connection.stage_due = NEVER
+        connection.say(Ready())
+        connection.advance(Cue.READY)
+        inbox = connection.inbox
+        assert inbox is not None
+        connection.to_read.insert(0, inbox)
+        self._pumps.go_on(connection)
+
+    # --- Goodbye ------------------------------------------------------------------------
+
+    def postpone_goodbye(self, connection: Connection, packet: Bye) -> None:
+        """A goodbye came behind the hello: it is carried out once the claim is answered."""
+        connection.bye = packet
+
+    def say_goodbye(self, connection: Connection, packet: Bye) -> None:
+        """Release the session, unless the goodbye was meant for an older one."""
+        session = connection.session
+        assert session is not None
+        if packet.fence is not None and packet.fence != session.fence:
+            return
+        connection.advance(Cue.GOODBYE)
+        connection.stage_due = self._context.now + COMMAND_TIMEOUT
+        self._context.schedule(connection, connection.stage_due)
+        self._context.submit(Release(session))
+
+    def released(self, command: Release, value: object) -> None:
+        """Take the engine's answer to a goodbye."""
+        connection = self._context.connection_at(command.session)
+        if connection is None or connection.phase is not Phase.LEAVING:
+            return
+        if isinstance(value, Refusal) and value.code is Trouble.UNAVAILABLE:
+            self._context.engine_failed()
+            self._departures.close(connection, CloseCode.ENGINE_UNAVAILABLE, value.text, BUSY_RETRY)
+            return
+        if self._context.sessions.get(command.session.name) is connection.state:
+            del self._context.sessions[command.session.name]
+        self._departures.close(connection, CloseCode.LOGGED_OUT, "logged out")

@@ -1,0 +1,125 @@
+"""Where one connection stands in the logs that it is sent: its inbox, and the channels that it is a member of."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES
+from rtmcore.service.commands import Entry
+
+if TYPE_CHECKING:
+    from rtmcore.service.connections import Connection
+    from rtmcore.service.feeds import Feed
+
+
+class LogState(enum.Enum):
+    """How new entries of a log reach a connection."""
+
+    READING = "reading"
+    """They wait: the log is being read from a position, or will be."""
+    LIVE = "live"
+    """They are sent as they are announced."""
+    AHEAD = "ahead"
+    """They are sent once the announcements have come to where the connection stands."""
+    FULL = "full"
+    """They wait until the client has acknowledged what it was sent."""
+
+
+class InboxLog:
+    """Where a connection stands in its user's inbox, and what of it is not acknowledged.
+
+    Args:
+        position: The acknowledged position, after which nothing was sent yet.
+        window: Messages that may be sent and not acknowledged; 0 means the limit.
+        window_bytes: The same in bytes of bodies.
+    """
+
+    __slots__ = (
+        "acknowledged",
+        "again",
+        "highest",
+        "lost",
+        "position",
+        "state",
+        "unacknowledged",
+        "unacknowledged_bytes",
+        "window",
+        "window_bytes",
+    )
+
+    def __init__(self, position: int, window: int, window_bytes: int) -> None:
+        self.state = LogState.READING
+        self.position = position
+        """The last entry that was sent."""
+        self.acknowledged = position
+        self.highest = position
+        """The greatest position that was announced."""
+        self.lost = 0
+        self.again = False
+        """A question came while a page was on its way: that page is void."""
+        self.window = min(window or INBOX_WINDOW_MESSAGES, INBOX_WINDOW_MESSAGES)
+        self.window_bytes = min(window_bytes or INBOX_WINDOW_BYTES, INBOX_WINDOW_BYTES)
+        self.unacknowledged: deque[tuple[int, int]] | None = None
+        """Position and size of each entry sent and not acknowledged; made when it is needed."""
+        self.unacknowledged_bytes = 0
+
+    def has_room(self, size: int) -> bool:
+        """Whether one more entry of so many bytes may be sent; one always may where nothing is unacknowledged."""
+        waiting = self.unacknowledged
+        return not waiting or (
+            len(waiting) < self.window and self.unacknowledged_bytes + size <= self.window_bytes
+        )
+
+    def room(self) -> tuple[int, int]:
+        """Messages and bytes that may be sent now, each at least 0."""
+        count = len(self.unacknowledged) if self.unacknowledged else 0
+        return max(0, self.window - count), max(0, self.window_bytes - self.unacknowledged_bytes)
+
+    def sent(self, entry: Entry) -> None:
+        """Count an entry that is on its way to the client."""
+        if self.unacknowledged is None:
+            self.unacknowledged = deque()
+        self.unacknowledged.append((entry.id, len(entry.body)))
+        self.unacknowledged_bytes += len(entry.body)
+        self.position = entry.id
+
+    def acknowledge(self, upto: int) -> None:
+        """Count the entries up to a position as handed over."""
+        waiting = self.unacknowledged
+        while waiting and waiting[0][0] <= upto:
+            self.unacknowledged_bytes -= waiting.popleft()[1]
+        self.acknowledged = upto
+        self.position = max(self.position, upto)
+
+    def rewind(self, position: int) -> None:
+        """Stand at another position, as the client says that it does; what lies behind it is sent again."""
+        waiting = self.unacknowledged
+        while waiting and waiting[-1][0] > position:
+            self.unacknowledged_bytes -= waiting.pop()[1]
+        self.position = position
+
+
+class Member:
+    """Where a connection stands in one channel.
+
+    Args:
+        connection: The connection.
+        feed: The channel's feed on this node.
+        position: The last entry that the client has.
+        version: The version of the member list that it has.
+    """
+
+    __slots__ = ("again", "connection", "feed", "lost", "position", "state", "version")
+
+    def __init__(self, connection: Connection, feed: Feed, position: int, version: int) -> None:
+        self.connection = connection
+        self.feed = feed
+        self.state = LogState.READING
+        self.position = position
+        """Means nothing while LIVE: then it is the feed's."""
+        self.version = version
+        self.lost = 0
+        self.again = False
+        """A question came while a page was on its way: that page is void."""

@@ -1,0 +1,542 @@
+"""The node: what a server process does with its connections, without sockets, threads or clocks.
+
+The shape checks, limits, rates and permissions are here; what users share is the engine's, and a node reaches it
+by commands only. The driver's turn is always the same:
+
+1. `turn(now, wall)`, once, before anything else;
+2. `connection_opened`, `receive_data`, `receive_eof`, `connection_lost` for what the sockets brought;
+3. `handle_timer(now)`: silence is judged after everything was read;
+4. for each number of `dirty()`: write what `data_to_send` returns, tell `backlog` when what the socket has not
+   taken has changed, and close the socket where `is_finished` says so and everything is written;
+5. close each socket that `next_event` names, whatever it has not taken.
+
+Each closed socket is told by `connection_lost`, whoever closed it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from rtmcore.codes import CloseCode, ConnectionChangeReason
+from rtmcore.limits import (
+    BUSY_RETRY,
+    HANDSHAKE_BYTES,
+    HELLO_BYTES,
+    HELLO_TIMEOUT,
+    LATE_TURN,
+    OFFLINE_AFTER,
+    SERVER_OUTBOUND_BYTES,
+    UNREACHABLE_AFTER,
+)
+from rtmcore.service.admission import Entry
+from rtmcore.service.commands import (
+    Answer,
+    ChannelNotice,
+    Claim,
+    Ended,
+    Ending,
+    Heard,
+    InboxNotice,
+    JoinChannel,
+    LeaveChannel,
+    ListMembers,
+    MemberNotice,
+    PeerSend,
+    PublishMessage,
+    ReadChannel,
+    ReadInbox,
+    Release,
+    Silent,
+)
+from rtmcore.service.config import NodeConfig
+from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
+from rtmcore.service.context import NodeContext
+from rtmcore.service.departures import Departures
+from rtmcore.service.endpoint import HttpAnswer, answer_request, judge_upgrade
+from rtmcore.service.engine import EnginePort
+from rtmcore.service.feeds import Feeds
+from rtmcore.service.grants import TokenVerifier
+from rtmcore.service.logins import OF_NO_REQUEST, Logins
+from rtmcore.service.pumps import Pumps
+from rtmcore.service.requests import Requests
+from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
+from rtmcore.wire.packets import Floor, Packet, Unknown
+from rtmcore.wire.transport import Closed, Received, TransportState
+
+_AT_THE_DOOR = (Phase.HTTP, Phase.GREETING)
+_WITH_SESSION = (Phase.RESTORING, Phase.LIVE, Phase.LEAVING)
+
+
+@attrs.frozen
+class CloseConnection:
+    """The socket is to be closed now, whatever it has not taken."""
+
+    connection: int
+
+
+class Node:
+    """One server process's logic.
+
+    Args:
+        config: The settings.
+        port: The engine that holds what users share.
+        verify: Decides whether a user may log in.
+        secret: Draws the secret of a new session: unpredictable, at most `limits.SECRET_LENGTH_MAX` characters.
+    """
+
+    def __init__(
+        self, config: NodeConfig, port: EnginePort, verify: TokenVerifier, *, secret: Callable[[], str]
+    ) -> None:
+        self.config = config
+        self._port = port
+        self._context = NodeContext(config, port)
+        self._connections = self._context.connections
+        self._feeds = Feeds(self._context)
+        self._departures = Departures(self._context, self._feeds)
+        close = self._departures.close
+        self._pumps = Pumps(self._context, self._feeds, close)
+        self._requests = Requests(self._context, self._feeds, close)
+        self._logins = Logins(self._context, self._feeds, self._pumps, self._departures, verify, secret)
+        self._events: list[CloseConnection] = []
+        self._effects = self._bind_effects()
+        self._answers = self._bind_answers()
+
+    # --- The driver's turn ----------------------------------------------------------
+
+    def turn(self, now: float, wall: int) -> None:
+        """Begin a turn: take the time and what the engine has to say. Call `dirty` at the turn's end.
+
+        Where the turn is late by more than `limits.LATE_TURN`, all silences of clients are judged by that much
+        more mildly: the node was absent, not they.
+
+        Args:
+            now: Monotonic seconds.
+            wall: Microseconds since 1970.
+        """
+        due = self.next_deadline()
+        last, self._context.now = self._context.now, now
+        self._context.wall = wall
+        if due is not None:
+            self._forgive_absence(now - max(due, last))
+        self._drain_outputs()
+
+    def connection_opened(self, cid: int, address: str, now: float) -> None:
+        """Take a new connection.
+
+        Args:
+            cid: Its number, at least 0 and never used before.
+            address: The remote address, by which connections are counted before their hello.
+            now: Monotonic seconds.
+        """
+        self._context.now = now
+        connection = Connection(cid, address, self._context.dirty, now)
+        self._connections[cid] = connection
+        entry = self._departures.doorway.enter(address)
+        if entry is Entry.SHUT:
+            self._departures.finish(connection)
+            return
+        connection.crowded = entry is Entry.CROWDED
+        self._context.schedule(connection, now + HELLO_TIMEOUT)
+
+    def receive_data(self, cid: int, data: bytes, now: float) -> None:
+        """Take what was read from a connection. Never raises for what the peer sent.
+
+        Args:
+            cid: The connection's number; an unknown one is ignored.
+            data: At least one byte.
+            now: Monotonic seconds.
+        """
+        connection = self._connections.get(cid)
+        if connection is None or connection.phase is Phase.FINISHED:
+            return
+        self._context.now = now
+        if connection.phase in _AT_THE_DOOR and self._is_too_much(connection, len(data)):
+            return
+        connection.absence = 0.0
+        connection.transport.receive_data(data, now)
+        if connection.silent:
+            connection.silent = False
+            if connection.session is not None:
+                self._context.submit(Heard(connection.session))
+        self._take_events(connection)
+
+    def receive_eof(self, cid: int, now: float) -> None:
+        """Take the end of a connection's bytes."""
+        connection = self._connections.get(cid)
+        if connection is None or connection.phase is Phase.FINISHED:
+            return
+        self._context.now = now
+        connection.transport.receive_eof(now)
+        self._take_events(connection)
+
+    def connection_lost(self, cid: int, now: float) -> None:
+        """A connection's socket is closed. Its session lives on until its keepalive is over."""
+        self._context.now = now
+        connection = self._connections.pop(cid, None)
+        if connection is not None:
+            self._departures.detach(connection)
+
+    def handle_timer(self, now: float) -> None:
+        """Act on what is due. Call it once in each turn, after everything was read."""
+        self._context.now = now
+        while (connection := self._context.next_due()) is not None:
+            self._judge(connection)
+            due = self._deadline(connection)
+            if due < NEVER and connection.number in self._connections:
+                self._context.schedule(connection, due)
+        self._departures.forget_lost()
+        self._port.handle_timer(now, self._context.wall)
+
+    def next_deadline(self) -> float | None:
+        """When the next turn has to be at the latest, in monotonic seconds; None where there is no need."""
+        mine, engine = self._context.next_deadline(), self._port.next_deadline()
+        if mine is None or engine is None:
+            return engine if mine is None else mine
+        return min(mine, engine)
+
+    def dirty(self) -> Iterator[int]:
+        """End a turn: the connections that have something to write or to close, one after the other.
+
+        What a driver does about one connection may let another have more to say, so a number can come twice.
+        """
+        while True:
+            self._settle()
+            if not self._context.dirty:
+                return
+            while self._context.dirty:
+                number = self._context.dirty.pop()
+                connection = self._connections.get(number)
+                if connection is None or self._is_too_slow(connection):
+                    continue
+                yield number
+                if connection.to_read:
+                    self._pumps.go_on(connection)
+
+    def data_to_send(self, cid: int) -> list[bytes]:
+        """What is to be written to a connection next; nothing while its socket is blocked."""
+        connection = self._connections.get(cid)
+        return [] if connection is None else connection.take(self._context.now)
+
+    def backlog(self, cid: int, size: int, now: float) -> None:
+        """Take note of how many bytes a connection's socket has not taken.
+
+        Args:
+            cid: The connection's number.
+            size: Bytes that wait for the socket; 0 where it took everything.
+            now: Monotonic seconds.
+        """
+        connection = self._connections.get(cid)
+        if connection is None:
+            return
+        self._context.now = now
+        connection.blocked = size
+        if not size:
+            if connection.out or connection.phase is Phase.FINISHED:
+                self._context.dirty.add(cid)
+            if connection.to_read:
+                self._pumps.go_on(connection)
+
+    def is_finished(self, cid: int) -> bool:
+        """Whether a connection has no more to say, so that its socket is to be closed once all is written."""
+        connection = self._connections.get(cid)
+        return connection is None or (connection.phase is Phase.FINISHED and not connection.out)
+
+    def next_event(self) -> CloseConnection | None:
+        """The next thing that the driver has to do, or None."""
+        return self._events.pop(0) if self._events else None
+
+    # --- Looking after the node -------------------------------------------------------
+
+    def drain(self, now: float, over: float) -> None:
+        """Send everybody away, and let nobody new in.
+
+        All connections are closed now; each client is told to come back at another moment.
+
+        Args:
+            now: Monotonic seconds.
+            over: Seconds over which the clients' returns are spread, at least 0.
+        """
+        self._context.now = now
+        self._context.draining = True
+        going = [each for each in self._connections.values() if each.open]
+        for place, connection in enumerate(going):
+            retry_after = over * place / len(going)
+            self._departures.close(connection, CloseCode.SHUTDOWN, "the server is being stopped", retry_after)
+
+    @property
+    def draining(self) -> bool:
+        """Whether `drain` was called."""
+        return self._context.draining
+
+    def stats(self) -> dict[str, int]:
+        """Counts by name: what there is now, and what has been since the start."""
+        return {
+            "connections": len(self._connections),
+            "connections_before_hello": len(self._departures.doorway),
+            "sessions": sum(state.connection is not None for state in self._context.sessions.values()),
+            "channels": len(self._feeds),
+            **self._context.counters,
+        }
+
+    # --- What connections bring -------------------------------------------------------
+
+    def _take_events(self, connection: Connection) -> None:
+        transport = connection.transport
+        while (event := transport.next_event()) is not None:
+            if isinstance(event, Received):
+                self._take_packets(connection, event.packets)
+            elif isinstance(event, UpgradeRequested):
+                self._upgrade(connection, event)
+            elif isinstance(event, HttpRequested):
+                answer = answer_request(
+                    event,
+                    draining=self._context.draining,
+                    engine_available=self._context.engine_available,
+                )
+                transport.respond(answer.status, answer.headers, f"{answer.text}\n".encode())
+            elif isinstance(event, Closed):
+                self._departures.finish(connection)
+        connection.pull()
+
+    def _is_too_much(self, connection: Connection, size: int) -> bool:
+        """Close a connection that says more before its hello than any hello takes."""
+        connection.early_bytes += size
+        most = HELLO_BYTES if connection.phase is Phase.GREETING else HANDSHAKE_BYTES + HELLO_BYTES
+        if connection.early_bytes <= most:
+            return False
+        self._departures.close(
+            connection, CloseCode.TOO_LARGE, f"more than {HELLO_BYTES} bytes before a hello"
+        )
+        return True
+
+    def _upgrade(self, connection: Connection, request: UpgradeRequested) -> None:
+        judged = judge_upgrade(self.config, request, draining=self._context.draining)
+        if isinstance(judged, HttpAnswer):
+            connection.transport.refuse(judged.status, judged.text, judged.headers)
+            return
+        connection.codec = judged
+        connection.early_bytes = 0
+        connection.advance(Cue.UPGRADE)
+        connection.transport.accept(judged, self._context.now)
+        if connection.crowded:
+            text = "too many connections without a hello"
+            self._departures.close(connection, CloseCode.TOO_MANY_REQUESTS, text, BUSY_RETRY)
+        elif connection.open:
+            self._context.schedule(connection, self._context.now + connection.transport.beat_interval)
+
+    def _take_packets(self, connection: Connection, packets: list[Packet]) -> None:
+        effects = self._effects
+        for packet in packets:
+            effect = effects[connection.phase].get(packet.__class__)
+            if effect is None:
+                text = f"a {packet.__class__.__name__} packet has no place here"
+                self._departures.close(connection, CloseCode.MALFORMED, text)
+                return
+            effect(connection, packet)
+
+    def _judge_unknown(self, connection: Connection, packet: Unknown) -> None:
+        """Before a login, a packet of an unknown tag may say anything but ask for something."""
+        if packet.i is not None:
+            self._departures.close(
+                connection, CloseCode.MALFORMED, "a request has no place before the welcome"
+            )
+
+    def _bind_effects(self) -> dict[Phase, dict[type[Any], Callable[[Connection, Any], None]]]:
+        bound: dict[Effect, Callable[[Connection, Any], None]] = {
+            Effect.IGNORE: _ignore,
+            Effect.LOG_IN: self._logins.greet,
+            Effect.POSTPONE_GOODBYE: self._logins.postpone_goodbye,
+            Effect.LOG_OUT: self._logins.say_goodbye,
+            Effect.MOVE_FLOOR: _move_floor,
+            Effect.ACKNOWLEDGE: self._pumps.acknowledge,
+            Effect.READ_LOG: self._pumps.sync,
+            Effect.REQUEST: self._requests.handle,
+            Effect.JUDGE_UNKNOWN: self._judge_unknown,
+            Effect.REFUSE_UNKNOWN: self._requests.refuse_unknown,
+        }
+        return {
+            phase: {packet: bound[effect] for packet, effect in allowed.items()}
+            for phase, allowed in RECEIVABLE.items()
+        }
+
+    # --- What the engine brings -------------------------------------------------------
+
+    def _drain_outputs(self) -> None:
+        port = self._port
+        while (output := port.next_output()) is not None:
+            if isinstance(output, Answer):
+                take = self._answers.get(output.command.__class__)
+                if take is not None:
+                    take(output.command, output.value)
+            elif isinstance(output, ChannelNotice):
+                self._feeds.announce(output)
+            elif isinstance(output, InboxNotice):
+                self._pumps.announce(output)
+            elif isinstance(output, MemberNotice):
+                self._feeds.change(output)
+            else:
+                self._end_session(output)
+
+    def _bind_answers(self) -> dict[type[Any], Callable[[Any, object], None]]:
+        return {
+            Claim: self._logins.answered,
+            Release: self._logins.released,
+            JoinChannel: self._take_membership,
+            ReadInbox: self._pumps.answered,
+            ReadChannel: self._pumps.answered,
+            PeerSend: self._requests.answered,
+            PublishMessage: self._requests.answered,
+            LeaveChannel: self._requests.answered,
+            ListMembers: self._requests.answered,
+        }
+
+    def _take_membership(self, command: JoinChannel, value: object) -> None:
+        if command.restore and command.cmid == OF_NO_REQUEST:
+            self._logins.rejoined(command, value)
+        else:
+            self._requests.answered(command, value)
+
+    def _end_session(self, ended: Ended) -> None:
+        session = ended.session
+        state = self._context.sessions.get(session.name)
+        connection = self._context.connection_at(session)
+        if ended.reason is not Ending.REPLACED and state is not None and state.fence == session.fence:
+            del self._context.sessions[session.name]
+        if connection is None:
+            return
+        self._departures.detach(connection, session_over=True)
+        if ended.reason is Ending.REPLACED:
+            self._departures.close(connection, CloseCode.REPLACED, "a newer transport took over")
+        elif ended.reason is Ending.REMOTE_LOGIN:
+            self._departures.kick(
+                connection,
+                ConnectionChangeReason.REMOTE_LOGIN,
+                CloseCode.REMOTE_LOGIN,
+                "The user has logged in from another client.",
+            )
+        elif ended.reason is Ending.BANNED:
+            self._departures.kick(
+                connection,
+                ConnectionChangeReason.BANNED_BY_SERVER,
+                CloseCode.BANNED,
+                "The user was banned.",
+            )
+        else:
+            self._departures.close(connection, CloseCode.RESYNC, "the session is over; log in afresh")
+
+    def _settle(self) -> None:
+        """Take in what the engine says, and what that brings about, until nothing more comes of it."""
+        while True:
+            self._drain_outputs()
+            behind = self._feeds.behind[:]
+            if not behind:
+                break
+            self._feeds.behind.clear()
+            for member in behind:
+                self._pumps.want(member.connection, member)
+        self._feeds.settle()
+
+    # --- What time brings -------------------------------------------------------------
+
+    def _forgive_absence(self, seconds: float) -> None:
+        """Move all silences by the time that the node itself was late."""
+        if seconds > LATE_TURN:
+            self._port.shift(seconds)
+            for connection in self._connections.values():
+                connection.absence += seconds
+
+    def _deadline(self, connection: Connection) -> float:
+        """When a connection has to be looked at again at the latest."""
+        if connection.phase is Phase.FINISHED:
+            return connection.closing_due
+        due = connection.transport.next_deadline()
+        earliest = NEVER if due is None else due
+        if connection.phase in _AT_THE_DOOR:
+            return min(earliest, connection.opened + HELLO_TIMEOUT + connection.absence)
+        if connection.phase is Phase.CLOSING:
+            return earliest
+        earliest = min(earliest, connection.stage_due, connection.read_due, connection.token_due)
+        if connection.waiting:
+            earliest = min(earliest, min(waiting.due for waiting in connection.waiting.values()))
+        if connection.phase in _WITH_SESSION:
+            patience = OFFLINE_AFTER if connection.silent else UNREACHABLE_AFTER
+            earliest = min(earliest, connection.heard + patience)
+        return earliest
+
+    def _judge(self, connection: Connection) -> None:
+        """Act on what is due on one connection."""
+        now = self._context.now
+        close = self._departures.close
+        phase = connection.phase
+        if phase is Phase.FINISHED:
+            if now >= connection.closing_due:
+                connection.closing_due = NEVER
+                self._events.append(CloseConnection(connection.number))
+            return
+        connection.transport.handle_timer(now)
+        self._take_events(connection)
+        if phase in _AT_THE_DOOR:
+            if now >= connection.opened + HELLO_TIMEOUT + connection.absence:
+                close(connection, CloseCode.HELLO_TIMEOUT, "no valid hello in time")
+            return
+        if now >= connection.stage_due:
+            self._stage_failed(connection)
+        if now >= connection.read_due:
+            self._context.engine_failed()
+            close(connection, CloseCode.ENGINE_UNAVAILABLE, "a log could not be read in time", BUSY_RETRY)
+        if now >= connection.token_due and connection.session is not None:
+            self._token_expired(connection)
+        if connection.waiting:
+            self._requests.expire(connection)
+        if connection.session is not None:
+            self._judge_silence(connection)
+
+    def _stage_failed(self, connection: Connection) -> None:
+        connection.stage_due = NEVER
+        if connection.phase is Phase.RESTORING:
+            self._logins.give_up_restoring(connection)
+        elif connection.phase in (Phase.CLAIMING, Phase.LEAVING):
+            self._context.engine_failed()
+            text = "the engine did not answer in time"
+            self._departures.close(connection, CloseCode.ENGINE_UNAVAILABLE, text, BUSY_RETRY)
+
+    def _judge_silence(self, connection: Connection) -> None:
+        assert connection.session is not None
+        silence = self._context.now - connection.heard
+        if silence >= OFFLINE_AFTER:
+            text = f"nothing was heard for {OFFLINE_AFTER:g} s"
+            self._departures.close(connection, CloseCode.HEARTBEAT_TIMEOUT, text)
+        elif silence >= UNREACHABLE_AFTER and not connection.silent:
+            connection.silent = True
+            self._context.submit(Silent(connection.session, connection.heard))
+
+    def _token_expired(self, connection: Connection) -> None:
+        session = connection.session
+        assert session is not None
+        self._context.submit(Release(session))
+        self._departures.detach(connection, session_over=True)
+        self._departures.kick(
+            connection,
+            ConnectionChangeReason.TOKEN_EXPIRED,
+            CloseCode.TOKEN_EXPIRED,
+            "The token has expired.",
+        )
+
+    def _is_too_slow(self, connection: Connection) -> bool:
+        """Close a consumer that has not read for too long; what waits for it is forgotten."""
+        if not connection.blocked or connection.measure() <= SERVER_OUTBOUND_BYTES:
+            return False
+        if connection.transport.state is TransportState.OPEN:
+            connection.drop_output()
+            text = f"more than {SERVER_OUTBOUND_BYTES} bytes were waiting"
+            self._departures.close(connection, CloseCode.SLOW_CONSUMER, text)
+        return True
+
+
+def _ignore(connection: Connection, packet: Packet) -> None:
+    """Some packets ask for nothing."""
+
+
+def _move_floor(connection: Connection, packet: Floor) -> None:
+    connection.floor = max(connection.floor, packet.i)

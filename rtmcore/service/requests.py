@@ -1,0 +1,493 @@
+"""Requests of a client: checked, turned into commands, and answered exactly once."""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, Final
+
+import attrs
+
+from rtmcore.codes import (
+    CloseCode,
+    GetMembersError,
+    JoinChannelError,
+    LeaveChannelError,
+    MessageType,
+    SendChannelMessageError,
+    SendPeerMessageError,
+)
+from rtmcore.identifiers import explain_invalid_id, is_valid_id
+from rtmcore.limits import (
+    BUSY_RETRY,
+    COMMAND_TIMEOUT,
+    COMMANDS_WAITING,
+    JOIN_RATE,
+    JOIN_SAME_CHANNEL_RATE,
+    MEMBERS_RATE,
+    MESSAGE_BYTES,
+    RESULTS_REMEMBERED,
+    SEND_RATE,
+    SEND_TIMEOUT,
+    SEND_WAIT_MAX,
+)
+from rtmcore.service.admission import SlidingWindow
+from rtmcore.service.commands import (
+    JoinChannel,
+    LeaveChannel,
+    ListMembers,
+    Logged,
+    Membership,
+    PeerOutcome,
+    PeerSend,
+    PublishMessage,
+    Refusal,
+    Session,
+    Settled,
+    Trouble,
+)
+from rtmcore.service.connections import Connection, Waiting
+from rtmcore.service.context import NodeContext
+from rtmcore.service.feeds import Feed, Feeds
+from rtmcore.wire.packets import (
+    Done,
+    Failed,
+    GetMembers,
+    Join,
+    Joined,
+    Leave,
+    MemberList,
+    PeerSent,
+    Publish,
+    Published,
+    Request,
+    Roster,
+    SendPeer,
+    Unknown,
+)
+
+Close = Callable[[Connection, CloseCode, str], None]
+RequestCommand = PeerSend | PublishMessage | JoinChannel | LeaveChannel | ListMembers
+
+
+@attrs.frozen
+class Operation:
+    """The codes of one operation."""
+
+    failure: IntEnum
+    timeout: IntEnum
+    too_often: IntEnum
+
+
+OPERATIONS: Final[dict[type[Any], Operation]] = {
+    SendPeer: Operation(
+        SendPeerMessageError.FAILURE, SendPeerMessageError.TIMEOUT, SendPeerMessageError.TOO_OFTEN
+    ),
+    Publish: Operation(
+        SendChannelMessageError.FAILURE, SendChannelMessageError.TIMEOUT, SendChannelMessageError.TOO_OFTEN
+    ),
+    Join: Operation(JoinChannelError.FAILURE, JoinChannelError.TIMEOUT, JoinChannelError.TOO_OFTEN),
+    # A leave has neither a rate nor a code for a timeout.
+    Leave: Operation(LeaveChannelError.FAILURE, LeaveChannelError.FAILURE, LeaveChannelError.FAILURE),
+    GetMembers: Operation(GetMembersError.FAILURE, GetMembersError.TIMEOUT, GetMembersError.TOO_OFTEN),
+}
+"""By class of the request."""
+
+UNSUPPORTED: Final = 1
+"""The code of a request that this server does not know: FAILURE of every operation."""
+
+_TROUBLES: Final[dict[Trouble, str]] = {
+    Trouble.UNAVAILABLE: "The server cannot do this now.",
+    Trouble.FULL: "The server keeps no more messages for this user now.",
+    Trouble.FORGOTTEN: "The request is too old to be repeated; whether it was carried out is not known any more.",
+    Trouble.TIMED_OUT: "The peer did not acknowledge the message in time.",
+}
+
+_SENDS: Final = f"At most {SEND_RATE} messages may be sent."
+_MEMBERS: Final = f"At most {MEMBERS_RATE} member lists may be asked for."
+_JOINS: Final = f"At most {JOIN_RATE} channels may be joined."
+_SAME_JOINS: Final = f"The same channel may be joined at most {JOIN_SAME_CHANNEL_RATE}."
+
+_KINDS: Final = frozenset({MessageType.TEXT, MessageType.RAW})
+
+
+def explain_invalid_message(kind: int, body: bytes) -> str | None:
+    """Say what is wrong with a message; None where it is well-formed."""
+    if kind not in _KINDS:
+        return f"Messages are text ({MessageType.TEXT:d}) or raw ({MessageType.RAW:d})."
+    if len(body) > MESSAGE_BYTES:
+        return f"The message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
+    if kind == MessageType.TEXT and not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            return "The text of the message is not valid UTF-8."
+    return None
+
+
+class Requests:
+    """Carries out the requests of clients.
+
+    Args:
+        context: The node's common ground.
+        feeds: The channels of the node.
+        close: Closes a connection with a code and a reason.
+    """
+
+    def __init__(self, context: NodeContext, feeds: Feeds, close: Close) -> None:
+        self._context = context
+        self._feeds = feeds
+        self._close = close
+        self._rates = context.config.rate_limits
+        self._begin: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
+            SendPeer: self._send_peer,
+            Publish: self._publish,
+            Join: self._join,
+            Leave: self._leave,
+            GetMembers: self._get_members,
+        }
+
+    def handle(self, connection: Connection, packet: Request) -> None:
+        """Check a request and hand it to the engine, or refuse it.
+
+        A repeat on the same transport is dropped: the one answer is on its way.
+        """
+        if packet.i in connection.waiting:
+            return
+        if len(connection.waiting) >= COMMANDS_WAITING:
+            self._fail(
+                connection,
+                packet,
+                OPERATIONS[packet.__class__].failure,
+                f"More than {COMMANDS_WAITING} requests wait for their answers.",
+                BUSY_RETRY,
+            )
+            return
+        session = connection.session
+        assert session is not None
+        self._begin[packet.__class__](connection, session, packet)
+
+    def refuse_unknown(self, connection: Connection, packet: Unknown) -> None:
+        """Answer a packet of a tag that this server does not know, if it is a request."""
+        if packet.i is not None:
+            connection.say(
+                Failed(packet.i, UNSUPPORTED, "This server does not know the request: unsupported.")
+            )
+
+    def expire(self, connection: Connection) -> None:
+        """Fail the requests that the engine has not answered in time."""
+        now = self._context.now
+        for number, waiting in list(connection.waiting.items()):
+            if waiting.due > now:
+                continue
+            del connection.waiting[number]
+            self._context.engine_failed()
+            connection.say(
+                Failed(
+                    number, int(OPERATIONS[waiting.kind].timeout), "The server did not get it done in time."
+                )
+            )
+            if waiting.joins is not None:
+                waiting.joins.expect_no_more()
+                self._feeds.release(waiting.joins)
+
+    # --- From packet to command -----------------------------------------------------
+
+    def _send_peer(self, connection: Connection, session: Session, packet: SendPeer) -> None:
+        wrong = explain_invalid_id(packet.to, "user id")
+        if wrong:
+            self._fail(connection, packet, SendPeerMessageError.INVALID_USER_ID, wrong)
+            return
+        wrong = explain_invalid_message(packet.kind, packet.body)
+        if wrong:
+            self._fail(connection, packet, SendPeerMessageError.INVALID_MESSAGE, wrong)
+            return
+        if connection.grant is not None and not connection.grant.peers:
+            self._fail(
+                connection, packet, SendPeerMessageError.FAILURE, "The token does not permit peer messages."
+            )
+            return
+        assert connection.state is not None
+        if not self._admit(connection, packet, connection.state.rates.sends, _SENDS):
+            return
+        wait = min(packet.wait / 1000, SEND_WAIT_MAX) if packet.wait else SEND_TIMEOUT
+        # The engine ends the wait; this is for an engine that does not answer at all.
+        self._wait(connection, packet, wait + COMMAND_TIMEOUT)
+        self._context.submit(
+            PeerSend(
+                session=session,
+                iid=connection.iid,
+                cmid=packet.i,
+                floor=connection.floor,
+                to=packet.to,
+                kind=packet.kind,
+                body=packet.body,
+                offline=packet.offline,
+                wait=wait,
+            )
+        )
+
+    def _publish(self, connection: Connection, session: Session, packet: Publish) -> None:
+        wrong = explain_invalid_message(packet.kind, packet.body)
+        if wrong:
+            self._fail(connection, packet, SendChannelMessageError.INVALID_MESSAGE, wrong)
+            return
+        if packet.ch not in connection.members and not is_valid_id(packet.ch):
+            self._fail(
+                connection,
+                packet,
+                SendChannelMessageError.NOT_IN_CHANNEL,
+                "There is no channel of such an id.",
+            )
+            return
+        if connection.grant is not None and not connection.grant.may_publish(packet.ch):
+            self._fail(
+                connection,
+                packet,
+                SendChannelMessageError.FAILURE,
+                "The token does not permit messages to this channel.",
+            )
+            return
+        assert connection.state is not None
+        if not self._admit(connection, packet, connection.state.rates.sends, _SENDS):
+            return
+        self._wait(connection, packet, COMMAND_TIMEOUT)
+        self._context.submit(
+            PublishMessage(
+                session=session,
+                iid=connection.iid,
+                cmid=packet.i,
+                floor=connection.floor,
+                channel=packet.ch,
+                kind=packet.kind,
+                body=packet.body,
+            )
+        )
+
+    def _join(self, connection: Connection, session: Session, packet: Join) -> None:
+        wrong = explain_invalid_id(packet.ch, "channel id")
+        if wrong:
+            self._fail(connection, packet, JoinChannelError.INVALID_ARGUMENT, wrong)
+            return
+        if connection.grant is not None and not connection.grant.may_join(packet.ch):
+            self._fail(
+                connection,
+                packet,
+                JoinChannelError.REJECTED,
+                "The token does not permit joining this channel.",
+            )
+            return
+        if not self._admit_join(connection, packet):
+            return
+        feed = self._feeds.open(session.name.app, packet.ch)
+        feed.expect()
+        self._wait(connection, packet, COMMAND_TIMEOUT, feed)
+        state = connection.state
+        assert state is not None
+        self._context.submit(
+            JoinChannel(session, packet.i, connection.floor, packet.ch, restore=packet.ch in state.strays)
+        )
+
+    def _leave(self, connection: Connection, session: Session, packet: Leave) -> None:
+        if not is_valid_id(packet.ch):
+            self._fail(
+                connection, packet, LeaveChannelError.NOT_IN_CHANNEL, "There is no channel of such an id."
+            )
+            return
+        self._wait(connection, packet, COMMAND_TIMEOUT)
+        self._context.submit(LeaveChannel(session, packet.i, connection.floor, packet.ch))
+
+    def _get_members(self, connection: Connection, session: Session, packet: GetMembers) -> None:
+        if not is_valid_id(packet.ch):
+            self._fail(
+                connection, packet, GetMembersError.NOT_IN_CHANNEL, "There is no channel of such an id."
+            )
+            return
+        assert connection.state is not None
+        if not self._admit(connection, packet, connection.state.rates.members, _MEMBERS):
+            return
+        self._wait(connection, packet, COMMAND_TIMEOUT)
+        self._context.submit(ListMembers(session, packet.i, connection.floor, packet.ch))
+
+    # --- Rates ----------------------------------------------------------------------
+
+    def _admit(self, connection: Connection, packet: Request, window: SlidingWindow, text: str) -> bool:
+        """Count a request, or refuse it. A repeat of one that was counted passes."""
+        if not self._rates or self._was_admitted(connection, packet.i):
+            return True
+        now = self._context.now
+        wait = window.wait(now)
+        if wait:
+            self._fail(connection, packet, OPERATIONS[packet.__class__].too_often, text, wait)
+            return False
+        window.admit(now)
+        self._remember(connection, packet.i)
+        return True
+
+    def _admit_join(self, connection: Connection, packet: Join) -> bool:
+        if not self._rates or self._was_admitted(connection, packet.i):
+            return True
+        assert connection.state is not None
+        now = self._context.now
+        rates = connection.state.rates
+        same = rates.joins_of(packet.ch, now)
+        wait = same.wait(now)
+        if wait:
+            code = JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
+            self._fail(connection, packet, code, _SAME_JOINS, wait)
+            return False
+        wait = rates.joins.wait(now)
+        if wait:
+            self._fail(connection, packet, JoinChannelError.TOO_OFTEN, _JOINS, wait)
+            return False
+        same.admit(now)
+        rates.joins.admit(now)
+        self._remember(connection, packet.i)
+        return True
+
+    def _was_admitted(self, connection: Connection, number: int) -> bool:
+        assert connection.state is not None
+        return number in connection.state.admitted
+
+    def _remember(self, connection: Connection, number: int) -> None:
+        assert connection.state is not None
+        admitted = connection.state.admitted
+        admitted[number] = None
+        if len(admitted) > RESULTS_REMEMBERED:
+            del admitted[next(iter(admitted))]
+
+    # --- From value to answer ---------------------------------------------------------
+
+    def answered(self, command: RequestCommand, value: object) -> None:
+        """Take the engine's answer. It belongs to the session, whichever transport speaks for it now."""
+        connection = self._context.connection_of(command.session)
+        if connection is None or _is_of_the_past(connection, command, value):
+            return
+        waiting = connection.waiting.pop(command.cmid, None)
+        if waiting is None:
+            self._take_late(connection, command, value)
+            return
+        if isinstance(value, Refusal):
+            self._refused(connection, command, waiting, value)
+            return
+        self._context.engine_answered()
+        if isinstance(value, Logged) and waiting.kind is Publish:
+            member = connection.members.get(command.channel) if isinstance(command, PublishMessage) else None
+            if member is not None:
+                member.feed.close_segment_for(connection)
+            connection.say(Published(command.cmid, value.id, value.prev))
+        elif isinstance(value, PeerOutcome) and waiting.kind is SendPeer:
+            connection.say(PeerSent(command.cmid, value.code, value.id))
+        elif isinstance(value, Membership) and isinstance(command, JoinChannel) and waiting.joins is not None:
+            self._joined(connection, command, waiting.joins, value)
+        elif isinstance(value, Membership) and waiting.kind is GetMembers:
+            connection.say(MemberList(command.cmid, list(value.users or ())))
+        elif isinstance(value, Settled) and isinstance(command, LeaveChannel) and waiting.kind is Leave:
+            self._left(connection, command)
+            connection.say(Done(command.cmid))
+        else:
+            self._used_twice(connection, command, waiting)
+
+    def _joined(self, connection: Connection, command: JoinChannel, feed: Feed, value: Membership) -> None:
+        channel = command.channel
+        state = connection.state
+        assert state is not None
+        state.strays.discard(channel)
+        known = channel in connection.members
+        users = None if value.users is None else list(value.users)
+        feed.close_segment()
+        connection.say(Roster(channel, value.version, value.count, users))
+        connection.say(Joined(command.cmid, value.position))
+        complete = True
+        if not known:
+            member = feed.enter(connection, value.position, value.version)
+            complete = feed.tell_changes(member)
+            feed.attach(member)
+        feed.expect_no_more()
+        if not complete:
+            self._close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
+
+    def _left(self, connection: Connection, command: LeaveChannel) -> None:
+        state = connection.state
+        assert state is not None
+        state.strays.discard(command.channel)
+        member = connection.members.get(command.channel)
+        if member is not None:
+            member.feed.leave(member)
+            self._feeds.release(member.feed)
+
+    def _refused(
+        self, connection: Connection, command: RequestCommand, waiting: Waiting, refusal: Refusal
+    ) -> None:
+        state = connection.state
+        assert state is not None
+        stray = isinstance(command, JoinChannel) and command.channel in state.strays
+        if stray and refusal.code is JoinChannelError.ALREADY_JOINED and isinstance(command, JoinChannel):
+            # The client was told that an earlier join had failed; that it came late is not the client's fault.
+            connection.waiting[command.cmid] = waiting
+            self._context.submit(attrs.evolve(command, restore=True))
+            return
+        if waiting.joins is not None:
+            waiting.joins.expect_no_more()
+            self._feeds.release(waiting.joins)
+        code, text = refusal.code, refusal.text
+        operation = OPERATIONS[waiting.kind]
+        if code is Trouble.FENCED:
+            self._close(connection, CloseCode.RESYNC, "the session is no longer current")
+            return
+        if code is Trouble.UNAVAILABLE:
+            self._context.engine_failed()
+        if isinstance(code, Trouble):
+            text = text or _TROUBLES[code]
+            code = operation.timeout if code is Trouble.TIMED_OUT else operation.failure
+        retry = None if refusal.retry_after is None else round(refusal.retry_after * 1000)
+        connection.say(Failed(command.cmid, int(code), text, retry))
+
+    def _take_late(self, connection: Connection, command: RequestCommand, value: object) -> None:
+        """An answer whose request has failed here already: only what the engine changed is noted."""
+        if isinstance(command, JoinChannel) and isinstance(value, Membership):
+            if command.channel not in connection.members and connection.state is not None:
+                connection.state.strays.add(command.channel)
+        elif isinstance(command, LeaveChannel) and isinstance(value, Settled):
+            self._left(connection, command)
+
+    def _used_twice(self, connection: Connection, command: RequestCommand, waiting: Waiting) -> None:
+        """The engine answered with the result of another kind of request: the client used an id twice."""
+        if waiting.joins is not None:
+            waiting.joins.expect_no_more()
+            self._feeds.release(waiting.joins)
+        connection.say(
+            Failed(
+                command.cmid,
+                int(OPERATIONS[waiting.kind].failure),
+                "The request has the id of an earlier one; each request needs an id of its own.",
+            )
+        )
+
+    # --- Small parts ------------------------------------------------------------------
+
+    def _wait(
+        self, connection: Connection, packet: Request, seconds: float, joins: Feed | None = None
+    ) -> None:
+        due = self._context.now + seconds
+        connection.waiting[packet.i] = Waiting(packet.__class__, due, joins)
+        self._context.schedule(connection, due)
+
+    def _fail(
+        self,
+        connection: Connection,
+        packet: Request,
+        code: IntEnum,
+        text: str,
+        retry_after: float | None = None,
+    ) -> None:
+        retry = None if retry_after is None else max(1, round(retry_after * 1000))
+        connection.say(Failed(packet.i, int(code), text, retry))
+
+
+def _is_of_the_past(connection: Connection, command: RequestCommand, value: object) -> bool:
+    """Whether a command of an earlier transport was not carried out: its repeat, if any, is answered by itself."""
+    return (
+        isinstance(value, Refusal)
+        and value.code in (Trouble.FENCED, Trouble.UNAVAILABLE)
+        and connection.session is not None
+        and connection.session.place != command.session.place
+    )
