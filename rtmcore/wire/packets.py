@@ -44,13 +44,14 @@ class Hello:
 
     app: str
     user: str
-    token: str | None = attrs.field(**_hidden)
     iid: str
     """The client instance: random per client object, 16 to 32 characters."""
     attempt: Count
     """Counts up with each transport of an instance."""
     login: bool
     """True where the application called login, False where the client returns by itself."""
+    token: str | None = attrs.field(default=None, **_hidden)
+    """None where the server asks for none."""
     fence: Count | None = None
     """Fence of the last session of this instance, for a return."""
     secret: str | None = attrs.field(default=None, **_hidden)

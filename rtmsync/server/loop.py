@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rtmcore.service.node import Node
-
 from rtmcore.limits import ACCEPTS_PER_TURN
+from rtmcore.service.node import Node
 from rtmsync.driver.clock import Clock
 from rtmsync.driver.waker import Waker
 from rtmsync.server.peer import Peer, PlainPeer, TlsPeer
@@ -48,6 +47,7 @@ class ServerLoop:
         self._calls: list[Callable[[float], None]] = []
         self._last_connection = 0
         self._stopping = False
+        self._stopping_when_empty = False
 
     def wake(self) -> None:
         """Make the loop take a turn now. Any thread and any signal handler may call this."""
@@ -63,13 +63,10 @@ class ServerLoop:
         self._stopping = True
         self._waker.ring()
 
-    def stop_listening(self) -> None:
-        """Refuse new connections from now on. For the loop's own thread."""
-        for listener in self._listeners:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(listener)
-            listener.close()
-        self._listeners.clear()
+    def stop_when_empty(self) -> None:
+        """Refuse new connections from now on, and end `run` when the last has gone. For the loop's own thread."""
+        self._stop_listening()
+        self._stopping_when_empty = True
 
     def run(self) -> None:
         """Serve until `stop`, then close everything that is open."""
@@ -80,8 +77,10 @@ class ServerLoop:
         try:
             while not self._stopping:
                 self._turn()
+                if self._stopping_when_empty and not self._peers:
+                    break
         finally:
-            self.stop_listening()
+            self._stop_listening()
             for peer in list(self._peers.values()):
                 self._drop(peer)
             self._selector.close()
@@ -111,6 +110,10 @@ class ServerLoop:
             peer = self._peers.get(connection)
             if peer is not None:
                 self._write(peer, now)
+        while (event := self._node.next_event()) is not None:
+            peer = self._peers.get(event.connection)
+            if peer is not None:
+                self._lose(peer, now)
 
     def _serve(self, peer: Peer, mask: int, now: float) -> None:
         if mask & selectors.EVENT_WRITE:
@@ -165,14 +168,21 @@ class ServerLoop:
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._last_connection += 1
             number = self._last_connection
-            peer: Peer
-            if self._context is None:
-                peer = PlainPeer(number, accepted)
-            else:
-                peer = TlsPeer(number, accepted, self._context)
+            peer = (
+                PlainPeer(number, accepted)
+                if self._context is None
+                else TlsPeer(number, accepted, self._context)
+            )
             self._peers[number] = peer
             self._selector.register(accepted, _READ, peer)
             self._node.connection_opened(number, str(address[0]) if address else "", now)
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(listener)
+            listener.close()
+        self._listeners.clear()
 
     def _lose(self, peer: Peer, now: float) -> None:
         if not peer.closed:

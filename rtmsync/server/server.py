@@ -6,19 +6,21 @@ import socket
 import ssl
 import threading
 import time
-
-from rtmcore.service.memory import MemoryEngine
-from rtmcore.service.node import Node
+from typing import TYPE_CHECKING
 
 from rtmcore.errors import InvalidArgument, ServerFailure
 from rtmcore.limits import WAIT_SLICE
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.engine import EnginePort
+from rtmcore.service.memory import MemoryEngine
+from rtmcore.service.node import Node
 from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
-from rtmsync.server.engines.embedded import EmbeddedEngine
 from rtmsync.server.loop import ServerLoop
 from rtmsync.server.tokens import JwtVerifier
+
+if TYPE_CHECKING:
+    from rtmsync.server.engines.embedded import EmbeddedEngine
 
 _log = logging.getLogger("rtmsync.server")
 
@@ -160,6 +162,8 @@ class Server:
     def _open_engine(self, node_id: str) -> EnginePort:
         if self.config.data_dir is None:
             return MemoryEngine(epoch=secrets.token_hex(8)).port(node_id)
+        from rtmsync.server.engines.embedded import EmbeddedEngine
+
         self._embedded = EmbeddedEngine(self.config.data_dir, epoch=secrets.token_hex(8), wake=self._wake)
         self._embedded.start(Clock.now(), time.time_ns() // 1000)
         return self._embedded.port(node_id)
@@ -184,7 +188,7 @@ class Server:
         assert self._node is not None
         assert self._loop is not None
         _log.info("draining over %g s", self.config.drain_seconds)
-        self._loop.stop_listening()
+        self._loop.stop_when_empty()
         self._node.drain(now, self.config.drain_seconds)
 
 
