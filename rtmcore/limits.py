@@ -111,6 +111,8 @@ SEND_TIMEOUT: Final = 10.0
 OPERATION_TIMEOUT: Final = 5.0
 #: Querying online status, subscribing to it and unsubscribing (seed 004).
 PRESENCE_TIMEOUT: Final = 10.0
+#: Waiting for the next event of a subscription, unless the call says otherwise (design).
+GET_TIMEOUT: Final = 10.0
 #: Logout (design).
 LOGOUT_TIMEOUT: Final = 5.0
 #: Closing a client, its threads included (design).
@@ -526,6 +528,8 @@ ALL_WINDOWS_BYTES: Final = 256 * MIB
 SWEEP_INTERVAL: Final = 30.0
 #: Seconds after which the journal tries again to write what nobody waits for (design).
 JOURNAL_RETRY: Final = 1.0
+#: Seconds that the end of a server waits for the journal's last commit (design).
+JOURNAL_CLOSE_TIMEOUT: Final = 10.0
 
 # --- Fault proxy of the tests ---------------------------------------------------------------------------------
 

@@ -30,8 +30,11 @@ from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Batch, Image, Journal
+from rtmcore.service.memory.offline import Offline
+from rtmcore.service.memory.sends import Sends
 from rtmcore.service.memory.sessions import Sessions
 from rtmcore.service.memory.state import Inbox, Item, Live, Outlet, State
+from rtmcore.service.memory.stores import Stores
 
 _UNAVAILABLE = Refusal(
     Trouble.UNAVAILABLE, "The server cannot number anything new before its disk has answered. Try again.", 1.0
@@ -69,9 +72,12 @@ class MemoryEngine:
     ) -> None:
         clock = IdClock() if image is None else IdClock(image.reserved, image.reserved)
         state = self._state = State(epoch, caps or Caps(), clock, Journal(enabled=image is not None))
-        self._inboxes = Inboxes(state)
+        stores = Stores(state.caps, state.journal)
+        inboxes = Inboxes(state, stores)
+        self._offline = Offline(state, stores, inboxes)
+        self._sends = Sends(state, stores, inboxes, self._offline)
         self._channels = Channels(state)
-        self._sessions = Sessions(state, self._inboxes, self._channels)
+        self._sessions = Sessions(state, inboxes, self._offline, self._channels)
         self._ports: dict[str, MemoryPort] = {}
         self._reserve_at: float | None = None
         self.handlers: dict[type[Any], Callable[[Outlet, Any, float, int], None]] = {
@@ -79,9 +85,9 @@ class MemoryEngine:
             Silent: self._sessions.silent,
             Heard: self._sessions.heard,
             Release: self._sessions.release,
-            PeerSend: self._inboxes.send,
-            Acknowledge: self._inboxes.acknowledge,
-            ReadInbox: self._inboxes.read,
+            PeerSend: self._sends.send,
+            Acknowledge: inboxes.acknowledge,
+            ReadInbox: inboxes.read,
             JoinChannel: self._channels.join,
             LeaveChannel: self._channels.leave,
             PublishMessage: self._channels.publish,
@@ -94,7 +100,7 @@ class MemoryEngine:
         if image is not None:
             for record in image.sessions.values():
                 self._sessions.restore(record, now)
-            self._inboxes.restore(image.entries.values(), now, wall, clean=image.clean)
+            self._offline.restore(image.entries.values(), now, clean=image.clean)
             self._reserve(now, wall)
 
     def port(self, node: str) -> "MemoryPort":
@@ -113,12 +119,12 @@ class MemoryEngine:
             if isinstance(thing, Live):
                 self._sessions.on_alarm(thing, now, wall)
             elif isinstance(thing, Inbox):
-                self._inboxes.on_inbox_alarm(thing, now, wall)
+                self._sends.on_inbox_alarm(thing, now, wall)
             elif isinstance(thing, Item):
-                self._inboxes.on_item_alarm(thing, now, wall)
+                self._sends.on_item_alarm(thing, now, wall)
         if state.sweep_at is not None and state.sweep_at <= now:
             state.sweep_at = None
-            remaining = (self._sessions.sweep(now), self._inboxes.sweep(now, wall), self._channels.sweep(now))
+            remaining = (self._sessions.sweep(now), self._offline.sweep(now, wall), self._channels.sweep(now))
             if any(remaining):
                 state.want_sweep(now)
         if self._reserve_at is not None and self._reserve_at <= now:
@@ -148,6 +154,11 @@ class MemoryEngine:
         """
         return self._state.journal.next_batch(now)
 
+    @property
+    def committing(self) -> bool:
+        """Whether a batch is handed out and not reported on yet."""
+        return self._state.journal.committing
+
     def last_batch(self) -> Batch:
         """What to commit before the process ends in order. Nothing may be asked of the engine afterwards.
 
@@ -168,7 +179,7 @@ class MemoryEngine:
         batch = self._state.journal.committed(number)
         if batch.reserved is not None:
             self._state.clock.ceiling = batch.reserved
-        self._inboxes.committed(entry.id for entry in batch.stored)
+        self._offline.committed(entry.id for entry in batch.stored)
 
     def commit_failed(self, number: int, now: float) -> None:
         """A batch could not be committed: its messages never existed, and their senders are told.
@@ -181,7 +192,7 @@ class MemoryEngine:
             ValueError: It is not the one that `next_batch` gave last.
         """
         batch = self._state.journal.failed(number, now)
-        self._inboxes.commit_failed(entry.id for entry in batch.stored)
+        self._offline.commit_failed(entry.id for entry in batch.stored)
 
 
 class MemoryPort(Outlet):

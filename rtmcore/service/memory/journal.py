@@ -180,8 +180,19 @@ class Journal:
             return None
         return self._hand_out(clean=False)
 
+    @property
+    def committing(self) -> bool:
+        """Whether a batch is handed out and not reported on yet."""
+        return self._committing is not None
+
     def last_batch(self, reserved: int) -> Batch:
-        """The records of an engine that is being closed in order, with the last id that it has given."""
+        """The records of an engine that is being closed in order, with the last id that it has given.
+
+        Raises:
+            ValueError: The last batch is not reported on yet.
+        """
+        if self._committing is not None:
+            raise ValueError(f"Batch {self._committing.number} is not reported on yet.")
         self._reserved = reserved
         return self._hand_out(clean=True)
 

@@ -22,6 +22,7 @@ from rtmcore.service.commands import (
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import SessionRecord
+from rtmcore.service.memory.offline import Offline
 from rtmcore.service.memory.results import Results
 from rtmcore.service.memory.state import FENCED, Account, Instance, Live, Outlet, State
 
@@ -46,13 +47,15 @@ class Sessions:
 
     Args:
         state: What it shares with the other parts.
-        inboxes: Told when receivers come and go.
+        inboxes: Told from where receivers go on.
+        offline: Told when receivers come and go.
         channels: Told when members go.
     """
 
-    def __init__(self, state: State, inboxes: Inboxes, channels: Channels) -> None:
+    def __init__(self, state: State, inboxes: Inboxes, offline: Offline, channels: Channels) -> None:
         self._state = state
         self._inboxes = inboxes
+        self._offline = offline
         self._channels = channels
         self._silent: dict[Live, None] = {}
         self._departed: deque[tuple[float, Instance]] = deque()
@@ -99,7 +102,7 @@ class Sessions:
             same = live.instance is instance
             self._end(live, Ending.REPLACED if same else Ending.REMOTE_LOGIN, now)
         else:
-            self._inboxes.come_online(account, wall)
+            self._offline.come_online(account, wall)
         if instance is None:
             instance = self._new_instance(account, command.iid)
         instance.results.forget_membership()
@@ -169,7 +172,7 @@ class Sessions:
         self._state.want_sweep(now)
 
     def _go_offline(self, account: Account, now: float, wall: int) -> None:
-        self._inboxes.go_offline(account, now, wall)
+        self._offline.go_offline(account, now, wall)
         self._state.journal.session_over(account.name)
         self._ended.append((now, account))
 

@@ -1,12 +1,14 @@
-"""How much is stored on behalf of whom."""
+"""What is stored beyond the life of the process: on whose behalf, and whether it is on the disk yet."""
 
 import attrs
 
 from rtmcore.limits import DAY
 from rtmcore.service.commands import Name
 from rtmcore.service.memory.caps import Caps
+from rtmcore.service.memory.journal import Journal, StoredEntry
+from rtmcore.service.memory.state import Item, Storage
 
-_MICROSECONDS = 1_000_000
+_MICROSECONDS_A_DAY = DAY * 1_000_000
 
 
 @attrs.define
@@ -16,17 +18,20 @@ class _Use:
     count: int = 0
 
 
-class StoreUse:
-    """Counts stored messages by sender, and in all.
+class Stores:
+    """Hands entries to the journal, and counts them by sender and in all.
 
     Args:
         caps: The caps to hold senders to.
+        journal: Where entries are stored.
     """
 
-    def __init__(self, caps: Caps) -> None:
+    def __init__(self, caps: Caps, journal: Journal) -> None:
         self._caps = caps
+        self._journal = journal
         self._total = 0
         self._senders: dict[Name, _Use] = {}
+        self._writing: dict[int, Item] = {}
 
     def refusal(self, sender: Name, size: int, wall: int) -> str | None:
         """Why a message of so many bytes may not be stored now; None where it may."""
@@ -41,39 +46,97 @@ class StoreUse:
                 f"The server stores {caps.stored_bytes_per_sender} bytes of offline messages for one sender, "
                 "and that is used up."
             )
-        if use.day == _day(wall) and use.count >= caps.stored_messages_per_sender_day:
+        if use.day == wall // _MICROSECONDS_A_DAY and use.count >= caps.stored_messages_per_sender_day:
             return (
                 f"The server stores {caps.stored_messages_per_sender_day} offline messages a day for one sender, "
                 "and that is used up."
             )
         return None
 
-    def add(self, sender: Name, size: int, wall: int) -> None:
-        """Count a message that is stored from now on."""
-        use = self._senders.get(sender)
+    def store(self, item: Item, wall: int) -> None:
+        """Hand an entry to the journal: it is WRITING until the commit, or STORED at once where there is no journal."""
+        self.count(item, wall)
+        if not self._journal.enabled:
+            item.storage = Storage.STORED
+            return
+        item.storage = Storage.WRITING
+        entry = item.entry
+        self._writing[entry.id] = item
+        self._journal.store(
+            StoredEntry(
+                entry.id,
+                item.owner.name,
+                entry.user,
+                entry.iid,
+                entry.cmid,
+                entry.kind,
+                entry.body,
+                entry.offline,
+                item.reader is not None,
+            )
+        )
+
+    def store_late(self, item: Item, wall: int) -> None:
+        """Store an entry that was accepted without being stored, if the caps allow."""
+        if self.refusal(item.author, len(item.entry.body), wall) is None:
+            self.store(item, wall)
+        else:
+            item.storable = False
+
+    def count(self, item: Item, wall: int) -> None:
+        """Count an entry as stored from now on."""
+        use = self._senders.get(item.author)
         if use is None:
-            use = self._senders[sender] = _Use()
-        day = _day(wall)
+            use = self._senders[item.author] = _Use()
+        day = wall // _MICROSECONDS_A_DAY
         if use.day != day:
             use.day = day
             use.count = 0
         use.count += 1
-        use.size += size
-        self._total += size
+        use.size += len(item.entry.body)
+        self._total += len(item.entry.body)
 
-    def remove(self, sender: Name, size: int) -> None:
-        """A message is no longer stored."""
-        self._total -= size
-        self._senders[sender].size -= size
+    def _uncount(self, item: Item) -> None:
+        self._total -= len(item.entry.body)
+        self._senders[item.author].size -= len(item.entry.body)
+
+    def release(self, item: Item) -> None:
+        """An entry leaves its inbox, and with it the disk."""
+        if item.storage is Storage.WRITING or item.storage is Storage.STORED:
+            self._uncount(item)
+            self._writing.pop(item.entry.id, None)
+            self._journal.remove(item.entry.id)
+        item.storage = Storage.GONE
+
+    def release_after_commit(self, item: Item) -> None:
+        """An entry leaves its inbox while it is being written, and its sender is to hear how that ends."""
+        self._uncount(item)
+        item.storage = Storage.GONE
+
+    def committed(self, entry_id: int) -> Item | None:
+        """An entry is on the disk. None where it has left its inbox and nobody waits for this."""
+        item = self._writing.pop(entry_id, None)
+        if item is None:
+            return None
+        if item.storage is Storage.GONE:
+            self._journal.remove(entry_id)
+        else:
+            item.storage = Storage.STORED
+        return item
+
+    def failed(self, entry_id: int) -> Item | None:
+        """An entry could not be written, and will not be. None as for `committed`."""
+        item = self._writing.pop(entry_id, None)
+        if item is not None and item.storage is not Storage.GONE:
+            self._uncount(item)
+            item.storage = Storage.MEMORY
+            item.storable = False
+        return item
 
     def sweep(self, wall: int) -> bool:
         """Forget senders of whom nothing is stored and who stored nothing today; whether any remain."""
-        today = _day(wall)
+        today = wall // _MICROSECONDS_A_DAY
         over = [sender for sender, use in self._senders.items() if not use.size and use.day != today]
         for sender in over:
             del self._senders[sender]
         return bool(self._senders)
-
-
-def _day(wall: int) -> int:
-    return wall // (DAY * _MICROSECONDS)

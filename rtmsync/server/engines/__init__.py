@@ -1,1 +1,1 @@
-"""Engines that keep what users share beyond the life of the process."""
+"""Engines that a server can run on, besides the memory engine of the core."""

@@ -1,0 +1,195 @@
+"""Receivers that are not there: what is kept for them, how much, and how long."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from rtmcore.codes import SendPeerMessageError
+from rtmcore.limits import OFFLINE_SECONDS, RESULT_MEMORY
+from rtmcore.service.commands import Entry, Name, PeerOutcome, Refusal, Trouble
+from rtmcore.service.memory.inboxes import Inboxes
+from rtmcore.service.memory.journal import Mark, StoredEntry
+from rtmcore.service.memory.state import Account, Inbox, Item, State, Storage
+from rtmcore.service.memory.stores import Stores
+
+_MICROSECONDS: Final = 1_000_000
+_SOME_INSTANCE: Final = ""
+"""The reader of an entry that may have been written to a transport before a restart."""
+
+OFFLINE: Final = SendPeerMessageError.PEER_UNREACHABLE.value
+CACHED: Final = SendPeerMessageError.CACHED_BY_SERVER.value
+
+TIMED_OUT: Final = Refusal(
+    Trouble.TIMED_OUT,
+    "The peer did not acknowledge the message in time: it may or may not have been delivered.",
+)
+_NOT_STORED: Final = Refusal(
+    Trouble.UNAVAILABLE, "The message could not be written to the server's disk, so it was not accepted."
+)
+
+
+class Offline:
+    """Keeps what is stored for receivers, from their departure to their return.
+
+    Args:
+        state: What it shares with the other parts.
+        stores: Where entries are stored.
+        inboxes: The logs.
+    """
+
+    def __init__(self, state: State, stores: Stores, inboxes: Inboxes) -> None:
+        self._state = state
+        self._stores = stores
+        self._inboxes = inboxes
+        self._keepers: dict[Account, None] = {}
+        """Offline receivers for whom something is stored."""
+        self.restored: dict[tuple[Name, str, int], Item] = {}
+        """Entries that a restart brought back, by origin, as long as their senders may repeat them."""
+        self._restored_until: float | None = None
+
+    # --- Receivers come and go ----------------------------------------------------
+
+    def go_offline(self, account: Account, now: float, wall: int) -> None:
+        """A receiver's session has ended and no other took over: what may be stored is, the rest is dropped."""
+        inbox = account.inbox
+        if inbox is None:
+            return
+        kept: list[Item] = []
+        for item in inbox.items[inbox.head :]:
+            if item.storable and item.storage is Storage.MEMORY:
+                self._stores.store_late(item, wall)
+            if not item.storable:
+                self._inboxes.discard(inbox, item)
+                self._inboxes.settle(item, PeerOutcome(OFFLINE) if item.reader is None else TIMED_OUT)
+                continue
+            if not item.entry.offline:
+                item.entry = attrs.evolve(item.entry, offline=True)
+                self._state.journal.mark(Mark(item.entry.id, offline=True))
+            if item.storage is Storage.STORED:
+                self._inboxes.settle(item, PeerOutcome(CACHED, item.entry.id))
+            kept.append(item)
+        inbox.items = kept
+        inbox.head = 0
+        if kept:
+            self.keep_for(account, now)
+        else:
+            account.inbox = None
+            self._state.alarms.set(inbox, None)
+
+    def keep_for(self, account: Account, now: float) -> None:
+        """Keep an offline receiver's inbox, at most the documented number of messages."""
+        inbox = account.inbox
+        assert inbox is not None
+        self._keepers[account] = None
+        self._state.want_sweep(now)
+        over = len(inbox.items) - inbox.head - self._state.caps.offline_messages
+        if over > 0:
+            self._drop_oldest(inbox, over)
+
+    def come_online(self, account: Account, wall: int) -> None:
+        """A receiver is about to log in: drop what was kept for too long."""
+        self._drop_expired(account, wall)
+        self._keepers.pop(account, None)
+
+    def _drop_oldest(self, inbox: Inbox, count: int) -> None:
+        for item in inbox.items[inbox.head : inbox.head + count]:
+            if item.hidden:
+                self._inboxes.unhide(item)
+            if item.storage is Storage.WRITING:
+                self._stores.release_after_commit(item)
+            self._inboxes.discard(inbox, item)
+        del inbox.items[: inbox.head + count]
+        inbox.head = 0
+
+    def _drop_expired(self, account: Account, wall: int) -> None:
+        inbox = account.inbox
+        if inbox is None:
+            return
+        index = self._inboxes.index_after(inbox, wall - OFFLINE_SECONDS * _MICROSECONDS)
+        if index > inbox.head:
+            self._drop_oldest(inbox, index - inbox.head)
+
+    def sweep(self, now: float, wall: int) -> bool:
+        """Drop what was kept for too long; whether anything remains to be looked at."""
+        for account in list(self._keepers):
+            self._drop_expired(account, wall)
+            if account.inbox is None or not account.inbox.items:
+                account.inbox = None
+                del self._keepers[account]
+                if not account.fence:
+                    self._state.forget(account)
+        if self._restored_until is not None and now >= self._restored_until:
+            self.restored.clear()
+            self._restored_until = None
+        senders = self._stores.sweep(wall)
+        return bool(self._keepers or senders or self.restored)
+
+    # --- What the disk says -------------------------------------------------------
+
+    def committed(self, ids: Iterable[int]) -> None:
+        """Entries are on the disk: whoever waited for that is told."""
+        for entry_id in ids:
+            item = self._stores.committed(entry_id)
+            if item is None:
+                continue
+            owner = item.owner
+            if item.overdue or owner.live is None or item.storage is Storage.GONE:
+                self._inboxes.settle(item, PeerOutcome(CACHED, entry_id))
+            if item.hidden:
+                self._inboxes.unhide(item)
+                self._inboxes.announce(owner)
+
+    def commit_failed(self, ids: Iterable[int]) -> None:
+        """Entries could not be written. Those that nobody has seen never existed."""
+        for entry_id in ids:
+            item = self._stores.failed(entry_id)
+            if item is None:
+                continue
+            owner = item.owner
+            if item.storage is Storage.GONE:
+                self._inboxes.settle(item, _NOT_STORED)
+            elif item.hidden or owner.live is None:
+                self._inboxes.take_out(item)
+                self._inboxes.settle(item, _NOT_STORED if item.reader is None else TIMED_OUT)
+                self._inboxes.announce(owner)
+            elif item.overdue:
+                self._inboxes.settle(item, TIMED_OUT)
+
+    # --- After a restart ----------------------------------------------------------
+
+    def restore(self, records: Iterable[StoredEntry], now: float, *, clean: bool) -> None:
+        """Take in the entries that the journal holds, after the sessions.
+
+        Args:
+            records: The entries.
+            now: Monotonic seconds.
+            clean: Their marks are complete, so an entry without one was never written to its receiver.
+        """
+        for record in sorted(records, key=lambda record: record.id):
+            account = self._state.account(record.to)
+            if record.id <= account.cursor:
+                self._state.journal.remove(record.id)
+                continue
+            again = record.written or not clean
+            entry = Entry(
+                record.id,
+                account.top,
+                record.user,
+                record.iid,
+                record.cmid,
+                record.kind,
+                record.body,
+                record.offline or account.live is None,
+                again,
+            )
+            author = Name(record.to.app, record.to.kind, record.user)
+            item = Item(entry, account, author, None, None, now, now, True, Storage.STORED)
+            item.reader = _SOME_INSTANCE if again else None
+            self._inboxes.place(item)
+            self._stores.count(item, record.id)
+            self.restored[author, record.iid, record.cmid] = item
+            if account.live is None:
+                self.keep_for(account, now)
+        self._restored_until = now + RESULT_MEMORY
+        self._state.want_sweep(now)

@@ -1,0 +1,182 @@
+"""Sending to a peer: where a message goes, and by when its sender hears what became of it."""
+
+from typing import Final
+
+from rtmcore.codes import SendPeerMessageError
+from rtmcore.limits import COMMAND_TIMEOUT, DELIVERY_JOURNAL_DELAY
+from rtmcore.service.commands import InboxNotice, Name, PeerOutcome, PeerSend, Refusal, Trouble
+from rtmcore.service.memory.inboxes import Inboxes
+from rtmcore.service.memory.offline import CACHED, OFFLINE, TIMED_OUT, Offline
+from rtmcore.service.memory.state import FENCED, Account, Inbox, Item, Live, Outlet, State, Storage
+from rtmcore.service.memory.stores import Stores
+
+_DELIVERED: Final = SendPeerMessageError.OK.value
+_TOO_MANY: Final = Refusal(Trouble.FULL, "Too many requests of this client wait for their peers.")
+
+
+class Sends:
+    """Carries out `PeerSend`.
+
+    Args:
+        state: What it shares with the other parts.
+        stores: Where entries are stored.
+        inboxes: The logs.
+        offline: What is kept for receivers that are not there.
+    """
+
+    def __init__(self, state: State, stores: Stores, inboxes: Inboxes, offline: Offline) -> None:
+        self._state = state
+        self._stores = stores
+        self._inboxes = inboxes
+        self._offline = offline
+
+    def send(self, outlet: Outlet, command: PeerSend, now: float, wall: int) -> None:
+        """Carry out `PeerSend`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        results = live.instance.results
+        known = results.look_up(command.cmid, command.floor)
+        if known is not None:
+            if isinstance(known, Item):
+                known.command = command
+            else:
+                outlet.answer(command, known)
+            return
+        if self._offline.restored and self._repeat_restored(live, command, now):
+            return
+        target = live.account.peers.get(command.to)
+        receiver = None if target is None else target.live
+        value: PeerOutcome | Refusal | None
+        if receiver is None and not command.offline:
+            value = PeerOutcome(OFFLINE)
+        else:
+            value = self._refusal(live, command, target, wall)
+        if value is not None:
+            results.keep(command.cmid, value)
+            outlet.answer(command, value)
+        elif receiver is None or target is None or (receiver.unreachable and command.offline):
+            self._send_through_store(live, command, now, wall)
+        else:
+            self._send_to(receiver, live, command, now, wall)
+
+    def _refusal(self, sender: Live, command: PeerSend, target: Account | None, wall: int) -> Refusal | None:
+        if sender.instance.results.full:
+            return _TOO_MANY
+        refusal = self._inboxes.refusal(target, len(command.body))
+        if refusal is not None or not command.offline:
+            return refusal
+        if target is not None and target.live is not None and not target.live.unreachable:
+            return None
+        trouble = self._stores.refusal(sender.account.name, len(command.body), wall)
+        return None if trouble is None else Refusal(Trouble.FULL, trouble)
+
+    def _send_to(self, receiver: Live, sender: Live, command: PeerSend, now: float, wall: int) -> None:
+        """The receiver has a session: its acknowledgement is the outcome, unless it comes too late."""
+        entry_id = self._state.clock.tick(wall)
+        target = receiver.account
+        item = self._inboxes.append(target, sender, command, entry_id, now)
+        self._await(item)
+        inbox = target.inbox
+        assert inbox is not None
+        if command.offline:
+            inbox.unstored.append(item)
+            self._alarm_by(inbox, now + DELIVERY_JOURNAL_DELAY)
+        if receiver.outlet is not None and not (receiver.unreachable or receiver.gone or inbox.blocked):
+            # The path of nearly every message: its receiver is there, and nothing lies before it.
+            item.reader = receiver.instance.iid
+            receiver.noticed = entry_id
+            receiver.outlet.outputs.append(InboxNotice(receiver.session, item.entry))
+
+    def _send_through_store(self, sender: Live, command: PeerSend, now: float, wall: int) -> None:
+        """The receiver is offline or unreachable, and the message is stored before anybody sees it."""
+        entry_id = self._state.clock.tick(wall)
+        name = sender.account.name
+        target = self._state.account(Name(name.app, name.kind, command.to))
+        item = self._inboxes.append(target, sender, command, entry_id, now)
+        self._await(item)
+        self._stores.store(item, wall)
+        if item.storage is Storage.WRITING:
+            self._inboxes.hide(item)
+        if target.live is None:
+            self._offline.keep_for(target, now)
+            if item.storage is Storage.STORED:
+                self._inboxes.settle(item, PeerOutcome(CACHED, entry_id))
+
+    def _repeat_restored(self, sender: Live, command: PeerSend, now: float) -> bool:
+        """Attach a repeated send to its entry that a restart brought back; False where there is none."""
+        item = self._offline.restored.get((sender.account.name, command.iid, command.cmid))
+        if item is None:
+            return False
+        results = item.results = sender.instance.results
+        results.pending[command.cmid] = item
+        item.command = command
+        if item.storage is Storage.GONE:
+            self._inboxes.settle(item, PeerOutcome(_DELIVERED, item.entry.id))
+        elif item.owner.live is None:
+            self._inboxes.settle(item, PeerOutcome(CACHED, item.entry.id))
+        else:
+            item.deadline = now + command.wait
+            self._state.alarms.set(item, item.deadline)
+        return True
+
+    # --- Time ---------------------------------------------------------------------
+
+    def _await(self, item: Item) -> None:
+        """See to it that the sender is answered at its deadline."""
+        inbox = item.owner.inbox
+        command = item.command
+        results = item.results
+        assert inbox is not None
+        assert command is not None
+        assert results is not None
+        results.pending[command.cmid] = item
+        waiting = inbox.waiting
+        if waiting and item.deadline < waiting[-1].deadline:
+            self._state.alarms.set(item, item.deadline)
+            return
+        waiting.append(item)
+        self._alarm_by(inbox, item.deadline)
+
+    def _alarm_by(self, inbox: Inbox, when: float) -> None:
+        if inbox.alarm is None or when < inbox.alarm:
+            self._state.alarms.set(inbox, when)
+
+    def on_inbox_alarm(self, inbox: Inbox, now: float, wall: int) -> None:
+        """Answer senders whose time is up, and store what was not acknowledged in time."""
+        unstored = inbox.unstored
+        while unstored:
+            item = unstored[0]
+            if item.storage is Storage.MEMORY and item.storable:
+                if item.accepted + DELIVERY_JOURNAL_DELAY > now:
+                    break
+                self._stores.store_late(item, wall)
+            unstored.popleft()
+        waiting = inbox.waiting
+        while waiting:
+            item = waiting[0]
+            if item.command is not None:
+                if item.deadline > now:
+                    break
+                self.on_item_alarm(item, now, wall)
+            waiting.popleft()
+        if unstored:
+            self._alarm_by(inbox, unstored[0].accepted + DELIVERY_JOURNAL_DELAY)
+        if waiting:
+            self._alarm_by(inbox, waiting[0].deadline)
+
+    def on_item_alarm(self, item: Item, now: float, wall: int) -> None:
+        """A sender's time is up: it is told CACHED if that is so, and otherwise that nobody knows."""
+        if item.command is None:
+            return
+        if item.storable and item.storage is Storage.MEMORY:
+            self._stores.store_late(item, wall)
+        if item.storable and item.storage is Storage.STORED:
+            self._inboxes.settle(item, PeerOutcome(CACHED, item.entry.id))
+        elif item.storable and not item.overdue:
+            # It is on its way to the disk, and the answer depends on whether it arrives.
+            item.overdue = True
+            self._state.alarms.set(item, now + COMMAND_TIMEOUT)
+        else:
+            self._inboxes.settle(item, TIMED_OUT)

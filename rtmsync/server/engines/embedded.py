@@ -1,0 +1,288 @@
+"""The embedded engine: the memory engine with its journal on a disk, in one process."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from rtmcore.errors import ServerFailure
+from rtmcore.limits import JOURNAL_CLOSE_TIMEOUT
+from rtmcore.service.commands import Command, Output
+from rtmcore.service.memory import Caps, MemoryEngine, MemoryPort
+from rtmcore.service.memory.journal import Batch, Image
+from rtmsync.driver.clock import Clock
+from rtmsync.server.engines.sqlite_store import SqliteStore
+
+JOURNAL_FILE: Final = "journal.sqlite3"
+LOCK_FILE: Final = "lock"
+
+_log = logging.getLogger("rtmsync.server.engines.embedded")
+
+
+class Store(Protocol):
+    """Where batches are committed. `SqliteStore` is the one for production."""
+
+    def open(self) -> Image:
+        """What the committed batches come to."""
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch; it is on the disk when this returns, and not at all when it raises."""
+
+    def close(self) -> None:
+        """Give back what `open` took."""
+
+
+class EmbeddedEngine:
+    """A memory engine whose journal is on a disk; the server's loop never waits for that disk.
+
+    A thread of its own commits one batch after the other; what comes in meanwhile is the next batch. Everything
+    except that thread's work happens in the thread that uses the ports.
+
+    Nothing happens before `start`.
+
+    Args:
+        directory: The data directory, made where it is missing. One process at a time may use it.
+        epoch: A name for the time in which members and windows live; another one after each start.
+        wake: Called by the journal thread when a commit has ended and `next_output` may have something new.
+        caps: How much the engine may hold.
+        store: Where batches are committed; by default an `SqliteStore` in the directory.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        epoch: str,
+        wake: Callable[[], None],
+        caps: Caps | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self._directory = directory
+        self._epoch = epoch
+        self._wake = wake
+        self._caps = caps
+        self._store = store if store is not None else SqliteStore(directory / JOURNAL_FILE)
+        self._lock: IO[str] | None = None
+        self._memory: MemoryEngine | None = None
+        self._ports: dict[str, EmbeddedPort] = {}
+        self._thread: threading.Thread | None = None
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[tuple[int, Exception | None]] = queue.SimpleQueue()
+        self._failing = False
+
+    # --- Beginning and end --------------------------------------------------------
+
+    def start(self, now: float, wall: int) -> None:
+        """Take the data directory, read the journal, reserve ids and begin to commit.
+
+        Blocks until the first transaction is on the disk.
+
+        Args:
+            now: Monotonic seconds.
+            wall: Microseconds since 1970.
+
+        Raises:
+            ServerFailure: Another process uses the directory, or it cannot be used at all.
+        """
+        if self._memory is not None:
+            return
+        self._lock = _lock(self._directory)
+        try:
+            image = self._store.open()
+            memory = MemoryEngine(self._epoch, caps=self._caps, image=image, now=now, wall=wall)
+            first = memory.next_batch(now)
+            assert first is not None, "an engine with a journal reserves ids at once"
+            self._commit_first(first)
+            memory.committed(first.number)
+        except BaseException:
+            self._store.close()
+            self._unlock()
+            raise
+        self._memory = memory
+        self._thread = threading.Thread(target=self._commit_batches, name="rtm-journal", daemon=True)
+        self._thread.start()
+        _log.info(
+            "opened %s: %d sessions may return, %d messages are stored",
+            self._directory,
+            len(image.sessions),
+            len(image.entries),
+        )
+
+    def _commit_first(self, batch: Batch) -> None:
+        try:
+            self._store.commit(batch)
+        except Exception as error:
+            raise ServerFailure(
+                f"The data directory {self._directory} cannot be written to: {error}.",
+                operation="serve",
+                hint="Check its owner, its file system and the space that is left.",
+            ) from error
+
+    def close(self, timeout: float = JOURNAL_CLOSE_TIMEOUT) -> None:
+        """Commit what is left, and give the data directory back. Idempotent.
+
+        Args:
+            timeout: Seconds to wait for the disk.
+
+        Raises:
+            ServerFailure: The disk did not answer in time. The journal holds what was committed before, as after
+                a crash; the directory stays locked until the process ends.
+        """
+        memory, self._memory = self._memory, None
+        thread, self._thread = self._thread, None
+        self._ports.clear()
+        if memory is None or thread is None:
+            return
+        until = Clock.now() + timeout
+        with contextlib.suppress(queue.Empty):
+            if memory.committing:
+                self._take_report(memory, self._reports.get(timeout=timeout), until)
+            self._batches.put(memory.last_batch())
+            self._take_report(memory, self._reports.get(timeout=max(0.0, until - Clock.now())), until)
+        self._batches.put(None)
+        thread.join(max(0.0, until - Clock.now()))
+        if thread.is_alive():
+            raise ServerFailure(
+                f"The disk under {self._directory} did not answer within {timeout:g} s.", operation="close"
+            )
+        self._store.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+    # --- In the thread of the ports -----------------------------------------------
+
+    def port(self, node: str) -> "EmbeddedPort":
+        """The side of this engine that one node sees; always the same for the same node.
+
+        Raises:
+            ServerFailure: The engine is not started, or closed.
+        """
+        if self._memory is None:
+            raise ServerFailure("The engine is not running.", operation="port", hint="Call start() first.")
+        port = self._ports.get(node)
+        if port is None:
+            port = self._ports[node] = EmbeddedPort(self, self._memory.port(node))
+        return port
+
+    @property
+    def reports_waiting(self) -> bool:
+        """Whether a commit has ended that `collect` has not seen."""
+        return not self._reports.empty()
+
+    def collect(self, now: float) -> None:
+        """Let the engine know of commits that have ended, and hand out what is to be committed next."""
+        memory = self._memory
+        if memory is None:
+            return
+        while not self._reports.empty():
+            self._take_report(memory, self._reports.get_nowait(), now)
+        batch = memory.next_batch(now)
+        if batch is not None:
+            self._batches.put(batch)
+
+    def _take_report(self, memory: MemoryEngine, report: tuple[int, Exception | None], now: float) -> None:
+        number, error = report
+        if error is None:
+            memory.committed(number)
+            if self._failing:
+                _log.warning("the journal in %s can be written again", self._directory)
+        else:
+            memory.commit_failed(number, now)
+            if not self._failing:
+                _log.error("the journal in %s cannot be written: %s", self._directory, error)
+        self._failing = error is not None
+
+    # --- In the journal thread ----------------------------------------------------
+
+    def _commit_batches(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            error: Exception | None = None
+            try:
+                self._store.commit(batch)
+            except Exception as caught:  # noqa: BLE001 - whatever it is, the batch is not on the disk
+                error = caught
+            self._reports.put((batch.number, error))
+            self._wake()
+
+
+class EmbeddedPort:
+    """The side of an embedded engine that one node sees; see `EnginePort`.
+
+    Args:
+        engine: The engine.
+        memory: The node's side of the memory engine in it.
+    """
+
+    __slots__ = ("_engine", "_memory", "_now")
+
+    def __init__(self, engine: EmbeddedEngine, memory: MemoryPort) -> None:
+        self._engine = engine
+        self._memory = memory
+        self._now = 0.0
+
+    def submit(self, command: Command, now: float, wall: int) -> None:
+        """Carry a command out, and hand its records to the journal."""
+        self._now = now
+        self._memory.submit(command, now, wall)
+        self._engine.collect(now)
+
+    def handle_timer(self, now: float, wall: int) -> None:
+        """Act on deadlines that have passed."""
+        self._now = now
+        self._memory.handle_timer(now, wall)
+        self._engine.collect(now)
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` must be called next, in monotonic seconds."""
+        return self._memory.next_deadline()
+
+    def next_output(self) -> Output | None:
+        """The next answer or notice for this node, in order."""
+        if self._engine.reports_waiting:
+            self._engine.collect(self._now)
+        return self._memory.next_output()
+
+    def shift(self, seconds: float) -> None:
+        """Move the silence deadlines of this node's clients."""
+        self._memory.shift(seconds)
+
+
+def _lock(directory: Path) -> IO[str]:
+    """Make sure that no other process uses the directory, for as long as the file stays open.
+
+    Raises:
+        ServerFailure: One does, or the directory cannot be used.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (directory / LOCK_FILE).open("a+", encoding="ascii")
+    except OSError as error:
+        raise ServerFailure(
+            f"The data directory {directory} cannot be used: {error.strerror}.",
+            operation="serve",
+            hint="Name a directory that this user may write to.",
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        raise ServerFailure(
+            f"Another server{f' (process {owner})' if owner else ''} uses the data directory {directory}.",
+            operation="serve",
+            hint="Stop it first, or name another directory: two servers cannot share one.",
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

@@ -1,0 +1,181 @@
+"""The journal of an engine in an SQLite file."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from rtmcore.errors import ServerFailure
+from rtmcore.service.commands import Name
+from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
+
+SCHEMA_VERSION: Final = 1
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions (
+    app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    iid TEXT NOT NULL, attempt INTEGER NOT NULL, fence INTEGER NOT NULL, digest BLOB NOT NULL,
+    keepalive REAL NOT NULL, inbox INTEGER NOT NULL,
+    PRIMARY KEY (app, kind, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY,
+    app TEXT NOT NULL, kind TEXT NOT NULL, receiver TEXT NOT NULL,
+    sender TEXT NOT NULL, iid TEXT NOT NULL, cmid INTEGER NOT NULL,
+    type INTEGER NOT NULL, body BLOB NOT NULL, offline INTEGER NOT NULL, written INTEGER NOT NULL,
+    UNIQUE (app, kind, sender, iid, cmid)
+);
+"""
+
+_SET: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+
+
+class SqliteStore:
+    """Keeps an `Image` on disk: each batch is one transaction, and on the disk when `commit` returns.
+
+    WAL with `synchronous=FULL`. Used by one thread at a time.
+
+    Args:
+        path: The database file; made where it is missing, readable by its owner only.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> Image:
+        """Open the file and read what it holds.
+
+        Raises:
+            ServerFailure: It cannot be opened, is damaged, or belongs to a newer version.
+        """
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise _failure(self._path, error) from error
+        try:
+            image = _load(connection, self._path)
+        except sqlite3.Error as error:
+            connection.close()
+            raise _failure(self._path, error) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return image
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch.
+
+        Raises:
+            sqlite3.Error: It was not written, as a whole.
+        """
+        connection = self._connection
+        assert connection is not None, "the store is not open"
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _write(connection, batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _load(connection: sqlite3.Connection, path: Path) -> Image:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(_TABLES)
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    version = meta.get("schema")
+    if version is None:
+        connection.execute(_SET, ("schema", SCHEMA_VERSION))
+    elif version != SCHEMA_VERSION:
+        raise ServerFailure(
+            f"The journal {path} has schema version {version}, this server knows version {SCHEMA_VERSION}.",
+            operation="serve",
+            hint="Use the version of the server that wrote it, or another data directory.",
+        )
+    image = Image(reserved=meta.get("reserved", 0), clean=bool(meta.get("clean", 1)))
+    for app, kind, name, iid, attempt, fence, digest, keepalive, inbox in connection.execute(
+        "SELECT app, kind, name, iid, attempt, fence, digest, keepalive, inbox FROM sessions"
+    ):
+        key = Name(app, kind, name)
+        image.sessions[key] = SessionRecord(key, iid, attempt, fence, digest, keepalive, inbox)
+    for entry_id, app, kind, receiver, sender, iid, cmid, type_, body, offline, written in connection.execute(
+        "SELECT id, app, kind, receiver, sender, iid, cmid, type, body, offline, written FROM entries"
+    ):
+        image.entries[entry_id] = StoredEntry(
+            entry_id,
+            Name(app, kind, receiver),
+            sender,
+            iid,
+            cmid,
+            type_,
+            body,
+            bool(offline),
+            bool(written),
+        )
+    return image
+
+
+def _write(connection: sqlite3.Connection, batch: Batch) -> None:
+    if batch.reserved is not None:
+        connection.execute(_SET, ("reserved", batch.reserved))
+    if batch.number == 1 or batch.clean:
+        connection.execute(_SET, ("clean", int(batch.clean)))
+    connection.executemany(
+        "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                *record.name,
+                record.iid,
+                record.attempt,
+                record.fence,
+                record.digest,
+                record.keepalive,
+                record.inbox,
+            )
+            for record in batch.sessions
+        ],
+    )
+    connection.executemany("DELETE FROM sessions WHERE app = ? AND kind = ? AND name = ?", batch.ended)
+    # An origin is stored once. Where a failed transaction turned out to have survived a crash, the newer id counts.
+    connection.executemany(
+        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                entry.id,
+                *entry.to,
+                entry.user,
+                entry.iid,
+                entry.cmid,
+                entry.kind,
+                entry.body,
+                entry.offline,
+                entry.written,
+            )
+            for entry in batch.stored
+        ],
+    )
+    connection.executemany(
+        "UPDATE entries SET offline = coalesce(?, offline), written = coalesce(?, written) WHERE id = ?",
+        [(mark.offline, mark.written, mark.id) for mark in batch.marks],
+    )
+    connection.executemany("DELETE FROM entries WHERE id = ?", [(entry_id,) for entry_id in batch.removed])
+
+
+def _failure(path: Path, error: Exception) -> ServerFailure:
+    return ServerFailure(
+        f"The journal {path} cannot be used: {error}.",
+        operation="serve",
+        hint="Check that the data directory is on a local disk with free space and writable for this user.",
+    )
