@@ -89,5 +89,7 @@ class NodeConfig:
     dev: bool = False
     rate_limits: bool = True
     rate_factor: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    durability: str = attrs.field(default="memory", validator=attrs.validators.in_(("memory", "disk", "replicated")))
+    durability: str = attrs.field(
+        default="memory", validator=attrs.validators.in_(("memory", "disk", "replicated"))
+    )
     token_policy: str = attrs.field(default=KEEP, validator=attrs.validators.in_((KEEP, ABORT)))

@@ -105,7 +105,9 @@ def _patterns(scopes: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def _malformed(scope: str, expected: str) -> InvalidToken:
     return InvalidToken(
-        f"The scope {scope!r} of the token is not {expected}.", code=LoginError.INVALID_TOKEN, operation="login"
+        f"The scope {scope!r} of the token is not {expected}.",
+        code=LoginError.INVALID_TOKEN,
+        operation="login",
     )
 
 
