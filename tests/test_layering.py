@@ -26,7 +26,7 @@ BANNED_IN_CORE = frozenset(
 BANNED_CALLS_IN_CORE = frozenset({"__import__", "breakpoint", "exec", "eval", "input", "open", "print"})
 CLOCK_CALLS = frozenset({"now", "utcnow", "today"})
 
-ABOVE_THE_CLIENT = frozenset({"cli", "contrib", "server", "testing"})
+ABOVE_THE_CLIENT = frozenset({"__main__.py", "cli", "contrib", "server", "testing"})
 
 ALLOWED_AT_THE_TOP = frozenset(
     """

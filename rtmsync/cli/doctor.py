@@ -1,0 +1,78 @@
+"""`rtm doctor`: try each step from the name look-up to the login and say what to do about the one that fails."""
+
+import sys
+from typing import Final
+
+import click
+
+from rtmcore.errors import ConnectionFailed, RtmError
+from rtmsync.cli.exits import ExitCode, exit_code
+from rtmsync.cli.options import Login, connection_options
+from rtmsync.cli.output import emit, say, use_colours
+from rtmsync.cli.probe import Finding, Probe
+
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "-": "bright_black"}
+
+
+@click.command("doctor")
+@connection_options
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each step.")
+def command(login: Login, as_json: bool) -> int:
+    """Find out why a connection does not come about.
+
+    Tries settings, proxy, name look-up, TCP, proxy tunnel, TLS, WebSocket upgrade, login, clocks, round trip and
+    token, in this order. A user who is logged in elsewhere is logged out there by this login; without --user and
+    without a token it uses a name of its own.
+    """
+    probe = Probe(login, login.timeout)
+    result = ExitCode.OK
+    try:
+        for name, step in probe.steps():
+            if result != ExitCode.OK:
+                _report(as_json, "-", name, "not tried", None)
+                continue
+            try:
+                finding = step()
+            except (RtmError, OSError) as error:
+                failure = _as_failure(error)
+                result = exit_code(failure)
+                _report(as_json, "fail", name, _sentence(failure), failure.hint)
+                continue
+            if finding is not None:
+                _report(as_json, _mark(finding), name, finding.text, finding.advice)
+    finally:
+        probe.close()
+    return result
+
+
+def _mark(finding: Finding) -> str:
+    return "ok" if finding.advice is None else "warn"
+
+
+def _as_failure(error: RtmError | OSError) -> RtmError:
+    if isinstance(error, RtmError):
+        return error
+    failure = ConnectionFailed(
+        f"The connection broke: {error.strerror or error}.", hint="Check the network, and the server's log."
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _sentence(error: RtmError) -> str:
+    code = (
+        ""
+        if error.code is None
+        else f" (code {error.code.value} {type(error.code).__name__}.{error.code.name})"
+    )
+    return f"{error.message}{code}"
+
+
+def _report(as_json: bool, mark: str, step: str, text: str, advice: str | None) -> None:
+    if as_json:
+        emit({"step": step, "result": "not tried" if mark == "-" else mark, "text": text, "advice": advice})
+        return
+    shown = click.style(f"{mark:<5}", fg=_COLOURS[mark]) if use_colours(sys.stdout) else f"{mark:<5}"
+    say(f"{shown} {step:<11} {text}")
+    if advice is not None:
+        say(f"{'':17} {advice}")

@@ -1,0 +1,130 @@
+"""`rtm token`: make a token for a user, or see what is in one."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtmcore.limits import TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
+from rtmsync.cli.credentials import STDIN, read_claims, read_keys, read_token, scopes_of
+from rtmsync.cli.exits import ExitCode
+from rtmsync.cli.output import emit, say
+from rtmsync.server.tokens import make_token
+
+
+def _parse_scopes(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    try:
+        scopes = json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON: {error}") from None
+    if not isinstance(scopes, dict):
+        raise click.BadParameter('not a JSON object such as {"login": true, "join": ["room-*"]}')
+    return scopes
+
+
+@click.group(
+    "token",
+    invoke_without_command=True,
+    epilog="""\b
+    openssl rand -hex 32 > app.key
+    rtm token --user alice --app-id APP_ID --secret-file app.key > alice.token""",
+)
+@click.option("--user", "-u", envvar="RTM_USER_ID", help="The user that the token is for.")
+@click.option("--app-id", envvar="RTM_APP_ID", help="The app that the token is for.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path),
+    envvar="RTM_SECRET_FILE",
+    help="File with a key of the app; without one it is asked for.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, max=TOKEN_SECONDS_MAX, min_open=True),
+    default=TOKEN_SECONDS_DEFAULT,
+    show_default=True,
+    help="How long the token is valid.",
+)
+@click.option(
+    "--scopes", callback=_parse_scopes, help="What the user may do, as JSON; everything by default."
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    user: str | None,
+    app_id: str | None,
+    secret_file: Path | None,
+    seconds: float,
+    scopes: Mapping[str, Any] | None,
+) -> int:
+    """Make a token that lets a user log in, and print it. The key has at least 32 bytes."""
+    if ctx.invoked_subcommand is not None:
+        return ExitCode.OK
+    if user is None:
+        raise click.UsageError("Whom is the token for? Give --user NAME, or set RTM_USER_ID.")
+    if app_id is None:
+        raise click.UsageError("Which app is the token for? Give --app-id ID, or set RTM_APP_ID.")
+    key = read_keys(STDIN if secret_file is None else secret_file)[0]
+    say(make_token(key, app=app_id, user=user, now=time.time(), seconds=seconds, scopes=scopes))
+    return ExitCode.OK
+
+
+@command.command("inspect")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    default=STDIN,
+    help="File with the token; standard input by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def inspect(token_file: Path, as_json: bool) -> int:
+    """Show what a token says, without the key and so without knowing whether it is genuine.
+
+    Exits with 3 when the token's time is over.
+    """
+    header, claims = read_claims(read_token(token_file))
+    now = time.time()
+    expires = claims.get("exp")
+    left = float(expires) - now if isinstance(expires, int | float) else None
+    expired = left is not None and left <= 0
+    if as_json:
+        emit({"header": header, "claims": claims, "expired": expired, "seconds_left": left})
+    else:
+        for label, value in _described(header, claims, left):
+            say(f"{label:<10}{value}")
+    return ExitCode.AUTH if expired else ExitCode.OK
+
+
+def _described(
+    header: Mapping[str, Any], claims: Mapping[str, Any], left: float | None
+) -> list[tuple[str, str]]:
+    key = f", key {header['kid']}" if "kid" in header else ""
+    scopes = scopes_of(dict(claims))
+    return [
+        ("user", str(claims.get("sub", "not named"))),
+        ("app id", str(claims.get("aud", "not named"))),
+        ("signed", f"{header.get('alg', 'with an unknown algorithm')}{key} (not verified)"),
+        ("issued", _moment(claims.get("iat"))),
+        *([("not before", _moment(claims["nbf"]))] if "nbf" in claims else []),
+        ("expires", f"{_moment(claims.get('exp'))}{_remaining(left)}"),
+        ("may", "everything" if scopes is None else json.dumps(scopes, ensure_ascii=False)),
+    ]
+
+
+def _moment(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "not said"
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(value))
+    except (OverflowError, ValueError, OSError):
+        return f"{value}, which is not a time"
+
+
+def _remaining(left: float | None) -> str:
+    if left is None:
+        return ""
+    return f" ({-left:.0f} s ago)" if left <= 0 else f" (in {left:.0f} s)"

@@ -1,0 +1,178 @@
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from freezegun import freeze_time
+
+from rtmcore.codes import LoginError
+from rtmcore.errors import AuthError
+from rtmcore.limits import TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
+from rtmsync.cli.exits import ExitCode
+from rtmsync.server.tokens import AppKeys, JwtVerifier, TokenKey
+from tests.cli.conftest import Rtm
+
+APP = "a" * 32
+KEY = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> str:
+    path = tmp_path / "app.key"
+    path.write_text(f"{KEY}\n")
+    return str(path)
+
+
+def make(rtm: Rtm, key_file: str, *more: str) -> str:
+    outcome = rtm("token", "--user", "alice", "--app-id", APP, "--secret-file", key_file, *more)
+    assert outcome.status == 0, outcome.err
+    return outcome.out.strip()
+
+
+def verify(token: str, user: str = "alice") -> object:
+    return JwtVerifier([AppKeys(APP, (TokenKey(KEY.encode()),))])(APP, user, token, int(time.time() * 1000))
+
+
+def test_a_made_token_is_good_for_its_user_only(rtm: Rtm, key_file: str) -> None:
+    token = make(rtm, key_file)
+    verify(token)
+    with pytest.raises(AuthError) as refused:
+        verify(token, "bob")
+    assert refused.value.code is LoginError.INVALID_TOKEN
+
+
+def test_a_token_lasts_as_long_as_it_was_told(rtm: Rtm, key_file: str) -> None:
+    with freeze_time("2030-01-01") as clock:
+        token = make(rtm, key_file, "--seconds", "60")
+        clock.tick(59)
+        verify(token)
+        clock.tick(60)
+        with pytest.raises(AuthError) as refused:
+            verify(token)
+    assert refused.value.code is LoginError.TOKEN_EXPIRED
+
+
+def test_scopes_are_kept(rtm: Rtm, key_file: str) -> None:
+    grant = verify(make(rtm, key_file, "--scopes", '{"login": true, "join": ["room-*"]}'))
+    assert grant.may_join("room-1")  # type: ignore[attr-defined]
+    assert not grant.may_join("hall")  # type: ignore[attr-defined]
+
+
+def test_the_environment_takes_the_place_of_options(
+    rtm: Rtm, key_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RTM_USER_ID", "alice")
+    monkeypatch.setenv("RTM_APP_ID", APP)
+    monkeypatch.setenv("RTM_SECRET_FILE", key_file)
+    verify(rtm("token").out.strip())
+
+
+def test_the_first_key_of_a_file_signs(rtm: Rtm, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"{KEY}\n{'z' * 40}\n")
+    verify(make(rtm, str(path)))
+
+
+def test_the_key_can_come_from_standard_input(rtm: Rtm) -> None:
+    arguments = ("token", "--user", "alice", "--app-id", APP, "--secret-file", "-")
+    verify(rtm(*arguments, stdin=KEY.encode()).out.strip())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--app-id", APP), "--user"),
+        (("--user", "alice"), "--app-id"),
+        (("--user", "null", "--app-id", APP), "reserved"),
+        (("--user", "alice", "--app-id", APP, "--seconds", "0"), "seconds"),
+        (("--user", "alice", "--app-id", APP, "--seconds", str(TOKEN_SECONDS_MAX + 1)), "seconds"),
+        (("--user", "alice", "--app-id", APP, "--scopes", "[1]"), "JSON object"),
+        (("--user", "alice", "--app-id", APP, "--scopes", "{"), "not JSON"),
+    ],
+)
+def test_what_cannot_be_made_is_wrong_use(
+    rtm: Rtm, key_file: str, arguments: tuple[str, ...], said: str
+) -> None:
+    outcome = rtm("token", "--secret-file", key_file, *arguments)
+    assert outcome.status == ExitCode.USAGE
+    assert said in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "no secret"), (b"\n \n", "no secret"), (b"short", "32 bytes"), (b"\xff" * 40, "read")],
+)
+def test_a_bad_key_file_is_wrong_use_and_shown_nowhere(
+    rtm: Rtm, tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "bad"
+    path.write_bytes(content)
+    outcome = rtm("token", "--user", "alice", "--app-id", APP, "--secret-file", str(path))
+    assert outcome.status == ExitCode.USAGE
+    assert said in outcome.err
+    assert "short" not in outcome.err.replace("too short", "")
+
+
+def test_a_key_file_that_is_not_there(rtm: Rtm, tmp_path: Path) -> None:
+    outcome = rtm("token", "--user", "a", "--app-id", APP, "--secret-file", str(tmp_path / "none"))
+    assert outcome.status == ExitCode.USAGE
+    assert "cannot be read" in outcome.err
+
+
+def test_inspect_tells_what_is_in_a_token(rtm: Rtm, key_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    with freeze_time("2030-01-01"):
+        token = make(rtm, key_file)
+        outcome = rtm("token", "inspect", stdin=token.encode())
+    assert outcome.status == 0
+    for line in (
+        "user      alice",
+        f"app id    {APP}",
+        "signed    HS256 (not verified)",
+        "issued    2030-01-01 00:00:00 UTC",
+        f"expires   2030-01-01 00:15:00 UTC (in {TOKEN_SECONDS_DEFAULT} s)",
+        "may       everything",
+    ):
+        assert line in outcome.out.splitlines()
+    assert token not in outcome.out + outcome.err
+
+
+def test_inspect_needs_no_token_library(rtm: Rtm, key_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = make(rtm, key_file)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    row = json.loads(rtm("token", "inspect", "--json", stdin=token.encode()).out)
+    assert row["claims"]["sub"] == "alice"
+    assert row["header"]["alg"] == "HS256"
+    assert row["expired"] is False
+
+
+def test_an_expired_token_is_told_by_the_exit_status(rtm: Rtm, key_file: str, tmp_path: Path) -> None:
+    with freeze_time("2020-01-01"):
+        token = make(rtm, key_file)
+    path = tmp_path / "token"
+    path.write_text(token)
+    outcome = rtm("token", "inspect", "--token-file", str(path))
+    assert outcome.status == ExitCode.AUTH
+    assert "s ago)" in outcome.out
+
+
+@pytest.mark.parametrize(
+    "text", [b"hello", b"a.b.c", b"e30.W10.x", b"." * 20_000, os.urandom(64).hex().encode()]
+)
+def test_what_is_not_a_token_is_refused_without_showing_it(rtm: Rtm, text: bytes) -> None:
+    outcome = rtm("token", "inspect", stdin=text)
+    assert outcome.status in (ExitCode.AUTH, ExitCode.USAGE)
+    assert text.decode() not in outcome.out + outcome.err
+
+
+def test_without_the_token_library_there_is_a_sentence(
+    rtm: Rtm, key_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    outcome = rtm("token", "--user", "alice", "--app-id", APP, "--secret-file", key_file)
+    assert outcome.status == 1
+    assert 'pip install "rtmsync[server]"' in outcome.err
