@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
-        self._listener: socket.socket | None = None
+        self._port = 0
         self._loop: ServerLoop | None = None
         self._node: Node | None = None
         self._embedded: EmbeddedEngine | None = None
@@ -50,8 +50,8 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The TCP port; 0 before the server was opened."""
-        return int(self._listener.getsockname()[1]) if self._listener is not None else 0
+        """The TCP port; where the configuration leaves it to the system, 0 before the server was opened."""
+        return self._port or self.config.port
 
     @property
     def url(self) -> str:
@@ -91,7 +91,7 @@ class Server:
             listener.close()
             self._close_engine()
             raise
-        self._listener = listener
+        self._port = int(listener.getsockname()[1])
 
     def run(self) -> None:
         """Serve in this thread until `stop` or the end of a `drain`."""

@@ -174,6 +174,11 @@ class EmbeddedEngine:
         return port
 
     @property
+    def committing(self) -> bool:
+        """Whether a commit is under way, or has ended and `collect` has not seen it."""
+        return self._memory is not None and self._memory.committing
+
+    @property
     def reports_waiting(self) -> bool:
         """Whether a commit has ended that `collect` has not seen."""
         return not self._reports.empty()
