@@ -88,6 +88,14 @@ LEAVE: Final = Operation(
     LeaveChannelError.FAILURE,
     LeaveChannelError.FAILURE,
 )
+FORGET: Final = Operation(
+    "leave",
+    LeaveChannelError,
+    LeaveChannelError.FAILURE,
+    LeaveChannelError.FAILURE,
+    LeaveChannelError.FAILURE,
+)
+"""A leave that nobody has called: it undoes what was given up."""
 MEMBERS: Final = Operation(
     "members",
     GetMembersError,

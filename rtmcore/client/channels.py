@@ -1,0 +1,391 @@
+"""Channels that this client is in: its place in their logs, who else is there, and what happens on a return."""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from rtmcore.client.events import ChannelGap, ChannelLost, Event, MemberJoined, MemberLeft
+from rtmcore.client.inbox import KINDS
+from rtmcore.client.logs import LogReader
+from rtmcore.client.requests import JOIN, Operation, Ticket
+from rtmcore.codes import CloseCode, JoinChannelError, MessageType
+from rtmcore.errors import RemoteProtocolError, error_for
+from rtmcore.limits import (
+    CHANNEL_HELD_BYTES,
+    CHANNEL_HELD_MESSAGES,
+    CHANNEL_SENDERS_REMEMBERED,
+    CHANNELS_JOINED,
+    MEMBER_EVENTS_MAX,
+)
+from rtmcore.models import ChannelMessage, JoinResult
+from rtmcore.wire.packets import (
+    ChannelEntry,
+    ChannelPosition,
+    Joined,
+    MemberChanged,
+    Packet,
+    Published,
+    Restored,
+    Roster,
+    Sync,
+    Top,
+)
+
+_HARD_BOUND: Final = 2
+
+
+@attrs.define(eq=False)
+class Channel:
+    """A channel that this client is in."""
+
+    name: str
+    reader: LogReader[ChannelEntry]
+    version: int = 0
+    count: int = 1
+    members: set[str] | None = attrs.field(factory=set)
+    """The others that are known; None where the channel is too large to list them."""
+    own: dict[int, None] = attrs.field(factory=dict)
+    """Ids of own publishes that wait for their answer, oldest first."""
+    barrier: int | None = None
+    """While a gap is open: the newest own publish that may be the missing link."""
+    leaving: bool = False
+    reborn: bool = False
+    """The server has lost its memory of the members since the last roster."""
+    log_reborn: bool = False
+    """The server has lost its memory of the log: its top is the new position, whatever the old one was."""
+    awaited: set[str] = attrs.field(factory=set)
+    """Members that the server forgot: they have some time to come back before they count as gone."""
+    awaited_until: float = 0.0
+
+
+class Channels:
+    """All channels of one client.
+
+    Args:
+        user: Who this client is; he is not announced to himself.
+        emit: Takes events for the application.
+        ask: Takes questions to the server.
+    """
+
+    def __init__(self, user: str, emit: Callable[[Event], None], ask: Callable[[Packet], None]) -> None:
+        self._user = user
+        self._emit = emit
+        self._ask = ask
+        self._joined: dict[str, Channel] = {}
+        self._joining: set[str] = set()
+        self._rosters: dict[str, Roster] = {}
+        # The newest request id seen of each sender in each channel, in two generations of bounded size.
+        self._senders: dict[tuple[str, str], int] = {}
+        self._older_senders: dict[tuple[str, str], int] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The channels that this client is in."""
+        return tuple(name for name, channel in self._joined.items() if not channel.leaving)
+
+    def is_member(self, name: str) -> bool:
+        """Whether this client is in a channel and does not leave it."""
+        channel = self._joined.get(name)
+        return channel is not None and not channel.leaving
+
+    # --- Joining and leaving ------------------------------------------------------------------------------------
+
+    def check_join(self, name: str, state: str) -> None:
+        """Refuse a join that cannot succeed.
+
+        Raises:
+            AlreadyJoined: The channel is joined or being joined.
+            LimitExceeded: `limits.CHANNELS_JOINED` are.
+        """
+        if name in self._joining or name in self._joined:
+            raise error_for(
+                JoinChannelError.ALREADY_JOINED,
+                "This client is in the channel, or is joining it, already.",
+                operation=JOIN.name,
+                state=state,
+            )
+        if len(self._joined) + len(self._joining) >= CHANNELS_JOINED:
+            raise error_for(
+                JoinChannelError.EXCEED_LIMIT,
+                f"This client is in {CHANNELS_JOINED} channels, which is the limit. Leave one first.",
+                operation=JOIN.name,
+                state=state,
+            )
+
+    def check_member(self, name: str, operation: Operation, code: IntEnum, state: str) -> None:
+        """Refuse a call that needs membership.
+
+        Raises:
+            NotInChannel: This client is not in the channel.
+        """
+        if not self.is_member(name):
+            raise error_for(code, "This client is not in the channel.", operation=operation.name, state=state)
+
+    def join_begun(self, name: str) -> None:
+        """A join was requested."""
+        self._joining.add(name)
+
+    def join_ended(self, name: str) -> None:
+        """A join failed or was given up."""
+        self._joining.discard(name)
+        self._rosters.pop(name, None)
+
+    def joined(self, ticket: Ticket, name: str, packet: Joined) -> JoinResult:
+        """A join succeeded."""
+        roster = self._rosters.get(name)
+        self.join_ended(name)
+        channel = Channel(name, LogReader(packet.id))
+        if roster is not None:
+            channel.version = roster.version
+            channel.count = roster.count
+            channel.members = self._others(roster)
+        self._joined[name] = channel
+        if ticket.link != ticket.first_link:
+            # The answer may be the repeat of an older one, and what came in between went to a dead transport.
+            self._ask_for_top(channel)
+        return JoinResult(name, channel.count, packet.id)
+
+    def leave_begun(self, name: str) -> None:
+        """A leave was requested."""
+        self._joined[name].leaving = True
+
+    def leave_given_up(self, name: str) -> None:
+        """A leave was certainly not carried out: the client is still in the channel."""
+        channel = self._joined.get(name)
+        if channel is not None:
+            channel.leaving = False
+
+    def left(self, name: str) -> None:
+        """This client is not in the channel any more."""
+        self._joined.pop(name, None)
+
+    def clear(self) -> None:
+        """The session is over."""
+        self._joined.clear()
+        self._joining.clear()
+        self._rosters.clear()
+
+    # --- A return -----------------------------------------------------------------------------------------------
+
+    def positions(self) -> list[ChannelPosition]:
+        """Where this client stands, for its hello."""
+        return [
+            ChannelPosition(name, channel.reader.last, channel.version)
+            for name, channel in self._joined.items()
+            if not channel.leaving
+        ]
+
+    def welcomed(self, restored: frozenset[str], *, new_epoch: bool) -> None:
+        """A session begins or goes on.
+
+        Args:
+            restored: The channels of the hello; the server reads their logs from the positions in it.
+            new_epoch: True where the server has lost its memory of members and windows.
+        """
+        for name, channel in list(self._joined.items()):
+            if channel.leaving and name not in restored:
+                self.left(name)
+                continue
+            channel.barrier = None
+            channel.reader.restart(replaying=name in restored)
+            if new_epoch:
+                channel.reborn = channel.log_reborn = True
+            if name not in restored:
+                self._ask_for_top(channel)
+
+    def restored(self, packet: Restored) -> None:
+        """The server has answered for one channel of the hello."""
+        if not packet.code or packet.ch not in self._joined:
+            return
+        self.left(packet.ch)
+        try:
+            code = JoinChannelError(packet.code)
+        except ValueError:
+            code = JoinChannelError.FAILURE
+        self._emit(ChannelLost(packet.ch, code, packet.text))
+
+    # --- Messages -----------------------------------------------------------------------------------------------
+
+    def receive(self, entry: ChannelEntry) -> None:
+        """Take an entry of a channel's log.
+
+        Raises:
+            RemoteProtocolError: The server sends far more than it may behind a gap.
+        """
+        channel = self._joined.get(entry.ch)
+        if channel is None:
+            return
+        reader = channel.reader
+        for ready in reader.take(entry.id, entry.prev, entry, len(entry.body)):
+            self._give(ready)
+        if reader.gap or channel.barrier is not None:
+            self._mind_gap(channel)
+
+    def publish_begun(self, name: str, request: int) -> None:
+        """An own message was requested to be published."""
+        self._joined[name].own[request] = None
+
+    def published(self, name: str, packet: Published) -> None:
+        """An own message has its place in the log."""
+        channel = self._joined.get(name)
+        if channel is not None:
+            channel.own.pop(packet.i, None)
+            for ready in channel.reader.take(packet.id, packet.prev, None):
+                self._give(ready)
+            if channel.reader.gap or channel.barrier is not None:
+                self._mind_gap(channel)
+
+    def publish_ended(self, name: str, request: int) -> None:
+        """An own message will not be answered any more."""
+        channel = self._joined.get(name)
+        if channel is not None and request in channel.own:
+            del channel.own[request]
+            if channel.reader.gap:
+                self._mind_gap(channel)
+
+    def top(self, packet: Top) -> None:
+        """The server has read a channel's log to its top."""
+        channel = self._joined.get(packet.ch or "")
+        if channel is None or not (channel.reader.replaying or channel.reader.asked):
+            return
+        lost, ready = channel.reader.top(packet.id, packet.lost)
+        if channel.log_reborn:
+            channel.log_reborn = False
+            channel.reader.last = packet.id
+        if lost:
+            self._emit(ChannelGap(channel.name, lost))
+        for entry in ready:
+            self._give(entry)
+        if channel.reader.gap:
+            self._mind_gap(channel)
+
+    def _give(self, entry: ChannelEntry) -> None:
+        """Hand a message to the application, unless its sender has repeated it."""
+        if entry.iid:
+            key = (entry.ch, entry.iid)
+            senders = self._senders
+            newest = senders.get(key)
+            if newest is None:
+                newest = self._older_senders.get(key, -1)
+                if len(senders) >= CHANNEL_SENDERS_REMEMBERED:
+                    self._older_senders = senders
+                    self._senders = senders = {}
+            if entry.i <= newest:
+                return
+            senders[key] = entry.i
+        kind = KINDS.get(entry.kind, MessageType.UNDEFINED)
+        self._emit(ChannelMessage(entry.ch, entry.user, kind, entry.body, entry.id))
+
+    def _mind_gap(self, channel: Channel) -> None:
+        """Wait for own publishes that may close the gap, then ask; never hold too much."""
+        reader = channel.reader
+        if not reader.gap:
+            channel.barrier = None
+            return
+        full = reader.held > CHANNEL_HELD_MESSAGES or reader.held_bytes > CHANNEL_HELD_BYTES
+        if reader.answering:
+            most = _HARD_BOUND * CHANNEL_HELD_MESSAGES
+            if reader.held > most or reader.held_bytes > _HARD_BOUND * CHANNEL_HELD_BYTES:
+                raise RemoteProtocolError(
+                    f"The server replayed more than {most} messages of a channel.",
+                    close_code=CloseCode.POLICY,
+                )
+            return
+        if full:
+            # Whatever is let go here comes again in the answer, or is counted as lost there.
+            reader.forget_held()
+        if reader.asked:
+            return
+        if channel.barrier is None:
+            channel.barrier = next(reversed(channel.own), 0)
+        if full or next(iter(channel.own), channel.barrier + 1) > channel.barrier:
+            self._ask_for_top(channel)
+
+    def _ask_for_top(self, channel: Channel) -> None:
+        channel.barrier = None
+        channel.reader.ask()
+        self._ask(Sync(channel.reader.last, channel.name))
+
+    # --- Members ------------------------------------------------------------------------------------------------
+
+    def roster(self, packet: Roster, forgotten_until: float) -> None:
+        """Take the list of a channel's members; tell the application what has changed.
+
+        Args:
+            packet: The list.
+            forgotten_until: Until when members may come back that the server forgot when it lost its memory.
+        """
+        if packet.ch in self._joining:
+            self._rosters[packet.ch] = packet
+            return
+        channel = self._joined.get(packet.ch)
+        if channel is None or (packet.version <= channel.version and not channel.reborn):
+            return
+        channel.version = packet.version
+        channel.count = packet.count
+        before, after = channel.members, self._others(packet)
+        channel.members = after
+        if before is None or after is None:
+            channel.awaited.clear()
+        elif channel.reborn:
+            known = before | channel.awaited
+            channel.awaited = known - after
+            channel.awaited_until = forgotten_until
+            self._announce(channel, joined=after - known)
+        else:
+            self._announce(channel, left=before - after, joined=after - before - channel.awaited)
+            channel.awaited -= after
+        channel.reborn = False
+
+    def member_changed(self, packet: MemberChanged) -> None:
+        """A user has joined or left."""
+        channel = self._joined.get(packet.ch)
+        if channel is None or packet.version <= channel.version:
+            return
+        channel.version = packet.version
+        channel.count = packet.count
+        user = packet.user
+        if user == self._user:
+            return
+        members = channel.members
+        known = user in channel.awaited or (members is not None and user in members)
+        channel.awaited.discard(user)
+        if members is not None:
+            if packet.joined:
+                members.add(user)
+                if len(members) > MEMBER_EVENTS_MAX:
+                    channel.members = None
+            else:
+                members.discard(user)
+        if packet.joined and not known:
+            self._announce(channel, joined={user})
+        elif not packet.joined and (known or members is None):
+            self._announce(channel, left={user})
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` must be called next."""
+        return min(
+            (channel.awaited_until for channel in self._joined.values() if channel.awaited), default=None
+        )
+
+    def handle_timer(self, now: float) -> None:
+        """Announce as gone who did not come back after the server had lost its memory."""
+        for channel in self._joined.values():
+            if channel.awaited and now >= channel.awaited_until:
+                gone, channel.awaited = channel.awaited, set()
+                self._announce(channel, left=gone)
+
+    def _announce(
+        self, channel: Channel, *, left: set[str] | None = None, joined: set[str] | None = None
+    ) -> None:
+        for user in sorted(left or ()):
+            self._emit(MemberLeft(channel.name, user, channel.count))
+        for user in sorted(joined or ()):
+            self._emit(MemberJoined(channel.name, user, channel.count))
+
+    def _others(self, roster: Roster) -> set[str] | None:
+        if roster.users is None or len(roster.users) > MEMBER_EVENTS_MAX:
+            return None
+        return set(roster.users) - {self._user}

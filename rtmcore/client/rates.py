@@ -1,0 +1,139 @@
+"""The documented call rates of one client, judged before anything is sent."""
+
+from collections import deque
+from enum import IntEnum
+
+from rtmcore.client.requests import JOIN, MEMBERS, Operation
+from rtmcore.codes import (
+    GetMembersError,
+    JoinChannelError,
+    SendChannelMessageError,
+    SendPeerMessageError,
+)
+from rtmcore.errors import error_for
+from rtmcore.limits import (
+    JOIN_RATE,
+    JOIN_SAME_CHANNEL_RATE,
+    LOGIN_RATE,
+    MEMBERS_RATE,
+    SEND_RATE,
+    RateLimit,
+)
+
+
+class SlidingWindow:
+    """Admits at most so many calls in any stretch of time of the window's length.
+
+    Args:
+        limit: The rate. A refused call does not count.
+    """
+
+    __slots__ = ("_admitted", "limit")
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self._admitted: deque[float] = deque(maxlen=limit.count)
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until a call would be admitted; None where it would be now."""
+        admitted = self._admitted
+        if len(admitted) < self.limit.count:
+            return None
+        left = admitted[0] + self.limit.seconds - now
+        return left if left > 0 else None
+
+    def count(self, now: float) -> None:
+        """Count a call that was admitted."""
+        self._admitted.append(now)
+
+    def idle(self, now: float) -> bool:
+        """Whether the window is empty."""
+        return not self._admitted or self._admitted[-1] + self.limit.seconds <= now
+
+
+class Rates:
+    """All windows of one client.
+
+    Args:
+        enabled: False admits everything.
+    """
+
+    __slots__ = ("_enabled", "_join", "_join_same", "_login", "_members", "_send")
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._login = SlidingWindow(LOGIN_RATE)
+        self._send = SlidingWindow(SEND_RATE)
+        self._join = SlidingWindow(JOIN_RATE)
+        self._join_same: dict[str, SlidingWindow] = {}
+        self._members = SlidingWindow(MEMBERS_RATE)
+
+    def login_wait(self, now: float) -> float | None:
+        """Seconds until a login would be admitted; None where it would be now."""
+        return self._login.wait(now) if self._enabled else None
+
+    def count_login(self, now: float) -> None:
+        """Count a login that was admitted."""
+        self._login.count(now)
+
+    def admit_send(
+        self,
+        operation: Operation,
+        code: SendPeerMessageError | SendChannelMessageError,
+        now: float,
+        state: str,
+    ) -> None:
+        """Count a message to a peer or a channel, or refuse it.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        self._admit(self._send, operation, code, now, state)
+
+    def admit_join(self, channel: str, now: float, state: str) -> None:
+        """Count a join, or refuse it.
+
+        Raises:
+            RateLimited: There were too many, of this channel or of all.
+        """
+        if not self._enabled:
+            return
+        same = self._join_same.get(channel)
+        if same is None:
+            same = SlidingWindow(JOIN_SAME_CHANNEL_RATE)
+        self._check(same, JOIN, JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN, now, state)
+        self._admit(self._join, JOIN, JoinChannelError.TOO_OFTEN, now, state)
+        if len(self._join_same) >= JOIN_RATE.count:
+            self._join_same = {
+                name: window for name, window in self._join_same.items() if not window.idle(now)
+            }
+        self._join_same[channel] = same
+        same.count(now)
+
+    def admit_members(self, now: float, state: str) -> None:
+        """Count a question for members, or refuse it.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        self._admit(self._members, MEMBERS, GetMembersError.TOO_OFTEN, now, state)
+
+    def _admit(
+        self, window: SlidingWindow, operation: Operation, code: IntEnum, now: float, state: str
+    ) -> None:
+        if self._enabled:
+            self._check(window, operation, code, now, state)
+            window.count(now)
+
+    def _check(
+        self, window: SlidingWindow, operation: Operation, code: IntEnum, now: float, state: str
+    ) -> None:
+        wait = window.wait(now)
+        if wait is not None:
+            raise error_for(
+                code,
+                f"Called more often than {window.limit}.",
+                operation=operation.name,
+                state=state,
+                retry_after=wait,
+            )
