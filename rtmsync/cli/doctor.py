@@ -9,14 +9,25 @@ from rtmcore.errors import ConnectionFailed, RtmError
 from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, say, use_colours
-from rtmsync.cli.probe import Finding, Probe
+from rtmsync.cli.probe import Probe
 
-_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "-": "bright_black"}
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+_ADVICE: Final = {
+    "settings": "Correct the option, or the environment variable that it comes from.",
+    "proxy": "Correct --proxy or the proxy variables of the environment, or go without a proxy: --proxy none.",
+    "tunnel": "See whether the proxy's URL names an HTTP proxy, or go without it: --proxy none.",
+    "tls": "See whether the server speaks TLS at this port; if it does not, the URL begins with ws://.",
+    "upgrade": "See whether host, port and path are the server's; if it expects TLS, the URL begins with wss://.",
+}
+"""What to do where the error itself does not say."""
+
+_ANY_ADVICE: Final = "See the server's log."
 
 
 @click.command("doctor")
 @connection_options
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each step.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each step that was tried.")
 def command(login: Login, as_json: bool) -> int:
     """Find out why a connection does not come about.
 
@@ -26,27 +37,31 @@ def command(login: Login, as_json: bool) -> int:
     """
     probe = Probe(login, login.timeout)
     result = ExitCode.OK
+    not_tried: list[str] = []
     try:
         for name, step in probe.steps():
+            if not probe.concerns(name):
+                continue
             if result != ExitCode.OK:
-                _report(as_json, "-", name, "not tried", None)
+                not_tried.append(name)
                 continue
             try:
                 finding = step()
             except (RtmError, OSError) as error:
                 failure = _as_failure(error)
                 result = exit_code(failure)
-                _report(as_json, "fail", name, _sentence(failure), failure.hint)
-                continue
-            if finding is not None:
-                _report(as_json, _mark(finding), name, finding.text, finding.advice)
+                _report(
+                    as_json, "fail", name, _sentence(failure), failure.hint or _ADVICE.get(name, _ANY_ADVICE)
+                )
+            else:
+                _report(
+                    as_json, "ok" if finding.advice is None else "warn", name, finding.text, finding.advice
+                )
     finally:
         probe.close()
+    if not_tried and not as_json:
+        say(f"-     not tried: {', '.join(not_tried)}")
     return result
-
-
-def _mark(finding: Finding) -> str:
-    return "ok" if finding.advice is None else "warn"
 
 
 def _as_failure(error: RtmError | OSError) -> RtmError:
@@ -70,7 +85,7 @@ def _sentence(error: RtmError) -> str:
 
 def _report(as_json: bool, mark: str, step: str, text: str, advice: str | None) -> None:
     if as_json:
-        emit({"step": step, "result": "not tried" if mark == "-" else mark, "text": text, "advice": advice})
+        emit({"step": step, "result": mark, "text": text, "advice": advice})
         return
     shown = click.style(f"{mark:<5}", fg=_COLOURS[mark]) if use_colours(sys.stdout) else f"{mark:<5}"
     say(f"{shown} {step:<11} {text}")

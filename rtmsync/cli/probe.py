@@ -75,7 +75,8 @@ class Finding:
 class Probe:
     """A connection that is made step by step.
 
-    Call the steps in the order of `steps`; each returns a `Finding`, or None where it does not apply.
+    Call the steps in the order of `steps`, without those that do not concern this connection. Each returns a
+    `Finding` or raises what went wrong.
 
     Args:
         login: Whom to log in, where.
@@ -96,7 +97,7 @@ class Probe:
         self._welcome: Welcome | None = None
         self._welcomed_at = 0.0
 
-    def steps(self) -> tuple[tuple[str, Callable[[], Finding | None]], ...]:
+    def steps(self) -> tuple[tuple[str, Callable[[], Finding]], ...]:
         """Name and function of each step, in order."""
         return (
             ("settings", self.check_settings),
@@ -111,6 +112,12 @@ class Probe:
             ("round trip", self.measure),
             ("token", self.check_token),
         )
+
+    def concerns(self, step: str) -> bool:
+        """Whether a step applies, as far as that is known by now."""
+        if step == "tunnel":
+            return self._proxy is not None
+        return step != "tls" or (self._endpoint is not None and self._endpoint.tls)
 
     def close(self) -> None:
         """Log out, if there was a login, and close the connection."""
@@ -222,10 +229,9 @@ class Probe:
             return "Nothing answers: a firewall drops the packets, or the host is down. Try from another network."
         return "Check the network of this machine and the host in --url."
 
-    def open_tunnel(self) -> Finding | None:
+    def open_tunnel(self) -> Finding:
         """Ask the proxy for a way to the server."""
-        if self._proxy is None:
-            return None
+        assert self._proxy is not None
         endpoint, start = self._known_endpoint(), Clock.now()
         tunnel = ProxyConnect(
             endpoint.host, endpoint.port, username=self._proxy.username, password=self._proxy.password
@@ -240,12 +246,9 @@ class Probe:
         self._trailing = tunnel.trailing
         return Finding(f"the proxy leads to {endpoint.host}, port {endpoint.port}{_took(start)}")
 
-    def start_tls(self) -> Finding | None:
+    def start_tls(self) -> Finding:
         """Shake hands, and look at the certificate."""
-        endpoint = self._known_endpoint()
-        if not endpoint.tls:
-            return None
-        start = Clock.now()
+        endpoint, start = self._known_endpoint(), Clock.now()
         settings = self._login.tls or TlsConfig()
         name = settings.server_hostname or endpoint.host
         context = settings.context()
