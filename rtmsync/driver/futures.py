@@ -3,9 +3,10 @@
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Final, Generic, Protocol, TypeVar
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from rtmcore.client.requests import Ticket
 from rtmcore.errors import ForkedClient, WouldDeadlock
 from rtmcore.limits import WAIT_SLICE
 from rtmsync.driver.clock import Clock
@@ -13,26 +14,20 @@ from rtmsync.driver.clock import Clock
 T = TypeVar("T")
 
 
-class Completion(Protocol):
-    """What waits for a result. It is completed once; what comes after that is ignored."""
-
-    def complete(self, value: Any, error: BaseException | None) -> None:
-        """Hand the result over. Called outside the client's lock."""
-
-
 class Waiter:
     """One blocked call. A bare lock wakes a thread in half the time of a condition or a Future."""
 
-    __slots__ = ("_lock", "error", "value")
+    __slots__ = ("_lock", "error", "ticket", "value")
 
     def __init__(self) -> None:
+        self.ticket: Ticket | None = None
         self._lock = threading.Lock()
         self._lock.acquire()
         self.value: Any = None
         self.error: BaseException | None = None
 
     def complete(self, value: Any, error: BaseException | None) -> None:
-        """Wake the caller."""
+        """Wake the caller. Outside the client's lock, as everything that completes."""
         self.value = value
         self.error = error
         try:
@@ -80,17 +75,19 @@ class ClientFuture(Future[T], Generic[T]):
 
     def __init__(self, host: FutureHost) -> None:
         super().__init__()
+        self.ticket: Ticket | None = None
         self._host: Final = host
         self._pid: Final = os.getpid()
 
     def complete(self, value: Any, error: BaseException | None) -> None:
         """Set the result; a Future that is done already stays as it is."""
-        if self.done():
-            return
-        if error is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(value)
+        try:
+            if error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(value)
+        except InvalidStateError:
+            pass
 
     def cancel(self) -> bool:
         """Withdraw the request.
@@ -137,6 +134,12 @@ class ClientFuture(Future[T], Generic[T]):
         self._host.check_may_block(operation)
 
 
+Completion: TypeAlias = "Waiter | ClientFuture[Any]"
+"""What waits for a result. It is completed once; what comes after that is ignored."""
+
+COMPLETIONS: Final = (Waiter, ClientFuture)
+
+
 def fail_in_child(future: ClientFuture[Any]) -> None:
     """Fail a Future that was inherited over a fork, whose condition may be held by a thread that is no more."""
     future._condition = threading.Condition()
@@ -153,4 +156,6 @@ def forked(operation: str) -> ForkedClient:
 
 def on_own_thread(operation: str, whose: str) -> WouldDeadlock:
     """The error for a blocking call on a thread that the call would wait for."""
-    return WouldDeadlock(f"{operation} was called from {whose}, which it would wait for.", operation=operation)
+    return WouldDeadlock(
+        f"{operation} was called from {whose}, which it would wait for.", operation=operation
+    )

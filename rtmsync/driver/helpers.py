@@ -135,7 +135,7 @@ class TokenSource:
     __slots__ = ("_answer", "_calling", "_due", "_helpers", "_late", "_source", "_user")
 
     def __init__(
-        self, source: "str | None | Callable[[str, str], str | None]", user: str, helpers: Helpers
+        self, source: "str | Callable[[str, str], str | None] | None", user: str, helpers: Helpers
     ) -> None:
         self._source = source
         self._user = user

@@ -3,17 +3,20 @@
 import enum
 import select
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rtmcore.errors import ConnectionFailed, RtmError
 from rtmcore.limits import READ_CHUNK
 from rtmcore.wire.proxy import ProxyConnect
 from rtmsync.driver.proxies import ProxyAddress
 from rtmsync.driver.sockets import Address, Dialer, OpenSockets, send
-from rtmsync.driver.tls import TlsLayer
+
+if TYPE_CHECKING:
+    import ssl
+
+    from rtmsync.driver.tls import TlsLayer
 
 READABLE: Final = select.POLLIN
 WRITABLE: Final = select.POLLOUT
@@ -24,9 +27,6 @@ class LinkEvents(Protocol):
 
     def transport_opened(self, id: int, now: float) -> None:
         """Bytes can be sent."""
-
-    def transport_failed(self, id: int, error: RtmError, now: float) -> None:
-        """The connection did not come about, or broke."""
 
     def receive_data(self, id: int, data: bytes, now: float) -> None:
         """Bytes came."""
@@ -59,6 +59,7 @@ class Link:
         tls: An SSL context and the name that the server must prove; None for a plain connection.
         proxy: On the way, or None.
         core: Gets what happens.
+        failed: Told when the connection does not come about, or breaks.
         sockets: Where sockets are made.
         watch: Told for a descriptor what matters about it: a mask of `READABLE` and `WRITABLE`, or 0.
         leftovers: Called when bytes did not fit, or the connection broke while writing: the network thread must look.
@@ -75,6 +76,7 @@ class Link:
         "_context",
         "_core",
         "_dialer",
+        "_failed",
         "_leftovers",
         "_output",
         "_proxy",
@@ -101,9 +103,10 @@ class Link:
         host: str,
         port: int,
         *,
-        tls: tuple[ssl.SSLContext, str] | None,
+        tls: "tuple[ssl.SSLContext, str] | None",
         proxy: ProxyAddress | None,
         core: LinkEvents,
+        failed: Callable[[int, RtmError, float], None],
         sockets: OpenSockets,
         watch: Callable[[int, "Link", int], None],
         leftovers: Callable[[], None],
@@ -114,6 +117,7 @@ class Link:
         self._context = tls
         self._proxy = proxy
         self._core = core
+        self._failed = failed
         self._sockets = sockets
         self._watch = watch
         self._leftovers = leftovers
@@ -161,10 +165,10 @@ class Link:
             self._look_at_dialer(now)
 
     def fail(self, error: RtmError, now: float) -> None:
-        """Give up; the core hears why."""
+        """Give up, and say why."""
         if self.phase is not Phase.OVER:
             self.close()
-            self._core.transport_failed(self.id, error, now)
+            self._failed(self.id, error, now)
 
     def _look_at_dialer(self, now: float) -> None:
         dialer = self._dialer
@@ -198,6 +202,8 @@ class Link:
         if self._context is None:
             self._open(now)
             return
+        from rtmsync.driver.tls import TlsLayer
+
         self.phase = Phase.TLS
         context, name = self._context
         try:
@@ -260,7 +266,7 @@ class Link:
         if self._tls is not None and self._tls.ended and self.phase is Phase.OPEN:
             self._core.receive_eof(self.id, now)
 
-    def _decrypt(self, tls: TlsLayer, data: bytes, now: float) -> bytes:
+    def _decrypt(self, tls: "TlsLayer", data: bytes, now: float) -> bytes:
         try:
             plain = tls.receive(data)
         except RtmError as error:

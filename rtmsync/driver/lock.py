@@ -30,12 +30,13 @@ class CoreLock:
         alarm: Called when `poisoned` was set; must not block.
 
     Attributes:
+        network_waits: Whether the network thread waits for its turn.
         poisoned: An exception such as KeyboardInterrupt has cut an action short, and bytes may be missing from the
             stream to the server. `settle` writes nothing until the network thread has dropped the transports and
             taken this back.
     """
 
-    __slots__ = ("_alarm", "_gate", "_left", "_lock", "_network_waits", "_owner", "_settle", "poisoned")
+    __slots__ = ("_alarm", "_gate", "_left", "_lock", "_owner", "_settle", "network_waits", "poisoned")
 
     def __init__(self, settle: Callable[[], None], alarm: Callable[[], None]) -> None:
         self._settle = settle
@@ -44,7 +45,7 @@ class CoreLock:
         # it must be given back. Its own count of entries replaces what _owner cannot tell in that moment.
         self._lock = threading.RLock()
         self._gate = threading.RLock()
-        self._network_waits = False
+        self.network_waits = False
         self._owner = 0
         self._left: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self.poisoned = False
@@ -63,7 +64,7 @@ class CoreLock:
         Raises:
             WouldDeadlock: This thread holds the lock already.
         """
-        if self._network_waits:
+        if self.network_waits:
             with self._gate:
                 pass
         with self._lock:
@@ -80,7 +81,7 @@ class CoreLock:
         Returns:
             Whether it has run.
         """
-        if self._network_waits:
+        if self.network_waits:
             with self._gate:
                 pass
         with self._lock:
@@ -93,12 +94,12 @@ class CoreLock:
     def run_first(self, action: Callable[[], T]) -> T:
         """Run an action of the network thread: callers that come later wait until it has had its turn."""
         if not self._lock.acquire(blocking=False):
-            self._network_waits = True
+            self.network_waits = True
             taken = False
             while not taken:
                 with self._gate:
                     taken = self._lock.acquire(timeout=_COURTESY)
-            self._network_waits = False
+            self.network_waits = False
         try:
             return self._hold(action)
         finally:
@@ -143,6 +144,7 @@ class CoreLock:
 def inside(operation: str) -> WouldDeadlock:
     """The error for a blocking call that could only wait for itself."""
     return WouldDeadlock(
-        f"{operation} was called by a signal handler or finalizer that interrupted the library itself, so it cannot wait.",
+        f"{operation} was called by a signal handler or finalizer that interrupted the library itself, so it "
+        "cannot wait.",
         operation=operation,
     )

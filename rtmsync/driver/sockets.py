@@ -106,7 +106,17 @@ class Dialer:
         error: Why there will be none.
     """
 
-    __slots__ = ("_errors", "_next_at", "_pending", "_rest", "_sockets", "_target", "_watch", "connected", "error")
+    __slots__ = (
+        "_errors",
+        "_next_at",
+        "_pending",
+        "_rest",
+        "_sockets",
+        "_target",
+        "_watch",
+        "connected",
+        "error",
+    )
 
     def __init__(
         self,

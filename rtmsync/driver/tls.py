@@ -42,7 +42,9 @@ class TlsConfig:
             if self.cert_file is not None:
                 context.load_cert_chain(self.cert_file, self.key_file)
         except OSError as error:
-            files = ", ".join(name for name in (self.ca_file, self.cert_file, self.key_file) if name is not None)
+            files = ", ".join(
+                name for name in (self.ca_file, self.cert_file, self.key_file) if name is not None
+            )
             raise TlsError(
                 f"The certificates in {files} cannot be used: {error}.",
                 hint="Give paths of readable PEM files; a key must belong to its certificate.",

@@ -1,0 +1,33 @@
+"""What users send, turned into what goes over the wire."""
+
+from enum import IntEnum
+
+from rtmcore.codes import MessageType
+from rtmcore.errors import InvalidArgument
+
+
+def kind_and_body(message: str | bytes, code: IntEnum, operation: str) -> tuple[MessageType, bytes]:
+    """The kind and the bytes of a message.
+
+    Args:
+        message: Text becomes TEXT in UTF-8, bytes become RAW.
+        code: The operation's code for an invalid message.
+        operation: Name of the method, for the error.
+
+    Raises:
+        InvalidArgument: Neither of them, or text that UTF-8 cannot express.
+    """
+    if isinstance(message, str):
+        try:
+            return MessageType.TEXT, message.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(
+                f"The text cannot be sent: {error.reason} at character {error.start}.",
+                code=code,
+                operation=operation,
+            ) from None
+    if isinstance(message, bytes | bytearray | memoryview):
+        return MessageType.RAW, bytes(message)
+    raise InvalidArgument(
+        f"A message is text or bytes, not {type(message).__name__}.", code=code, operation=operation
+    )

@@ -1,0 +1,284 @@
+"""A channel, as a client uses it."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from rtmcore.client.events import ChannelGap
+from rtmcore.client.requests import Ticket
+from rtmcore.codes import SendChannelMessageError
+from rtmcore.errors import Aborted, ClientClosed, NotInChannel, NotLoggedIn
+from rtmcore.limits import SUBSCRIPTION_QUEUE
+from rtmcore.models import ChannelMessage, JoinResult, PublishResult
+from rtmsync.bodies import kind_and_body
+from rtmsync.driver.clock import FOREVER, Timeout, checked_seconds
+from rtmsync.driver.driver import Driver, Intent
+from rtmsync.driver.futures import ClientFuture
+from rtmsync.driver.queues import Lagged
+from rtmsync.driver.router import CHANNEL_EVENTS, Callback
+from rtmsync.subscriptions import MessageIterator, Overflow, Subscription, check_events, make_feed
+
+if TYPE_CHECKING:
+    from rtmsync.client import Client
+
+E1 = TypeVar("E1")
+E2 = TypeVar("E2")
+E3 = TypeVar("E3")
+E4 = TypeVar("E4")
+R = TypeVar("R")
+
+
+class Channel:
+    """A channel of one client; made by `Client.channel`, which asks nobody. Objects of the same id are alike.
+
+    As a context manager it joins, and leaves at the end:
+
+    ```python
+    with client.channel("ops") as ops:
+        ops.send("hello")
+    ```
+
+    Attributes:
+        id: 1 to 64 bytes of the documented characters.
+    """
+
+    __slots__ = ("_client", "id")
+
+    def __init__(self, client: "Client", id: str) -> None:
+        self._client = client
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.id!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Channel):
+            return NotImplemented
+        return self._client is other._client and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash((id(self._client), self.id))
+
+    def __reduce__(self) -> Any:
+        raise TypeError("A Channel belongs to a client with sockets and threads; pickle its id.")
+
+    @property
+    def joined(self) -> bool:
+        """Whether the client is in this channel, also while it is reconnecting."""
+        return self.id in self._driver.core.channels
+
+    # --- Joining and leaving ------------------------------------------------------------------------------------
+
+    def join(self, timeout: Timeout = None) -> JoinResult:
+        """Join the channel; its messages come from now on.
+
+        Args:
+            timeout: Seconds in all, 5 by default.
+
+        Raises:
+            RtmError: With a `JoinChannelError` as its code: AlreadyJoined, LimitExceeded above 20 channels,
+                RateLimited, RequestTimeout, NotLoggedIn, …
+        """
+        seconds = self._client._seconds("join", timeout)
+        result: JoinResult = self._driver.call("join", self._join(seconds), seconds)
+        return result
+
+    def join_future(self, timeout: Timeout = None) -> "ClientFuture[JoinResult]":
+        """Like `join`, without waiting."""
+        return self._driver.future(self._join(self._client._seconds("join", timeout)))
+
+    def leave(self, timeout: Timeout = None) -> None:
+        """Leave the channel.
+
+        Args:
+            timeout: Seconds in all, 5 by default.
+
+        Raises:
+            RtmError: With a `LeaveChannelError` as its code.
+        """
+        seconds = self._client._seconds("leave", timeout)
+        self._driver.call("leave", self._leave(seconds), seconds)
+
+    def leave_future(self, timeout: Timeout = None) -> "ClientFuture[None]":
+        """Like `leave`, without waiting."""
+        return self._driver.future(self._leave(self._client._seconds("leave", timeout)))
+
+    def __enter__(self) -> "Channel":
+        self.join()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.leave()
+        except (Aborted, ClientClosed, NotInChannel, NotLoggedIn):
+            pass  # then the channel was left already
+        except Exception:
+            if error is None:
+                raise
+
+    # --- Talking ------------------------------------------------------------------------------------------------
+
+    def send(self, message: str | bytes, timeout: Timeout = None) -> PublishResult:
+        """Send a message to all other members.
+
+        Args:
+            message: Text, or bytes as they are; at most 32 KiB.
+            timeout: Seconds in all, 10 by default.
+
+        Returns:
+            The message's place in the channel's log: the server has accepted it.
+
+        Raises:
+            RtmError: With a `SendChannelMessageError` as its code: NotInChannel, InvalidArgument, RateLimited,
+                RequestTimeout (see its `outcome_unknown`), NotLoggedIn, …
+        """
+        seconds = self._client._seconds("send", timeout)
+        result: PublishResult = self._driver.call("send", self._send(message, seconds), seconds)
+        return result
+
+    def send_future(self, message: str | bytes, timeout: Timeout = None) -> "ClientFuture[PublishResult]":
+        """Like `send`, without waiting: many messages can be under way."""
+        return self._driver.future(self._send(message, self._client._seconds("send", timeout)))
+
+    def members(self, timeout: Timeout = None) -> tuple[str, ...]:
+        """The user ids of the members; of more than 512 a random choice.
+
+        Args:
+            timeout: Seconds in all, 5 by default.
+
+        Raises:
+            RtmError: With a `GetMembersError` as its code.
+        """
+        seconds = self._client._seconds("members", timeout)
+        users: tuple[str, ...] = self._driver.call("members", self._members(seconds), seconds)
+        return users
+
+    def members_future(self, timeout: Timeout = None) -> "ClientFuture[tuple[str, ...]]":
+        """Like `members`, without waiting."""
+        return self._driver.future(self._members(self._client._seconds("members", timeout)))
+
+    # --- Listening ----------------------------------------------------------------------------------------------
+
+    @overload
+    def messages(
+        self, idle_timeout: float | None = None, *, gaps: Literal[False] = False
+    ) -> MessageIterator[ChannelMessage]: ...
+    @overload
+    def messages(
+        self, idle_timeout: float | None = None, *, gaps: Literal[True]
+    ) -> MessageIterator[ChannelMessage | ChannelGap | Lagged]: ...
+    def messages(self, idle_timeout: float | None = None, *, gaps: bool = False) -> MessageIterator[Any]:
+        """Iterate over the messages of the other members, from now on.
+
+        The iterator ends after so many seconds of silence, when the channel is left, at logout and at close.
+
+        Args:
+            idle_timeout: Seconds from 0; None to wait for as long as it takes.
+            gaps: Where messages are missing, also yield what says so: `ChannelGap` after an outage that was too
+                long, `Lagged` where this loop was too slow. Otherwise the iterator's `lost` counts them.
+
+        Raises:
+            NotInChannel: While iterating: the channel could not be joined again after an outage.
+            Aborted: While iterating: the session was ended for good, for instance by another login.
+        """
+        idle = FOREVER if idle_timeout is None else checked_seconds(idle_timeout, "idle_timeout")
+        return MessageIterator(self._driver, self.id, idle, gaps)
+
+    @overload
+    def events(self, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[Any]: ...
+    @overload
+    def events(self, a: type[E1], /, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[E1]: ...
+    @overload
+    def events(
+        self, a: type[E1], b: type[E2], /, *, maxsize: int = ..., overflow: Overflow = ...
+    ) -> Subscription[E1 | E2]: ...
+    @overload
+    def events(
+        self, a: type[E1], b: type[E2], c: type[E3], /, *, maxsize: int = ..., overflow: Overflow = ...
+    ) -> Subscription[E1 | E2 | E3]: ...
+    @overload
+    def events(
+        self,
+        a: type[E1],
+        b: type[E2],
+        c: type[E3],
+        d: type[E4],
+        /,
+        *,
+        maxsize: int = ...,
+        overflow: Overflow = ...,
+    ) -> Subscription[E1 | E2 | E3 | E4]: ...
+    def events(
+        self, *events: type[Any], maxsize: int = SUBSCRIPTION_QUEUE, overflow: Overflow = "drop_oldest"
+    ) -> Subscription[Any]:
+        """A queue of this channel's events; see `Client.events`.
+
+        Args:
+            events: Classes: ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft; without any, all.
+            maxsize: Events that wait at most, 1,000 by default.
+            overflow: What a full queue drops.
+        """
+        check_events(events, CHANNEL_EVENTS, "events")
+        return Subscription(self._driver, make_feed(events or CHANNEL_EVENTS, self.id, maxsize, overflow))
+
+    @overload
+    def on(self, event: type[E1]) -> Callable[[Callable[[E1], R]], Callable[[E1], R]]: ...
+    @overload
+    def on(self, event: type[E1], handler: Callable[[E1], object]) -> Callable[[], None]: ...
+    def on(self, event: type[Any], handler: Callable[[Any], object] | None = None) -> Callable[..., Any]:
+        """Have a function called with each event of a class, of this channel only; see `Client.on`."""
+        check_events((event,), CHANNEL_EVENTS, "on")
+        return register(self._driver, event, self.id, handler)
+
+    # --- Inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _driver(self) -> Driver:
+        return self._client._driver
+
+    def _join(self, seconds: float) -> Intent:
+        core = self._driver.core
+        return lambda now: core.join(self.id, timeout=seconds, now=now)
+
+    def _leave(self, seconds: float) -> Intent:
+        core = self._driver.core
+        return lambda now: core.leave(self.id, timeout=seconds, now=now)
+
+    def _members(self, seconds: float) -> Intent:
+        core = self._driver.core
+        return lambda now: core.members(self.id, timeout=seconds, now=now)
+
+    def _send(self, message: str | bytes, seconds: float) -> Intent:
+        core = self._driver.core
+
+        def intent(now: float) -> Ticket:
+            kind, body = kind_and_body(message, SendChannelMessageError.INVALID_MESSAGE, "send")
+            return core.publish(self.id, kind, body, timeout=seconds, now=now)
+
+        return intent
+
+
+def register(
+    driver: Driver, event: type[Any], channel: str | None, handler: Callable[[Any], object] | None
+) -> Callable[..., Any]:
+    """Register a callback, or return the decorator that will.
+
+    Returns:
+        A function that takes the callback back; or the decorator, which returns the function that it was given.
+    """
+    if handler is None:
+
+        def decorate(function: Callable[[Any], object]) -> Callable[[Any], object]:
+            driver.add(Callback((event,), channel, function))
+            return function
+
+        return decorate
+    callback = Callback((event,), channel, handler)
+    driver.add(callback)
+
+    def undo() -> None:
+        callback.active = False
+
+    return undo

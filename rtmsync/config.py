@@ -1,0 +1,192 @@
+"""What a client is told when it is made."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict
+
+import attrs
+
+from rtmcore import __version__
+from rtmcore.client.config import ClientConfig as CoreConfig
+from rtmcore.client.config import explain_invalid_token
+from rtmcore.codes import LoginError
+from rtmcore.connection.policy import RTM_POLICY, Policy
+from rtmcore.errors import InvalidArgument
+from rtmcore.limits import (
+    CLOSE_TIMEOUT,
+    GET_TIMEOUT,
+    INBOX_WINDOW_BYTES,
+    INBOX_WINDOW_MESSAGES,
+    LOGIN_TIMEOUT,
+    LOGOUT_TIMEOUT,
+    OPERATION_TIMEOUT,
+    SEND_TIMEOUT,
+)
+from rtmcore.wire.codec import MSGPACK
+from rtmsync.driver.proxies import Proxy, parse_proxy
+
+if TYPE_CHECKING:
+    import ssl
+
+    from rtmsync.driver.tls import TlsConfig
+
+TokenProvider: TypeAlias = Callable[[str, str], str | None]
+"""Called with the user id and the reason (``"login"`` or ``"reconnect"``) on a thread of its own; returns a token."""
+
+DEFAULT_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "login": LOGIN_TIMEOUT,
+        "logout": LOGOUT_TIMEOUT,
+        "close": CLOSE_TIMEOUT,
+        "send_peer": SEND_TIMEOUT,
+        "send": SEND_TIMEOUT,
+        "join": OPERATION_TIMEOUT,
+        "leave": OPERATION_TIMEOUT,
+        "members": OPERATION_TIMEOUT,
+        "get": GET_TIMEOUT,
+        "wait_until": LOGIN_TIMEOUT,
+    }
+)
+"""Seconds that each call may take in all where neither the call nor the client says otherwise."""
+
+
+@attrs.frozen
+class Secret:
+    """A string that no log and no traceback shows."""
+
+    value: str = attrs.field(repr=lambda _: "'***'")
+
+    def __str__(self) -> str:
+        return "***"
+
+
+class ClientOptions(TypedDict, total=False):
+    """The optional settings of a client, as keyword arguments; see `Config`."""
+
+    tls: "bool | ssl.SSLContext | TlsConfig | None"
+    proxy: Proxy
+    timeouts: Mapping[str, float]
+    subprotocols: Iterable[str]
+    rate_limits: bool
+    auto_logout_on_abort: bool
+    inbox_window: int
+    inbox_window_bytes: int
+    policy: Policy
+
+
+def _as_strings(url: str | Iterable[str]) -> tuple[str, ...]:
+    return (url,) if isinstance(url, str) else tuple(url)
+
+
+def _as_token(token: object) -> object:
+    return Secret(token) if isinstance(token, str) else token
+
+
+def _as_timeouts(given: Mapping[str, float] | None) -> dict[str, float]:
+    timeouts = dict(DEFAULT_TIMEOUTS)
+    for name, seconds in (given or {}).items():
+        if name not in timeouts:
+            raise InvalidArgument(f"There is no call {name!r}; timeouts are for {', '.join(timeouts)}.")
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or not 0 < seconds < float("inf")
+        ):
+            raise InvalidArgument(f"The timeout of {name} is a number of seconds above 0, not {seconds!r}.")
+        timeouts[name] = float(seconds)
+    return timeouts
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Settings of a client.
+
+    Attributes:
+        urls: Of one server, or of several that are tried in turn: ``ws://…`` or ``wss://…``.
+        app_id: 32 characters; the server says which it serves.
+        user_id: Who logs in: 1 to 64 bytes of the documented characters.
+        token: A token; a function that is asked for one at each attempt; or None where the server wants none. Shown
+            as ``***``.
+        tls: None: as the URL says. True or False: insist on that. Or an `ssl.SSLContext`, or a `TlsConfig`.
+        proxy: ``"auto"`` (what the environment says), None, or ``http://[user:password@]host:port``.
+        timeouts: Seconds by the name of a call, in place of the defaults.
+        subprotocols: Names of encodings, most wanted first.
+        rate_limits: False lets calls through above the documented rates, for servers that do not limit.
+        auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED.
+        inbox_window: Peer messages that the server sends ahead of acknowledgements.
+        inbox_window_bytes: The same in bytes.
+        policy: When the connection counts as interrupted, and what is done about it.
+
+    Raises:
+        InvalidArgument: A value is not possible.
+    """
+
+    urls: tuple[str, ...] = attrs.field(converter=_as_strings)
+    app_id: str
+    user_id: str
+    token: "Secret | TokenProvider | None" = attrs.field(default=None, converter=_as_token)
+    tls: "bool | ssl.SSLContext | TlsConfig | None" = attrs.field(default=None)
+    proxy: Proxy = attrs.field(default="auto", repr=False)
+    timeouts: Mapping[str, float] = attrs.field(default=None, converter=_as_timeouts)
+    subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=_as_strings)
+    rate_limits: bool = True
+    auto_logout_on_abort: bool = False
+    inbox_window: int = INBOX_WINDOW_MESSAGES
+    inbox_window_bytes: int = INBOX_WINDOW_BYTES
+    policy: Policy = RTM_POLICY
+
+    @token.validator
+    def _check_token(self, _: object, token: object) -> None:
+        if callable(token):
+            return
+        wrong = explain_invalid_token(token.value if isinstance(token, Secret) else token)
+        if wrong is not None:
+            raise InvalidArgument(wrong, code=LoginError.INVALID_TOKEN, operation="client")
+
+    @proxy.validator
+    def _check_proxy(self, _: object, proxy: object) -> None:
+        if proxy is None or proxy == "auto":
+            return
+        if not isinstance(proxy, str):
+            raise InvalidArgument(f"proxy is a URL, 'auto' or None, not {type(proxy).__name__}.")
+        parse_proxy(proxy)
+
+    @tls.validator
+    def _check_tls(self, _: object, tls: object) -> None:
+        if isinstance(tls, bool):
+            wanted = "wss://" if tls else "ws://"
+            for url in self.urls:
+                if not url.lower().startswith(wanted):
+                    raise InvalidArgument(f"tls={tls} needs URLs that begin with {wanted}.")
+
+    @classmethod
+    def of(cls, url: str | Iterable[str], options: Mapping[str, Any]) -> "Config":
+        """Make settings from what a user wrote.
+
+        Raises:
+            InvalidArgument: An option that there is not, or a value that is not possible.
+        """
+        known = {field.name for field in attrs.fields(cls)} - {"urls"}
+        unknown = sorted(set(options) - known)
+        if unknown:
+            raise InvalidArgument(f"There is no option {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+        config = cls(urls=url, **options)
+        config.for_core()
+        return config
+
+    def for_core(self) -> CoreConfig:
+        """The settings that concern the core; checks those that it checks."""
+        return CoreConfig(
+            endpoints=self.urls,
+            app_id=self.app_id,
+            user_id=self.user_id,
+            token=self.token.value if isinstance(self.token, Secret) else None,
+            token_provider=callable(self.token),
+            subprotocols=self.subprotocols,
+            rate_limits=self.rate_limits,
+            auto_logout_on_abort=self.auto_logout_on_abort,
+            inbox_window=self.inbox_window,
+            inbox_window_bytes=self.inbox_window_bytes,
+            policy=self.policy,
+            sdk=f"rtmsync/{__version__}",
+        )

@@ -1,0 +1,524 @@
+"""One client's engine: the core, its lock, its threads, and the calls that wait for them."""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from rtmcore.client.core import ClientCore
+from rtmcore.client.events import StateChanged
+from rtmcore.client.requests import Ticket
+from rtmcore.codes import ConnectionChangeReason, ConnectionState
+from rtmcore.errors import ClientClosed, RequestTimeout, RtmError
+from rtmcore.limits import OUTCOME_GRACE
+from rtmcore.models import ConnectionInfo
+from rtmsync.driver.clock import FOREVER, Clock
+from rtmsync.driver.dispatcher import CallbackFailed, Dispatcher
+from rtmsync.driver.futures import COMPLETIONS, ClientFuture, Completion, Waiter, fail_in_child, on_own_thread
+from rtmsync.driver.lifecycle import LIFECYCLE
+from rtmsync.driver.lock import inside
+from rtmsync.driver.network import Network
+from rtmsync.driver.notice import Notice
+from rtmsync.driver.queues import Lagged
+from rtmsync.driver.router import Callback, Router, Sink
+
+if TYPE_CHECKING:
+    from rtmsync.config import Config
+
+logger: Final = logging.getLogger("rtmsync")
+
+Intent = Callable[[float], Ticket]
+"""States what is wanted to the core, with the time."""
+
+_RANDOM_BYTES: Final = 7
+
+
+@attrs.frozen
+class ClientStats:
+    """What a client has done so far, and what waits in it."""
+
+    bytes_received: int
+    bytes_sent: int
+    requests_waiting: int
+    """Calls without an answer yet."""
+    peer_messages_held: int
+    """Peer messages that no subscription had room for; they are not acknowledged."""
+    callbacks_called: int
+    callbacks_failed: int
+    """Callbacks that raised."""
+    events_dropped: int
+    """Events that callbacks were too slow for."""
+    threads: int
+    """Threads of this client that run now."""
+
+
+def _uniform() -> float:
+    """A number from 0 up to 1, independent between forked processes."""
+    return int.from_bytes(os.urandom(_RANDOM_BYTES), "big") / (1 << 8 * _RANDOM_BYTES)
+
+
+class Driver:
+    """Runs one client in one process. A forked child makes its own.
+
+    Args:
+        config: The client's settings.
+        callbacks: Registered already.
+
+    Attributes:
+        pid: The process that this belongs to.
+        config: The client's settings.
+        finished: Whether the client is closed, and its network thread gone.
+    """
+
+    def __init__(self, config: "Config", callbacks: Iterable[Callback] = ()) -> None:
+        self.pid = os.getpid()
+        self.config: Final = config
+        self._dispatcher = Dispatcher(
+            config.user_id, made_room=self.made_room, stop=self._stop_with, died=self._dispatcher_died
+        )
+        self._router = Router(self._dispatcher)
+        self._dispatcher.report_to(
+            lambda: self._router.callbacks_of(Lagged), lambda: self._router.callbacks_of(CallbackFailed)
+        )
+        for callback in callbacks:
+            self._router.add(callback)
+        self._core = ClientCore(
+            config.for_core(),
+            iid=os.urandom(12).hex(),
+            random=_uniform,
+            mask_key=lambda: os.urandom(4),
+            nonce=lambda: os.urandom(16),
+        )
+        self._network = Network(config, self._core, self._router)
+        self._lock = self._network.lock
+        self._thread: threading.Thread | None = None
+        # False as soon as the network thread has decided to end; it may still be telling what came of its last step.
+        self._running = False
+        self._ending = False
+        self._ident = 0
+        self._pending: set[Completion] = set()
+        self._settled: deque[tuple[Completion, Any, BaseException | None]] = deque()
+        self._notice = Notice()
+        self._closing = False
+        self._closers: deque[Completion] = deque()
+        self._broken: BaseException | None = None
+        self._fatal: BaseException | None = None
+        self.finished = False
+
+    # --- Calls --------------------------------------------------------------------------------------------------
+
+    def call(self, operation: str, intent: Intent, seconds: float) -> Any:
+        """Make a request and wait for its result.
+
+        Args:
+            operation: Name of the public method.
+            intent: States the request to the core.
+            seconds: What the request may take; the core ends it by then.
+
+        Raises:
+            WouldDeadlock: This thread could only wait for itself.
+            RtmError: What the request failed with.
+        """
+        self.check_may_block(operation)
+        self.raise_fatal()
+        waiter = Waiter()
+        until = Clock.now() + seconds + OUTCOME_GRACE
+        try:
+            self._lock.run(lambda: self._submit(intent, waiter), operation)
+            self._after_call()
+            if not waiter.wait(until):
+                raise RequestTimeout(
+                    f"The client did not bring an answer within {seconds:g} s.",
+                    operation=operation,
+                    state=self.state.name,
+                    outcome_unknown=True,
+                )
+        except BaseException:
+            self._withdraw(waiter)
+            raise
+        if waiter.error is not None:
+            self.raise_fatal()
+            raise waiter.error
+        return waiter.value
+
+    def future(self, intent: Intent) -> ClientFuture[Any]:
+        """Make a request and return at once; every failure is in the Future.
+
+        Args:
+            intent: States the request to the core.
+        """
+        future: ClientFuture[Any] = ClientFuture(self)
+
+        def act() -> None:
+            try:
+                self._submit(intent, future)
+            except RtmError as error:
+                self._settled.append((future, None, error))
+
+        self._lock.run_or_leave(act)
+        self._after_call()
+        return future
+
+    def login(self, now: float, seconds: float) -> Ticket:
+        """The intent of a login, which starts the network thread."""
+        ticket = self._core.login(now, seconds)
+        self._start_thread()
+        return ticket
+
+    def check_may_block(self, operation: str) -> None:
+        """See that waiting can end.
+
+        Raises:
+            WouldDeadlock: This thread is inside the library, or is one that a call would wait for.
+        """
+        if self._lock.held_here():
+            raise inside(operation)
+        ident = threading.get_ident()
+        if ident == self._ident:
+            raise on_own_thread(operation, "the network thread")
+        if ident in self._network.providers:
+            raise on_own_thread(operation, "a token provider")
+
+    def cancel(self, future: ClientFuture[Any]) -> bool:
+        """Withdraw the request of a Future; False where its bytes may have left."""
+        if self._lock.held_here():
+            return False
+        return self._withdraw(future)
+
+    def dispatch(self, job: Callable[[], object]) -> None:
+        """Run a function of the application on the dispatcher thread."""
+        self._dispatcher.dispatch(job)
+
+    @property
+    def core(self) -> ClientCore:
+        """For intents, which run under the lock."""
+        return self._core
+
+    # --- State --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ConnectionState:
+        """The state of the connection."""
+        return ConnectionState.DISCONNECTED if self._broken is not None else self._core.state
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a network thread, and nobody has closed the client."""
+        return self._running and not self._closing
+
+    def connection(self) -> ConnectionInfo:
+        """How the connection stands."""
+        return self._core.connection(Clock.now())
+
+    def healthy(self) -> bool:
+        """Whether the client is connected and its threads live."""
+        return self._broken is None and not self._closing and self.state is ConnectionState.CONNECTED
+
+    def stats(self) -> ClientStats:
+        """What was done so far, and what waits."""
+        received, sent = self._network.traffic
+        dispatcher = self._dispatcher
+        threads = [self._thread, dispatcher.thread]
+        return ClientStats(
+            bytes_received=received,
+            bytes_sent=sent,
+            requests_waiting=len(self._pending),
+            peer_messages_held=self._router.peers_held,
+            callbacks_called=dispatcher.called,
+            callbacks_failed=dispatcher.failed,
+            events_dropped=dispatcher.lagged,
+            threads=sum(thread is not None and thread.is_alive() for thread in threads),
+        )
+
+    def wait_until(self, states: frozenset[ConnectionState], seconds: float) -> ConnectionState:
+        """Wait for one of some states."""
+        self.check_may_block("wait_until")
+        self._notice.wait(
+            lambda: self.state in states or self.finished or self._fatal is not None, Clock.now() + seconds
+        )
+        self.raise_fatal()
+        state = self.state
+        if state in states:
+            return state
+        if self.finished:
+            raise self._closed_error("wait_until")
+        names = " or ".join(each.name for each in sorted(states))
+        raise RequestTimeout(
+            f"The state did not become {names} within {seconds:g} s.",
+            operation="wait_until",
+            state=state.name,
+        )
+
+    def wait_for_end(self, stopped: Callable[[], bool]) -> None:
+        """Wait until the client is closed, or `stopped` says so."""
+        self.check_may_block("run_forever")
+        self._notice.wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER)
+        self.raise_fatal()
+
+    def give_notice(self) -> None:
+        """Have those who wait look again."""
+        self._notice.give()
+
+    def raise_fatal(self) -> None:
+        """Raise, once, the SystemExit or KeyboardInterrupt that a callback has raised."""
+        fatal, self._fatal = self._fatal, None
+        if fatal is not None:
+            raise fatal
+
+    # --- Subscriptions ------------------------------------------------------------------------------------------
+
+    def add(self, sink: Sink) -> None:
+        """Begin to serve a subscription."""
+        self._router.add(sink)
+        self._network.nudge()
+
+    def callbacks(self) -> list[Callback]:
+        """All callbacks, for a forked child to go on with."""
+        return self._router.callbacks()
+
+    def made_room(self) -> None:
+        """Have peer messages that are held brought to those who have room now."""
+        if self._router.holding:
+            self._network.nudge()
+
+    # --- The end ------------------------------------------------------------------------------------------------
+
+    def close(self, seconds: float) -> None:
+        """Say goodbye, end the threads, and fail what waits. Never raises an RtmError.
+
+        Where this thread could only wait for itself, it is begun and goes on by itself.
+        """
+        until = Clock.now() + seconds
+        self.begin_close()
+        if self._lock.held_here() or self._is_own_thread():
+            return
+        if not self._notice.wait(lambda: self.finished, until):
+            self._network.abandon = True
+            self._network.nudge()
+            self._notice.wait(lambda: self.finished, Clock.now() + OUTCOME_GRACE)
+        for thread in (self._thread, self._dispatcher.thread):
+            if thread is not None:
+                thread.join(max(0.0, until - Clock.now()))
+
+    def begin_close(self) -> None:
+        """Say goodbye without waiting for it."""
+        self._lock.run_or_leave(self._start_closing)
+        self._after_call()
+
+    def close_future(self) -> ClientFuture[None]:
+        """Say goodbye; the Future is done when the client is closed."""
+        future: ClientFuture[None] = ClientFuture(self)
+        self._closers.append(future)
+        self.begin_close()
+        if self.finished:
+            self._complete_closers()
+        return future
+
+    def leave_behind(self) -> None:
+        """In a forked child: close inherited descriptors, fail inherited Futures, touch nothing else."""
+        self._network.leave_behind()
+        for completion in list(self._pending) + list(self._closers):
+            if isinstance(completion, ClientFuture):
+                fail_in_child(completion)
+
+    def begin_exit(self) -> None:
+        """The interpreter ends: say goodbye, log nothing more."""
+        self._network.silent = True
+        if self._running:
+            self._lock.run_or_leave(self._start_closing)
+
+    def await_end(self, until: float) -> bool:
+        """Wait for the goodbye to be said."""
+        return not self._running or self._notice.wait(lambda: self.finished, until)
+
+    def _start_closing(self) -> None:
+        if not self._closing and self._broken is None:
+            self._core.close(Clock.now())
+        self._closing = True
+        self._network.ring()
+
+    def _finish_if_idle(self) -> None:
+        """Without a network thread, the one who closes does what is left to do."""
+
+        def step() -> bool:
+            if self._running or self._ending:
+                return False
+            self._ending = True
+            self._network.step([])
+            return True
+
+        if not self._running and not self._lock.held_here() and self._lock.run(step, "close"):
+            self._aftermath()
+            self._finish()
+
+    def _finish(self) -> None:
+        """Nothing more will come. By the network thread, or where there is none."""
+        self._router.close()
+        self._dispatcher.wake()
+        self._dispatcher.close()
+        self.finished = True
+        self._complete_closers()
+        LIFECYCLE.leave(self)
+        self._notice.give()
+
+    def _complete_closers(self) -> None:
+        while self._closers:
+            self._closers.popleft().complete(None, None)
+
+    def _stop_with(self, error: BaseException) -> None:
+        """A callback has raised SystemExit, KeyboardInterrupt or the like."""
+        self._fatal = error
+        self.begin_close()
+        self._notice.give()
+
+    def _is_own_thread(self) -> bool:
+        ident = threading.get_ident()
+        return ident == self._ident or self._dispatcher.is_current() or ident in self._network.providers
+
+    # --- With the lock ------------------------------------------------------------------------------------------
+
+    def _submit(self, intent: Intent, completion: Completion) -> None:
+        if self._broken is not None:
+            raise self._closed_error(None)
+        ticket = intent(Clock.now())
+        ticket.context = completion
+        if ticket.done:
+            self._settled.append((completion, ticket.value, ticket.error))
+        else:
+            self._pending.add(completion)
+            completion.ticket = ticket
+        if not self._running:
+            self._network.step([])
+
+    def _withdraw(self, completion: Completion) -> bool:
+        ticket = completion.ticket
+        if ticket is None:
+            return False
+        withdrawn: list[bool] = []
+        self._lock.run_or_leave(lambda: withdrawn.append(self._core.cancel(ticket, Clock.now())))
+        if withdrawn == [True]:
+            self._pending.discard(completion)
+            return True
+        return False
+
+    def _start_thread(self) -> None:
+        if self._running:
+            return
+        previous = self._thread
+        thread = threading.Thread(
+            target=self._run, args=(previous,), name=f"rtm-network-{self.config.user_id}", daemon=True
+        )
+        self._network.open_waker()
+        self._running = True
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._running = False
+            self._network.close_waker()
+            self._broken = error
+            raise self._closed_error("login") from error
+        self._thread = thread
+        LIFECYCLE.enter(self)
+
+    # --- The network thread -------------------------------------------------------------------------------------
+
+    def _run(self, previous: threading.Thread | None) -> None:
+        if previous is not None:
+            previous.join()  # it may still be telling what came of its last step
+        self._ident = threading.get_ident()
+        network = self._network
+        try:
+            alive = True
+            while alive:
+                ready = network.wait()
+                alive = self._lock.run_first(lambda: self._step(ready))  # noqa: B023 - run at once
+                self._aftermath()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for this thread has to hear of its end
+            self._crash(error)
+        else:
+            if self._ending:
+                self._finish()
+
+    def _step(self, ready: list[Any]) -> bool:
+        if self._broken is not None:
+            raise self._broken
+        if self._network.step(ready):
+            return True
+        # From here on another login starts a thread of its own.
+        self._network.close_waker()
+        self._running = False
+        self._ending = self._closing
+        self._ident = 0
+        return False
+
+    def _aftermath(self) -> None:
+        """Tell everybody what came of a step."""
+        network = self._network
+        while network.completed:
+            ticket = network.completed.popleft()
+            completion = ticket.context
+            if isinstance(completion, COMPLETIONS):
+                self._pending.discard(completion)
+                completion.complete(ticket.value, ticket.error)
+        if network.changed:
+            network.changed.clear()
+            self._notice.give()
+        if self._settled:
+            self._tell_settled()
+        network.aftermath()
+        self._dispatcher.wake()
+
+    def _after_call(self) -> None:
+        if self._settled:
+            self._tell_settled()
+        if self._closing and not self._running and not self._ending:
+            self._finish_if_idle()
+
+    def _tell_settled(self) -> None:
+        while self._settled:
+            try:
+                completion, value, error = self._settled.popleft()
+            except IndexError:
+                return
+            completion.complete(value, error)
+
+    def _crash(self, error: BaseException) -> None:
+        """A thread of the library has died: nobody may be left waiting."""
+        logger.error("The client of %s has failed and is closed.", self.config.user_id, exc_info=error)
+
+        def break_down() -> list[Completion]:
+            previous = self._core.state
+            self._broken = error
+            self._closing = True
+            self._lock.poisoned = True
+            self._network.break_down()
+            self._running = False
+            self._ending = True
+            waiting, self._pending = list(self._pending), set()
+            cause = self._closed_error(None)
+            if previous is not ConnectionState.DISCONNECTED:
+                self._router.route(
+                    StateChanged(
+                        ConnectionState.DISCONNECTED, ConnectionChangeReason.INTERRUPTED, previous, cause
+                    )
+                )
+            return waiting
+
+        for completion in self._lock.run_first(break_down):
+            completion.complete(None, self._closed_error(None))
+        self._finish()
+
+    def _dispatcher_died(self, error: BaseException) -> None:
+        self._broken = error
+        self._network.nudge()
+
+    def _closed_error(self, operation: str | None) -> ClientClosed:
+        if self._broken is None:
+            return ClientClosed("The client is closed.", operation=operation)
+        error = ClientClosed(f"The client has failed: {self._broken!r}.", operation=operation)
+        error.__cause__ = self._broken
+        return error

@@ -1,0 +1,307 @@
+"""Who gets which event, and what happens to events that nobody can take yet."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import attrs
+
+from rtmcore.client.events import ChannelGap, ChannelLost, MemberJoined, MemberLeft
+from rtmcore.limits import DISPATCH_WAITING, EARLY_EVENT_BYTES, EARLY_EVENTS
+from rtmcore.models import ChannelMessage, PeerMessage
+from rtmsync.driver.queues import EventQueue, Lagged
+
+CHANNEL_EVENTS: Final = (ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft)
+"""Events that belong to one channel, named by their attribute `channel`."""
+
+
+@attrs.frozen
+class ChannelLeft:
+    """This client has left a channel by itself; ends the iterators over its messages."""
+
+    channel: str
+
+
+@attrs.define(eq=False)
+class Callback:
+    """A function that is called on the dispatcher with each event of a class.
+
+    Attributes:
+        types: The one class.
+        channel: Only events of this channel, or None.
+        function: Of the application.
+        active: False as soon as it was taken back.
+    """
+
+    types: tuple[type[Any], ...]
+    channel: str | None
+    function: Callable[[Any], object]
+    active: bool = True
+
+
+@attrs.define(eq=False)
+class Feed:
+    """A queue that the application reads.
+
+    Attributes:
+        types: Events of these classes go into it.
+        channel: Only events of this channel, or None.
+        queue: What it holds.
+        keep_oldest: A full queue drops the new event instead of the oldest.
+        active: False as soon as the application has no more use for it.
+        missed: Peer messages that did not fit, and that somebody else took.
+    """
+
+    types: tuple[type[Any], ...]
+    channel: str | None
+    queue: EventQueue[Any]
+    keep_oldest: bool = False
+    active: bool = True
+    missed: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another peer message can be kept."""
+        return self.queue.kept < self.queue.maxsize
+
+    def put(self, event: object) -> None:
+        """Add an event; a full queue loses one."""
+        if self.keep_oldest and len(self.queue) >= self.queue.maxsize:
+            self.queue.miss(1)
+        else:
+            self.queue.put(event)
+
+    def keep(self, event: object) -> None:
+        """Add a peer message; say first where some are missing."""
+        if self.missed:
+            self.queue.keep(Lagged(self.missed))
+            self.missed = 0
+        self.queue.keep(event)
+
+    def miss(self) -> None:
+        """Leave out a peer message: the queue is full, and its owner does not read it."""
+        self.missed += 1
+
+
+Sink = Callback | Feed
+
+
+class CallbackQueue(Protocol):
+    """What the router asks of the dispatcher."""
+
+    @property
+    def peers_waiting(self) -> int:
+        """Peer messages whose callbacks have not been called yet."""
+
+    def put(self, event: object, callbacks: list[Callback]) -> None:
+        """Have callbacks called with an event that may be dropped."""
+
+    def keep_peer(self, event: PeerMessage, callbacks: list[Callback]) -> None:
+        """Have callbacks called with a message that is never dropped."""
+
+
+class _EarlyChannel:
+    """Events of one channel that came before the first subscription to them."""
+
+    __slots__ = ("_bytes", "events", "lost")
+
+    def __init__(self) -> None:
+        self.events: deque[Any] = deque()
+        self.lost: dict[type[Any], int] = {}
+        self._bytes = 0
+
+    def add(self, event: Any) -> None:
+        self.events.append(event)
+        self._bytes += _size(event)
+        while len(self.events) > EARLY_EVENTS or (self._bytes > EARLY_EVENT_BYTES and len(self.events) > 1):
+            oldest = self.events.popleft()
+            self._bytes -= _size(oldest)
+            self.lost[type(oldest)] = self.lost.get(type(oldest), 0) + 1
+
+    def take(self, types: tuple[type[Any], ...]) -> tuple[int, list[Any]]:
+        """Take out the events of some classes, and how many of them were lost before."""
+        taken = [event for event in self.events if type(event) in types]
+        self.events = deque(event for event in self.events if type(event) not in types)
+        self._bytes = sum(map(_size, self.events))
+        return sum(self.lost.pop(kind, 0) for kind in types), taken
+
+
+def _size(event: Any) -> int:
+    return len(event.body) if type(event) is ChannelMessage else 0
+
+
+class Router:
+    """Brings events to the callbacks and queues that want them.
+
+    Everything but `add` belongs to the network thread; so no change of it can be cut short by a signal.
+
+    Args:
+        callbacks: The dispatcher.
+
+    Attributes:
+        holding: Peer messages wait here, since nobody can take them; whoever makes room rings.
+        touched: Queues that got something since they were woken last.
+    """
+
+    def __init__(self, callbacks: CallbackQueue) -> None:
+        self._dispatcher = callbacks
+        self._added: deque[Sink] = deque()
+        self._sinks: dict[type[Any], list[Sink]] = {}
+        self._peers: deque[PeerMessage] = deque()
+        self._early: dict[str, _EarlyChannel] = {}
+        self._known: set[tuple[str | None, type[Any]]] = set()
+        self.holding = False
+        self.touched: set[EventQueue[Any]] = set()
+
+    # --- Any thread ---------------------------------------------------------------------------------------------
+
+    def add(self, sink: Sink) -> None:
+        """Take in a subscription; the network thread must be rung, and begins to serve it in its next turn."""
+        self._added.append(sink)
+
+    @property
+    def peers_held(self) -> int:
+        """Peer messages that wait for a subscription to take them, unacknowledged."""
+        return len(self._peers)
+
+    # --- The network thread -------------------------------------------------------------------------------------
+
+    def adopt(self) -> None:
+        """Begin to serve the subscriptions that were added; they get first what has waited for them."""
+        while self._added:
+            sink = self._added.popleft()
+            for kind in sink.types:
+                self._sinks.setdefault(kind, []).append(sink)
+            self._serve_early(sink)
+
+    def route(self, event: Any) -> None:
+        """Bring an event to those who want it; an early one waits."""
+        kind = type(event)
+        channel = getattr(event, "channel", None)
+        sinks = self._wanting(kind, channel)
+        if sinks:
+            self._give(event, sinks)
+        elif kind in CHANNEL_EVENTS and not self._is_known(channel, kind):
+            self._early.setdefault(event.channel, _EarlyChannel()).add(event)
+
+    def receive_peer(self, message: PeerMessage) -> None:
+        """Take in a peer message; `hand_over` brings it to those who want it."""
+        self._peers.append(message)
+
+    def hand_over(self) -> int | None:
+        """Bring peer messages to those who want them, as far as they have room.
+
+        Returns:
+            The position of the last one that was taken, or None.
+        """
+        position = None
+        peers = self._peers
+        while peers and self._taken(peers[0]):
+            position = peers.popleft().id
+        self.holding = bool(peers)
+        return position
+
+    def forget_channel(self, channel: str) -> None:
+        """Take note that this client is no longer in a channel; after another join its events are early again."""
+        self.route(ChannelLeft(channel))
+        self._early.pop(channel, None)
+        self._known = {known for known in self._known if known[0] != channel}
+
+    def callbacks_of(self, kind: type[Any]) -> list[Callback]:
+        """The callbacks for a class of events, of whatever channel."""
+        return [sink for sink in self._sinks.get(kind, ()) if isinstance(sink, Callback) and sink.active]
+
+    def wake(self) -> None:
+        """Wake whoever waits for a queue that got something."""
+        while self.touched:
+            self.touched.pop().wake()
+
+    def close(self) -> None:
+        """End all queues; what is in them can still be taken."""
+        self.adopt()
+        for sinks in self._sinks.values():
+            for sink in sinks:
+                if isinstance(sink, Feed):
+                    if sink.missed:
+                        sink.queue.keep(Lagged(sink.missed))
+                        sink.missed = 0
+                    sink.queue.close()
+
+    def callbacks(self) -> list[Callback]:
+        """All callbacks, those not yet served among them; a forked child takes them over."""
+        every = dict.fromkeys(sink for sinks in list(self._sinks.values()) for sink in list(sinks))
+        every.update(dict.fromkeys(self._added))
+        return [sink for sink in every if isinstance(sink, Callback) and sink.active]
+
+    def _wanting(self, kind: type[Any], channel: str | None) -> list[Sink]:
+        sinks = self._sinks.get(kind)
+        if not sinks:
+            return []
+        wanting = [
+            sink
+            for sink in sinks
+            if sink.active and (channel is None or sink.channel is None or sink.channel == channel)
+        ]
+        if len(wanting) != len(sinks):
+            self._sinks[kind] = [sink for sink in sinks if sink.active]
+        return wanting
+
+    def _give(self, event: Any, sinks: list[Sink]) -> None:
+        callbacks: list[Callback] = []
+        for sink in sinks:
+            if isinstance(sink, Feed):
+                sink.put(event)
+                self.touched.add(sink.queue)
+            else:
+                callbacks.append(sink)
+        if callbacks:
+            self._dispatcher.put(event, callbacks)
+
+    def _taken(self, message: PeerMessage) -> bool:
+        """Bring a peer message to all who want it, provided that one of them keeps it."""
+        callbacks: list[Callback] = []
+        feeds: list[Feed] = []
+        for sink in self._wanting(PeerMessage, None):
+            if isinstance(sink, Feed):
+                feeds.append(sink)
+            else:
+                callbacks.append(sink)
+        if callbacks:
+            # Once it held back, it goes on only when half of them are done, so that not each one rings.
+            room = DISPATCH_WAITING // 2 if self.holding else DISPATCH_WAITING
+            if self._dispatcher.peers_waiting >= room:
+                self.holding = True
+                return False
+            self._dispatcher.keep_peer(message, callbacks)
+        elif not any(feed.has_room for feed in feeds):
+            return False
+        for feed in feeds:
+            if feed.has_room:
+                feed.keep(message)
+                self.touched.add(feed.queue)
+            else:
+                feed.miss()
+        return True
+
+    def _is_known(self, channel: str | None, kind: type[Any]) -> bool:
+        return (None, kind) in self._known or (channel, kind) in self._known
+
+    def _serve_early(self, sink: Sink) -> None:
+        self._known.update((sink.channel, kind) for kind in sink.types)
+        for channel in list(self._early):
+            if sink.channel not in (None, channel):
+                continue
+            early = self._early[channel]
+            lost, events = early.take(sink.types)
+            if lost:
+                self._lag(sink, lost)
+            for event in events:
+                self._give(event, [sink])
+            if not early.events and not early.lost:
+                del self._early[channel]
+
+    def _lag(self, sink: Sink, lost: int) -> None:
+        if isinstance(sink, Feed):
+            sink.queue.miss(lost)
+        else:
+            self._dispatcher.put(Lagged(lost), self.callbacks_of(Lagged))
