@@ -91,6 +91,10 @@ def _endpoints(urls: str | Iterable[str]) -> tuple[Endpoint, ...]:
     return tuple(Endpoint.parse(url) for url in listed)
 
 
+def _strings(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
 def explain_invalid_token(token: object) -> str | None:
     """Say what is wrong with the shape of a token; None where it is well-formed or None itself."""
     if token is None:
@@ -129,7 +133,7 @@ class ClientConfig:
     user_id: str = attrs.field()
     token: str | None = attrs.field(default=None, repr=False)
     token_provider: bool = False
-    subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=tuple)
+    subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=_strings)
     rate_limits: bool = True
     auto_logout_on_abort: bool = False
     inbox_window: int = attrs.field(default=INBOX_WINDOW_MESSAGES)
