@@ -1,9 +1,8 @@
 """Configuration of the documentation. Build it with `make docs`."""
 
-import sys
-from pathlib import Path
+import re
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from sphinx.application import Sphinx
 
 import rtmcore
 
@@ -32,3 +31,26 @@ html_theme = "furo"
 html_title = f"rtmsync {version}"
 html_copy_source = False
 html_show_sourcelink = False
+
+_FENCE = re.compile(r"^(\s*)```(\w*)$")
+
+
+def fences_to_blocks(
+    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
+) -> None:
+    """Turn the code fences of a docstring into what reStructuredText calls a code block."""
+    inside = False
+    written: list[str] = []
+    for line in lines:
+        fence = _FENCE.match(line)
+        if fence is None:
+            written.append(f"    {line}" if inside and line else line)
+            continue
+        inside = not inside
+        written += [f"{fence[1]}.. code-block:: {fence[2]}", ""] if inside else [""]
+    lines[:] = written
+
+
+def setup(app: Sphinx) -> None:
+    # Before napoleon, which has the usual priority of 500.
+    app.connect("autodoc-process-docstring", fences_to_blocks, priority=400)

@@ -1,0 +1,59 @@
+"""What the documentation shows can be run."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID, ServerConfig
+from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys
+from tests.docs.pages import DOCS, Block, blocks, pages
+from tests.docs.snippets import run_page
+
+README = DOCS.parent / "README.md"
+BLOCKS = [block for path in [README, *pages()] for block in blocks(path) if block.info == "python"]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, dev=True)) as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_the_tutorial_prints_what_it_says(server: Server) -> None:
+    run_page(DOCS / "tutorial.md", {}, {str(DEFAULT_PORT): str(server.port)})
+
+
+def test_the_readme_runs(server: Server) -> None:
+    names = {"URL": server.url, "APP_ID": DEV_APP_ID, "TOKEN": None}
+    run_page(README, names, {"idle_timeout=30": "idle_timeout=0.2"})
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_what_a_snippet_imports_is_there(block: Block) -> None:
+    for node in ast.walk(ast.parse(block.code, block.page)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                importlib.import_module(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module or "")
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for path in [README, *pages()]:
+        for target in links(path):
+            assert (path.parent / target).exists(), f"{path.relative_to(DOCS.parent)} links to {target}"
+
+
+def links(path: Path) -> Iterator[str]:
+    import re
+
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            yield target
