@@ -1,6 +1,7 @@
 """The processes of the demo: started with orders on their standard input, and gone with it."""
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -40,6 +41,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env={name: value for name, value in os.environ.items() if not name.startswith("RTM_")},
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, name=f"demo-{name}", daemon=True)

@@ -10,6 +10,7 @@ from demo_ledger import Row
 
 COLOURS = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 PLAIN_WIDTH = 110
+FACTS_WIDTH = 26
 
 
 class Screen:
@@ -49,12 +50,10 @@ class Screen:
 
     def message(self, way: str, number: int, text: str, facts: str) -> None:
         """A message and how long it took."""
-        left = f"{way:<17} {number:>3}  "
-        room = max(20, self._width - len(self._clock()) - len(left) - len(facts) - 6)
-        print(
-            f"{self._clock()}  {left}{self._short(text, room):<{room}}  {self.paint(facts, 'dim')}",
-            flush=True,
-        )
+        left = f"{self._clock()}  {way:<17} {number:>3}  "
+        room = max(20, self._width - len(left) - FACTS_WIDTH - 2)
+        facts = self.paint(f"{facts:>{FACTS_WIDTH}}", "dim")
+        print(f"{left}{self._short(text, room):<{room}}  {facts}", flush=True)
 
     def table(self, rows: Iterable[Row]) -> None:
         """The check of each stream."""

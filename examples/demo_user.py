@@ -10,9 +10,7 @@ import time
 from concurrent.futures import Future
 from typing import Any
 
-from rtmsync.errors import RtmError
-
-from rtmsync import ChannelGap, ChannelMessage, Client, PeerMessage, StateChanged
+from rtmsync import ChannelGap, ChannelMessage, Client, PeerMessage, RtmError, StateChanged
 
 _writing = threading.Lock()
 
@@ -89,7 +87,7 @@ class User:
 
 
 def main(url: str, app_id: str, name: str) -> int:
-    client = Client(url, app_id=app_id, user_id=name)
+    client = Client(url, app_id=app_id, user_id=name, proxy=None)
     client.on(StateChanged, state_changed)
     client.on(ChannelMessage, got_channel_message)
     client.on(PeerMessage, got_peer_message)

@@ -1,6 +1,7 @@
 """The group of commands, each loaded when it is called, and how errors become an exit status."""
 
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -58,6 +59,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Words after the program's name; those of the process by default.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         result = rtm.main(
             args=None if arguments is None else list(arguments), prog_name="rtm", standalone_mode=False

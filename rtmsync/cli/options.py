@@ -4,7 +4,8 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 import click
@@ -13,12 +14,11 @@ from rtmcore.limits import LOGIN_TIMEOUT
 from rtmsync.cli.credentials import Minter, read_keys, read_token, user_of
 from rtmsync.driver.proxies import Proxy
 from rtmsync.driver.tls import TlsConfig
-from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
+from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID, is_loopback
 
 if TYPE_CHECKING:
     from rtmsync.client import Client
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_URL: Final = f"ws://127.0.0.1:{DEFAULT_PORT}"
@@ -97,7 +97,12 @@ _OPTIONS: Final = (
         "--ca-file", envvar="RTM_CA_FILE", help="Certificates to trust instead of the system's, PEM."
     ),
     click.option("--cert-file", help="Your own TLS certificate with its chain and key, PEM."),
-    click.option("--proxy", envvar="RTM_PROXY", default="auto", help="URL of an HTTP proxy, or 'none'."),
+    click.option(
+        "--proxy",
+        envvar="RTM_PROXY",
+        help="URL of an HTTP proxy, 'none', or 'auto' for what the environment says; by default 'auto', but none to "
+        "this machine.",
+    ),
     click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
@@ -121,7 +126,7 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
         secret_file: Path | None,
         ca_file: str | None,
         cert_file: str | None,
-        proxy: str,
+        proxy: str | None,
         timeout: float,
         **others: Any,
     ) -> R:
@@ -132,7 +137,7 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
             user=user_of(token) if user is None and isinstance(token, str) else user,
             token=token,
             tls=TlsConfig(ca_file=ca_file, cert_file=cert_file) if ca_file or cert_file else None,
-            proxy=None if proxy in ("", "none") else proxy,
+            proxy=_proxy(url, proxy),
             timeout=timeout,
         )
         return command(*args, login=login, **others)
@@ -141,6 +146,16 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
+
+
+def _proxy(url: str, given: str | None) -> Proxy:
+    if given is not None:
+        return None if given in ("", "none") else given
+    try:
+        here = is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        here = False  # whoever uses the URL will say what is wrong with it
+    return None if here else "auto"
 
 
 def _token(app_id: str, user: str | None, token_file: Path | None, secret_file: Path | None) -> TokenSource:

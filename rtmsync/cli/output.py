@@ -30,7 +30,8 @@ def note(text: str) -> None:
 
 def emit(row: Mapping[str, object]) -> None:
     """Print one result as a line of JSON."""
-    print(_CONTROLS.sub(_escaped, json.dumps(row, ensure_ascii=False)), flush=True)
+    narrow = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(_CONTROLS.sub(_escaped, json.dumps(row, ensure_ascii=narrow)), flush=True)
 
 
 def printable(text: str) -> str:

@@ -205,10 +205,20 @@ def test_the_way_through_a_proxy(rtm: Rtm, monkeypatch: pytest.MonkeyPatch) -> N
 
         with answering(tunnel) as port:
             monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
-            outcome = rtm("doctor", "--url", server.url, "--json")
+            outcome = rtm("doctor", "--proxy", "auto", "--url", server.url, "--json")
     assert outcome.status == 0, outcome.out
     assert "from the environment" in steps(outcome)["proxy"]["text"]
     assert "the proxy leads to 127.0.0.1" in steps(outcome)["tunnel"]["text"]
+
+
+def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
+    rtm: Rtm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{a_closed_port()}")
+    with serving() as server:
+        outcome = rtm("doctor", "--url", server.url, "--json")
+    assert outcome.status == 0, outcome.out
+    assert steps(outcome)["proxy"]["text"] == "none"
 
 
 # --- Before the network ------------------------------------------------------------
