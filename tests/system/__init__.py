@@ -1,0 +1,1 @@
+"""The whole system: real servers, the threaded client, the network between them failing."""
