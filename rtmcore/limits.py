@@ -520,7 +520,7 @@ CHANNEL_MEMORY: Final = 3600.0
 CHANNELS_REMEMBERED: Final = 10_000
 #: Entries of one channel whose positions are remembered at least, so that losses are counted exactly (design).
 POSITIONS_REMEMBERED: Final = 262_144
-#: The same in all channels; beyond, a channel that grows forgets half of its own (design).
+#: The same in all channels; beyond, the longest logs forget half of their own (design).
 ALL_POSITIONS_REMEMBERED: Final = 4_194_304
 #: Bytes of bodies in the windows of all channels; beyond, a channel that grows shortens its own (design).
 ALL_WINDOWS_BYTES: Final = 256 * MIB

@@ -260,8 +260,10 @@ class Channels:
         caps = state.caps
         if self._window_bytes > caps.all_windows_bytes:
             self._shorten_window(channel)
-        if self._positions > caps.all_positions or len(channel.positions.ids) >= 2 * caps.positions:
+        if len(channel.positions.ids) >= 2 * caps.positions:
             self._forget_positions(channel)
+        if self._positions > caps.all_positions:
+            self._forget_most_positions()
         logged = Logged(entry_id, prev)
         results.keep(command.cmid, logged)
         outlet.outputs.append(Answer(command, logged))
@@ -310,6 +312,15 @@ class Channels:
             own.forget_before(oldest)
             if not own.ids and user not in channel.members:
                 del channel.own[user]
+
+    def _forget_most_positions(self) -> None:
+        """Forget of the longest logs until a quarter of the room for positions is free, so that this is rare."""
+        enough = self._state.caps.all_positions * 3 // 4
+        longest = sorted(self._channels.values(), key=lambda channel: len(channel.positions.ids), reverse=True)
+        for channel in longest:
+            if self._positions <= enough:
+                return
+            self._forget_positions(channel)
 
     # --- Time ---------------------------------------------------------------------
 

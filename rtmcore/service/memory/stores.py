@@ -18,6 +18,9 @@ class _Use:
     count: int = 0
 
 
+_NO_USE = _Use()
+
+
 class Stores:
     """Hands entries to the journal, and counts them by sender and in all.
 
@@ -38,9 +41,7 @@ class Stores:
         caps = self._caps
         if self._total + size > caps.stored_bytes:
             return f"The server stores {caps.stored_bytes} bytes of offline messages, and that is used up."
-        use = self._senders.get(sender)
-        if use is None:
-            return None
+        use = self._senders.get(sender) or _NO_USE
         if use.size + size > caps.stored_bytes_per_sender:
             return (
                 f"The server stores {caps.stored_bytes_per_sender} bytes of offline messages for one sender, "

@@ -1,0 +1,330 @@
+"""Drives an engine through its ports with numbers for time, as nodes and their clients would.
+
+`System` is what a kind of engine has to offer to be tested; the conformance suite knows nothing else of it. Time is
+virtual: commits take none of it, unless a test holds them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from rtmcore.service.commands import (
+    Acknowledge,
+    Answer,
+    Claim,
+    Claimed,
+    Command,
+    Ended,
+    Entry,
+    Heard,
+    InboxNotice,
+    JoinChannel,
+    LeaveChannel,
+    ListMembers,
+    Name,
+    Output,
+    Page,
+    PeerSend,
+    Place,
+    PublishMessage,
+    ReadChannel,
+    ReadInbox,
+    Release,
+    Session,
+    Silent,
+    Value,
+    Watch,
+)
+from rtmcore.service.engine import EnginePort
+
+APP = "0123456789abcdef0123456789abcdef"
+START = 1_000.0
+WALL = 1_700_000_000_000_000
+
+
+class System(Protocol):
+    """An engine under test, with its disk if it has one."""
+
+    def port(self, node: str) -> EnginePort:
+        """A node's side of it."""
+
+    def settle(self, now: float) -> None:
+        """Let every commit end that is not held."""
+
+    def close(self) -> None:
+        """Give back what it took."""
+
+
+class JournaledSystem(System, Protocol):
+    """An engine that outlives its process."""
+
+    def hold(self) -> None:
+        """Commits take until `let_go`."""
+
+    def let_go(self) -> None:
+        """Held commits end, and later ones do not wait."""
+
+    def fail(self, failing: bool) -> None:
+        """Whether commits fail."""
+
+    def restart(self, now: float, wall: int, *, clean: bool = False) -> "JournaledSystem":
+        """Another engine on the same disk; without `clean` the old one is lost between two instructions."""
+
+
+MakeHarness = Callable[..., "Harness"]
+"""Makes a harness around a new engine; takes the caps of the engine by name."""
+
+
+class Node:
+    """A node that remembers everything the engine told it."""
+
+    def __init__(self, harness: "Harness", name: str) -> None:
+        self.harness = harness
+        self.name = name
+        self.port: EnginePort = harness.system.port(name)
+        self.log: list[Output] = []
+        self.connections = 0
+
+    def submit(self, command: Command) -> None:
+        self.port.submit(command, self.harness.now, self.harness.wall)
+
+    def drain(self) -> list[Output]:
+        """What is new."""
+        new = []
+        while (output := self.port.next_output()) is not None:
+            new.append(output)
+        self.log.extend(new)
+        return new
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """All outputs of a kind so far."""
+        self.drain()
+        return [output for output in self.log if isinstance(output, kind)]
+
+    def watch(self, channel: str) -> None:
+        self.submit(Watch(APP, channel))
+
+
+class Harness:
+    """Time, nodes, and what was answered."""
+
+    def __init__(self, system: Any) -> None:
+        self.system = system
+        self.now = START
+        self.wall = WALL
+        self.nodes: dict[str, Node] = {}
+
+    def node(self, name: str = "n1") -> Node:
+        node = self.nodes.get(name)
+        if node is None:
+            node = self.nodes[name] = Node(self, name)
+        return node
+
+    def client(self, user: str, iid: str | None = None, node: str = "n1") -> "Client":
+        return Client(self, user, iid or f"{user}-instance-0001", node)
+
+    def online(self, *users: str) -> list["Client"]:
+        """Clients that have logged in, on one node."""
+        clients = [self.client(user) for user in users]
+        for client in clients:
+            assert isinstance(client.log_in(), Claimed)
+        return clients
+
+    def settle(self) -> None:
+        self.system.settle(self.now)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, stopping at each deadline."""
+        end = self.now + seconds
+        self.settle()
+        port = self.node().port
+        while (deadline := port.next_deadline()) is not None and deadline <= end:
+            self._move_to(max(self.now, deadline))
+            port.handle_timer(self.now, self.wall)
+            later = port.next_deadline()
+            assert later is None or later > deadline, "handle_timer left a deadline that had passed"
+            self.settle()
+        self._move_to(end)
+        self.settle()
+
+    def _move_to(self, when: float) -> None:
+        self.wall += round((when - self.now) * 1_000_000)
+        self.now = when
+
+    def answers(self, command: Command) -> list[Value]:
+        """All answers that a command has had, from whichever node."""
+        self.settle()
+        return [
+            output.value
+            for node in self.nodes.values()
+            for output in node.of(Answer)
+            if output.command is command
+        ]
+
+    def answer(self, command: Command) -> Any:
+        """The one answer of a command; None where there is none yet."""
+        found = self.answers(command)
+        assert len(found) <= 1, f"{command} was answered {len(found)} times"
+        return found[0] if found else None
+
+    def do(self, node: Node, command: Command) -> Any:
+        """Submit a command and take its answer; None where it has none yet."""
+        node.submit(command)
+        return self.answer(command)
+
+    def restart(self, *, clean: bool = False, wall: int | None = None) -> None:
+        """The process is lost and starts again; all clients lose their transports."""
+        if wall is not None:
+            self.wall = wall
+        self.system = self.system.restart(self.now, self.wall, clean=clean)
+        self.nodes = {}
+
+
+@attrs.define(eq=False)
+class Client:
+    """A client as its node sees it: what it would ask of the engine."""
+
+    harness: Harness
+    user: str
+    iid: str
+    node_name: str
+    attempt: int = 0
+    session: Session | None = None
+    secret: str | None = None
+    fence: int | None = None
+    cmid: int = 0
+    floor: int = 0
+
+    @property
+    def name(self) -> Name:
+        return Name(APP, "rtm", self.user)
+
+    @property
+    def node(self) -> Node:
+        return self.harness.node(self.node_name)
+
+    def claim(self, **changes: Any) -> Any:
+        """Claim with a new transport; a success makes it the current one."""
+        self.attempt = changes.pop("attempt", self.attempt + 1)
+        self.node.connections += 1
+        fields: dict[str, Any] = {
+            "name": self.name,
+            "place": Place(self.node_name, self.node.connections),
+            "iid": self.iid,
+            "attempt": self.attempt,
+            "login": False,
+            "fence": self.fence,
+            "secret": self.secret,
+            "fresh_secret": f"secret-{self.iid}-{self.attempt}",
+            "keepalive": 30.0,
+            "inbox": None,
+            "floor": self.floor,
+            "authorized": True,
+        }
+        command = Claim(**{**fields, **changes})
+        value = self.harness.do(self.node, command)
+        if isinstance(value, Claimed):
+            self.session = Session(self.name, value.fence, command.place)
+            self.fence, self.secret = value.fence, value.secret
+        return value
+
+    def log_in(self, **changes: Any) -> Any:
+        """The application calls login."""
+        return self.claim(**{"login": True, "fence": None, "secret": None, **changes})
+
+    def come_back(self, **changes: Any) -> Any:
+        """The client returns by itself, with its secret only."""
+        return self.claim(**{"authorized": False, **changes})
+
+    def log_out(self) -> Any:
+        return self.ask(Release(self.here))
+
+    @property
+    def here(self) -> Session:
+        assert self.session is not None, f"{self.user} was never logged in"
+        return self.session
+
+    def ask(self, command: Command) -> Any:
+        return self.harness.do(self.node, command)
+
+    def _next(self, cmid: int | None) -> int:
+        if cmid is not None:
+            return cmid
+        self.cmid += 1
+        return self.cmid
+
+    # --- Silence ------------------------------------------------------------------
+
+    def silent(self, since: float | None = None, *, gone: bool = False) -> None:
+        self.node.submit(Silent(self.here, self.harness.now if since is None else since, gone))
+
+    def heard(self) -> None:
+        self.node.submit(Heard(self.here))
+
+    # --- Peer messages ------------------------------------------------------------
+
+    def send(
+        self,
+        to: "Client | str",
+        body: bytes = b"hello",
+        *,
+        offline: bool = False,
+        wait: float = 10.0,
+        cmid: int | None = None,
+        floor: int | None = None,
+    ) -> PeerSend:
+        """Issue a send; `Harness.answer` has its outcome."""
+        user = to if isinstance(to, str) else to.user
+        floor = self.floor if floor is None else floor
+        command = PeerSend(self.here, self.iid, self._next(cmid), floor, user, 1, body, offline, wait)
+        self.node.submit(command)
+        return command
+
+    def again(self, command: Any) -> Any:
+        """Repeat a request, as it is done after a reconnect."""
+        repeated = attrs.evolve(command, session=self.here)
+        self.node.submit(repeated)
+        return repeated
+
+    def acknowledge(self, upto: int) -> None:
+        self.node.submit(Acknowledge(self.here, upto))
+
+    def read(self, after: int = 0, messages: int = 1000, size: int = 1 << 30) -> Page:
+        page = self.ask(ReadInbox(self.here, after, messages, size))
+        assert isinstance(page, Page), page
+        return page
+
+    def inbox(self) -> list[bytes]:
+        """Bodies in the inbox, without the position that is acknowledged."""
+        return [entry.body for entry in self.read().entries]
+
+    def noticed(self) -> list[Entry]:
+        """Entries that this transport was told of."""
+        return [
+            notice.entry for notice in self.node.of(InboxNotice) if notice.session == self.here
+        ]
+
+    def endings(self) -> list[Any]:
+        """Why transports of this session and its predecessors have ended."""
+        return [ended.reason for ended in self.node.of(Ended) if ended.session.name == self.name]
+
+    # --- Channels -----------------------------------------------------------------
+
+    def join(self, channel: str, *, restore: bool = False, cmid: int | None = None) -> Any:
+        cmid = 0 if restore else self._next(cmid)
+        return self.ask(JoinChannel(self.here, cmid, self.floor, channel, restore))
+
+    def leave(self, channel: str, *, cmid: int | None = None) -> Any:
+        return self.ask(LeaveChannel(self.here, self._next(cmid), self.floor, channel))
+
+    def publish(self, channel: str, body: bytes = b"hello", *, cmid: int | None = None) -> Any:
+        return self.ask(
+            PublishMessage(self.here, self.iid, self._next(cmid), self.floor, channel, 1, body)
+        )
+
+    def window(self, channel: str, after: int) -> Any:
+        return self.ask(ReadChannel(self.here, channel, after))
+
+    def members(self, channel: str) -> Any:
+        return self.ask(ListMembers(self.here, self._next(None), self.floor, channel))
