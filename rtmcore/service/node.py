@@ -319,6 +319,7 @@ class Node:
         connection.early_bytes = 0
         connection.advance(Cue.UPGRADE)
         connection.transport.accept(judged, self._context.now)
+        connection.pull()  # before anything that frames behind the request bring about
         if connection.crowded:
             text = "too many connections without a hello"
             self._departures.close(connection, CloseCode.TOO_MANY_REQUESTS, text, BUSY_RETRY)

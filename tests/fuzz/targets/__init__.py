@@ -1,0 +1,37 @@
+"""Everything that takes bytes from somebody else."""
+
+from rtmcore.wire.codec import JSON, MSGPACK
+from tests.fuzz.harness import Target
+from tests.fuzz.targets.journal import JournalTarget
+from tests.fuzz.targets.node import NodeTarget
+from tests.fuzz.targets.settings import UrlTarget
+from tests.fuzz.targets.tokens import TokenTarget
+from tests.fuzz.targets.transport import ClientTransportTarget, ServerTransportTarget
+from tests.fuzz.targets.wire import (
+    ClientHandshakeTarget,
+    CodecTarget,
+    FramingTarget,
+    ProxyTarget,
+    ServerHandshakeTarget,
+)
+
+
+def targets() -> list[Target]:
+    """One of each."""
+    return [
+        CodecTarget(MSGPACK),
+        CodecTarget(JSON),
+        FramingTarget(client=True, codec=MSGPACK),
+        FramingTarget(client=True, codec=JSON),
+        FramingTarget(client=False, codec=MSGPACK),
+        FramingTarget(client=False, codec=JSON),
+        ClientHandshakeTarget(),
+        ServerHandshakeTarget(),
+        ProxyTarget(),
+        ClientTransportTarget(),
+        ServerTransportTarget(),
+        NodeTarget(),
+        TokenTarget(),
+        JournalTarget(),
+        UrlTarget(),
+    ]

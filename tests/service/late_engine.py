@@ -1,0 +1,110 @@
+"""An engine that answers late: commands and outputs wait for a random time, in order only within one session."""
+
+import random
+from collections import deque
+
+import attrs
+
+from rtmcore.service.commands import (
+    Answer,
+    ChannelNotice,
+    Claim,
+    Command,
+    Ended,
+    InboxNotice,
+    MemberNotice,
+    Output,
+    Unwatch,
+    Watch,
+)
+from rtmcore.service.engine import EnginePort
+
+
+@attrs.define
+class Stream:
+    """What belongs to one session, or to one channel's notices: it stays in order."""
+
+    commands: deque[tuple[float, Command]] = attrs.field(factory=deque)
+    outputs: deque[tuple[float, Output]] = attrs.field(factory=deque)
+
+
+class LateEngine:
+    """An `EnginePort` around another one.
+
+    Args:
+        inner: The port that does the work.
+        seed: Of the random delays; print it with a failure.
+        longest: The longest delay of a command or of an output, in seconds.
+    """
+
+    def __init__(self, inner: EnginePort, seed: int, longest: float = 0.05) -> None:
+        self._inner = inner
+        self._random = random.Random(seed)
+        self._longest = longest
+        self._streams: dict[object, Stream] = {}
+        self._ready: deque[Output] = deque()
+        self.paused = False
+        """True while nothing is carried out and nothing is answered."""
+
+    def submit(self, command: Command, now: float, wall: int) -> None:
+        if isinstance(command, Watch | Unwatch):
+            self._inner.submit(command, now, wall)
+            return
+        name = command.name if isinstance(command, Claim) else command.session.name
+        stream = self._stream(name)
+        stream.commands.append((self._later(now, stream.commands), command))
+
+    def handle_timer(self, now: float, wall: int) -> None:
+        if self.paused:
+            return
+        for stream in self._streams.values():
+            while stream.commands and stream.commands[0][0] <= now:
+                self._inner.submit(stream.commands.popleft()[1], now, wall)
+        self._inner.handle_timer(now, wall)
+        while (output := self._inner.next_output()) is not None:
+            stream = self._stream(_key(output))
+            stream.outputs.append((self._later(now, stream.outputs), output))
+        streams = list(self._streams.items())
+        self._random.shuffle(streams)
+        for key, stream in streams:
+            while stream.outputs and stream.outputs[0][0] <= now:
+                self._ready.append(stream.outputs.popleft()[1])
+            if not stream.outputs and not stream.commands:
+                del self._streams[key]
+
+    def next_deadline(self) -> float | None:
+        if self.paused:
+            return None
+        waiting = [
+            queue[0][0]
+            for stream in self._streams.values()
+            for queue in (stream.commands, stream.outputs)
+            if queue
+        ]
+        inner = self._inner.next_deadline()
+        if inner is not None:
+            waiting.append(inner)
+        return min(waiting, default=None)
+
+    def next_output(self) -> Output | None:
+        return self._ready.popleft() if self._ready else None
+
+    def shift(self, seconds: float) -> None:
+        self._inner.shift(seconds)
+
+    def _stream(self, key: object) -> Stream:
+        return self._streams.setdefault(key, Stream())
+
+    def _later(self, now: float, queue: deque) -> float:
+        due = now + self._random.uniform(0.0001, self._longest)
+        return max(due, queue[-1][0]) if queue else due
+
+
+def _key(output: Output) -> object:
+    if isinstance(output, Answer):
+        command = output.command
+        return command.name if isinstance(command, Claim) else command.session.name
+    if isinstance(output, InboxNotice | Ended):
+        return output.session.name
+    assert isinstance(output, ChannelNotice | MemberNotice)
+    return ("notices", output.app, output.channel)
