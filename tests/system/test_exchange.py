@@ -1,5 +1,7 @@
 """Two clients exchange text and bytes, over both subprotocols, plain and under TLS."""
 
+import threading
+
 import pytest
 import trustme
 
@@ -103,9 +105,17 @@ def test_messages_that_arrived_before_the_first_handler_reach_it_in_order(server
     assert bob.wait_until(rtmsync.ConnectionState.CONNECTED, 1) is not None
     assert not any(future.done() for future in sent)
     got: list[str] = []
-    bob.on(PeerMessage, lambda message: got.append(message.text))
+    complete = threading.Event()
+
+    @bob.on(PeerMessage)
+    def note(message: PeerMessage) -> None:
+        got.append(message.text)
+        if len(got) == len(sent):
+            complete.set()
+
     for future in sent:
         assert future.result(WAIT).status is SendStatus.DELIVERED
+    assert complete.wait(WAIT)
     assert got == [f"{number}" for number in range(600)]
 
 
