@@ -51,6 +51,13 @@ def fences_to_blocks(
     lines[:] = written
 
 
+def keep_colons(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Keep napoleon from taking what stands before a colon for the type of an attribute: an empty comment has none."""
+    if what in ("attribute", "data", "property") and lines:
+        lines[:0] = ["..", ""]
+
+
 def setup(app: Sphinx) -> None:
     # Before napoleon, which has the usual priority of 500.
     app.connect("autodoc-process-docstring", fences_to_blocks, priority=400)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)

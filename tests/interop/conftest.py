@@ -1,5 +1,6 @@
 """A real server process for clients that this project did not write."""
 
+import contextlib
 import json
 import secrets
 import subprocess
@@ -11,8 +12,8 @@ import pytest
 
 from tests.interop.wireclient import ENCODINGS, WireClient
 
-START, STOP = 20, 30
-"""Seconds that a server gets to start and to stop."""
+STOP = 30
+"""Seconds that a server gets to stop."""
 
 
 @attrs.frozen
@@ -23,14 +24,14 @@ class RunningServer:
     app: str
 
 
-@pytest.fixture(scope="package")
-def server() -> Iterator[RunningServer]:
+@contextlib.contextmanager
+def running_server(*options: str) -> Iterator[RunningServer]:
+    """`rtm serve` as a process of its own, which ends with the block, or with this process."""
     command = [
         sys.executable,
         "-m",
         "rtmsync",
         "serve",
-        "--dev",
         "--port",
         "0",
         "--json",
@@ -38,7 +39,7 @@ def server() -> Iterator[RunningServer]:
         "--drain",
         "0",
     ]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -51,6 +52,12 @@ def server() -> Iterator[RunningServer]:
         process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+@pytest.fixture(scope="package")
+def server() -> Iterator[RunningServer]:
+    with running_server("--dev") as running:
+        yield running
 
 
 @pytest.fixture(params=ENCODINGS, ids=lambda encoding: encoding.subprotocol)
