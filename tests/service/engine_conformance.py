@@ -639,11 +639,11 @@ class OfflineStore:
         (alice,) = harness.online("alice")
         alice.send("bob", b"old", offline=True)
         alice.send("carol", b"old", offline=True)
-        harness.advance(6 * 86_400)
+        harness.pass_days(6)
         alice.send("bob", b"newer", offline=True)
         (carol,) = harness.online("carol")
         assert carol.inbox() == [b"old"]
-        harness.advance(86_400 + 60)
+        harness.pass_days(1)
         (bob,) = harness.online("bob")
         assert bob.inbox() == [b"newer"]
 
@@ -669,7 +669,7 @@ class OfflineStore:
         assert len(bob.inbox()) == kept
         bob.acknowledge(bob.read().top)
         bob.log_out()
-        harness.advance(86_400)
+        harness.pass_days(1)
         assert outcome(harness.answer(alice.send("bob", b"x" * 10, offline=True))) == CACHED
 
     def test_one_senders_cap_is_not_anothers(self, make: MakeHarness) -> None:

@@ -403,7 +403,9 @@ class Replay:
             fill(alice, "room", 9)
             fill(bob, "room", 1)
         page = read(bob, "room", position)
-        assert 90 <= len(page.entries) + page.lost <= 450, "at least what is remembered, never more than there was"
+        assert 90 <= len(page.entries) + page.lost <= 450, (
+            "at least what is remembered, never more than there was"
+        )
         ids = fill(alice, "room", 90)
         page = read(bob, "room", ids[0])
         assert len(page.entries) + page.lost == 89

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from rtmcore.limits import DAY, SWEEP_INTERVAL
 from rtmcore.service.commands import (
     Acknowledge,
     Answer,
@@ -147,6 +148,11 @@ class Harness:
             self.settle()
         self._move_to(end)
         self.settle()
+
+    def pass_days(self, days: int) -> None:
+        """Let the calendar move, and the engine take notice."""
+        self.wall += days * DAY * 1_000_000
+        self.advance(2 * SWEEP_INTERVAL + 1)
 
     def _move_to(self, when: float) -> None:
         self.wall += round((when - self.now) * 1_000_000)
@@ -301,9 +307,7 @@ class Client:
 
     def noticed(self) -> list[Entry]:
         """Entries that this transport was told of."""
-        return [
-            notice.entry for notice in self.node.of(InboxNotice) if notice.session == self.here
-        ]
+        return [notice.entry for notice in self.node.of(InboxNotice) if notice.session == self.here]
 
     def endings(self) -> list[Any]:
         """Why transports of this session and its predecessors have ended."""
@@ -319,9 +323,7 @@ class Client:
         return self.ask(LeaveChannel(self.here, self._next(cmid), self.floor, channel))
 
     def publish(self, channel: str, body: bytes = b"hello", *, cmid: int | None = None) -> Any:
-        return self.ask(
-            PublishMessage(self.here, self.iid, self._next(cmid), self.floor, channel, 1, body)
-        )
+        return self.ask(PublishMessage(self.here, self.iid, self._next(cmid), self.floor, channel, 1, body))
 
     def window(self, channel: str, after: int) -> Any:
         return self.ask(ReadChannel(self.here, channel, after))

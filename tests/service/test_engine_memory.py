@@ -9,6 +9,7 @@ from rtmcore.service.memory import Caps, MemoryEngine
 from rtmcore.service.memory.journal import Batch, Image
 from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_channels as conformance_channels
+from tests.service import engine_conformance_journal as conformance_journal
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
 
@@ -34,7 +35,9 @@ class Memory:
 class Journaled:
     """An engine whose journal is an image in memory. Remembers all images that were ever committed."""
 
-    def __init__(self, caps: Caps, image: Image | None = None, now: float = START, wall: int = WALL, epoch: int = 1):
+    def __init__(
+        self, caps: Caps, image: Image | None = None, now: float = START, wall: int = WALL, epoch: int = 1
+    ):
         self.caps = caps
         self.image = image or Image()
         self.images = [self.image.copy()]
@@ -118,4 +121,14 @@ class TestChannelRepeats(conformance_channels.ChannelRepeats):
 
 
 class TestReplay(conformance_channels.Replay):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestCommits(conformance_journal.Commits):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestRestarts(conformance_journal.Restarts):
     pass

@@ -129,6 +129,7 @@ class MemoryEngine:
                 state.want_sweep(now)
         if self._reserve_at is not None and self._reserve_at <= now:
             self._reserve(now, wall)
+        state.journal.handle_timer(now)
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` or `next_batch` must be called next, in monotonic seconds."""

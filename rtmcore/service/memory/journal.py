@@ -176,7 +176,8 @@ class Journal:
         """The records to commit next, or None where there are none, or the last ones are not committed yet."""
         if self._committing is not None or not self._waiting:
             return None
-        if self._retry_at is not None and now < self._retry_at and not self._stored:
+        self.handle_timer(now)
+        if self._retry_at is not None and not self._stored:
             return None
         return self._hand_out(clean=False)
 
@@ -250,6 +251,11 @@ class Journal:
             raise ValueError(f"Batch {number} is not the one that is being committed.")
         self._committing = None
         return batch
+
+    def handle_timer(self, now: float) -> None:
+        """The time to try again may have come."""
+        if self._retry_at is not None and self._retry_at <= now:
+            self._retry_at = None
 
     def next_deadline(self) -> float | None:
         """When `next_batch` has something again after a failure."""

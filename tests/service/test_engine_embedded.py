@@ -1,0 +1,159 @@
+"""The embedded engine: the memory engine with its journal in SQLite, a thread and real files."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtmcore.service.engine import EnginePort
+from rtmcore.service.memory import Caps
+from rtmcore.service.memory.journal import Batch, Image
+from rtmsync.server.engines.embedded import JOURNAL_FILE, EmbeddedEngine
+from rtmsync.server.engines.sqlite_store import SqliteStore
+from tests.service import engine_conformance as conformance
+from tests.service import engine_conformance_channels as conformance_channels
+from tests.service import engine_conformance_journal as conformance_journal
+from tests.service.engine_conformance import harness
+from tests.service.engine_harness import START, WALL, Harness, MakeHarness
+
+__all__ = ["harness"]
+
+PATIENCE = 20.0
+
+
+class GatedStore:
+    """An SQLite store whose commits can be held and made to fail."""
+
+    def __init__(self, directory: Path) -> None:
+        self.inner = SqliteStore(directory / JOURNAL_FILE)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.failing = False
+
+    def open(self) -> Image:
+        return self.inner.open()
+
+    def commit(self, batch: Batch) -> None:
+        if not self.gate.wait(PATIENCE):
+            raise TimeoutError("nobody let this commit go")
+        if self.failing:
+            raise OSError("no space left on device")
+        self.inner.commit(batch)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class Embedded:
+    """An embedded engine in a directory of its own."""
+
+    def __init__(
+        self, directory: Path, caps: Caps, now: float = START, wall: int = WALL, epoch: int = 1
+    ) -> None:
+        self.directory = directory
+        self.caps = caps
+        self.epoch = epoch
+        self.store = GatedStore(directory)
+        self.ended = threading.Event()
+        self.engine = EmbeddedEngine(
+            directory, epoch=f"epoch-{epoch}", wake=self.ended.set, caps=caps, store=self.store
+        )
+        self.engine.start(now, wall)
+        self.followers: list[Embedded] = []
+
+    def port(self, node: str) -> EnginePort:
+        return self.engine.port(node)
+
+    def settle(self, now: float) -> None:
+        self.engine.collect(now)
+        while self.engine.committing and self.store.gate.is_set():
+            assert self.ended.wait(PATIENCE), "a commit did not end"
+            self.ended.clear()
+            self.engine.collect(now)
+
+    def hold(self) -> None:
+        self.store.gate.clear()
+
+    def let_go(self) -> None:
+        self.store.gate.set()
+
+    def fail(self, failing: bool) -> None:
+        self.store.failing = failing
+
+    def restart(self, now: float, wall: int, *, clean: bool = False) -> "Embedded":
+        directory = self.directory
+        if clean:
+            self.engine.close()
+        else:
+            # What is on the disk at this moment is all that a killed process would leave.
+            directory = directory.with_name(f"{directory.name}-{self.epoch}")
+            shutil.copytree(self.directory, directory)
+        follower = Embedded(directory, self.caps, now, wall, self.epoch + 1)
+        self.followers.append(follower)
+        return follower
+
+    def close(self) -> None:
+        self.store.failing = False
+        self.store.gate.set()
+        self.engine.close()
+        for follower in self.followers:
+            follower.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[MakeHarness]:
+    made: list[Embedded] = []
+
+    def make_one(**caps: int) -> Harness:
+        made.append(Embedded(tmp_path / f"data-{len(made)}", Caps(**caps)))
+        return Harness(made[-1])
+
+    yield make_one
+    for system in made:
+        system.close()
+
+
+class TestSessions(conformance.Sessions):
+    pass
+
+
+class TestSilence(conformance.Silence):
+    pass
+
+
+class TestPeerMessages(conformance.PeerMessages):
+    pass
+
+
+class TestOutcomes(conformance.Outcomes):
+    pass
+
+
+class TestOfflineStore(conformance.OfflineStore):
+    pass
+
+
+class TestRepeats(conformance.Repeats):
+    pass
+
+
+class TestChannels(conformance_channels.Channels):
+    pass
+
+
+class TestChannelRepeats(conformance_channels.ChannelRepeats):
+    pass
+
+
+class TestReplay(conformance_channels.Replay):
+    pass
+
+
+class TestCommits(conformance_journal.Commits):
+    pass
+
+
+class TestRestarts(conformance_journal.Restarts):
+    pass
