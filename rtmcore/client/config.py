@@ -1,5 +1,6 @@
 """What a client core is told when it is made, checked at once."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from rtmcore.wire.codec import CODECS, MSGPACK
 
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PORT_MAX: Final = 65_535
+_VISIBLE: Final = re.compile(r"[!-~]+")
 
 
 @attrs.frozen
@@ -50,12 +52,9 @@ class Endpoint:
             parts = urlsplit(url)
             host = parts.hostname
             port = parts.port
-            target = parts.path.encode("ascii").decode() or "/"
             host_header = (host or "").encode("idna").decode("ascii") if host and ":" not in host else host
         except ValueError:
-            raise _invalid(
-                "The URL of the server cannot be read: check its host and port, and quote its path."
-            ) from None
+            raise _invalid("The URL of the server cannot be read: check its host and port.") from None
         if parts.scheme not in _DEFAULT_PORTS or not host or not host_header:
             raise _invalid(
                 "The URL of the server has to look like wss://host, wss://host:port or ws://host:port."
@@ -66,6 +65,12 @@ class Endpoint:
             )
         if parts.fragment:
             raise _invalid("The URL of the server must not have a fragment (#...).")
+        path = parts.path or "/"
+        target = f"{path}?{parts.query}" if parts.query else path
+        if not _VISIBLE.fullmatch(target) or not _VISIBLE.fullmatch(host_header):
+            raise _invalid(
+                "The URL of the server has to be visible ASCII behind the host: quote its path and query."
+            )
         standard = _DEFAULT_PORTS[parts.scheme]
         if port is not None and not 0 < port <= _PORT_MAX:
             raise _invalid(f"The port of the server has to be between 1 and {_PORT_MAX}.")
@@ -76,7 +81,7 @@ class Endpoint:
             port=port or standard,
             tls=parts.scheme == "wss",
             authority=shown if port in (None, standard) else f"{shown}:{port}",
-            target=f"{target}?{parts.query}" if parts.query else target,
+            target=target,
         )
 
 

@@ -170,7 +170,7 @@ def _verified_claims(known: AppKeys, token: str) -> dict[str, Any]:
 
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-    except jwt.InvalidTokenError:
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise _refusal(
             LoginError.INVALID_TOKEN, "The token is malformed: it is not a JSON Web Token."
         ) from None

@@ -45,7 +45,7 @@ SECRET = "only-the-neighbours-know-this"
 NEIGHBOURS = ("alice", "bob")
 CHANNEL = "lobby"
 
-_CODES = frozenset(code.value for code in CloseCode) | {1006}
+_CODES = frozenset(code.value for code in CloseCode) | {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
 def _verify(app: str, user: str, token: str | None, wall_ms: int) -> Grant:
@@ -113,10 +113,10 @@ class _World:
             reader(data)
 
     def lose(self, number: int) -> None:
-        if self.readers.pop(number, None) is not None or number in self.backlogs:
-            self.readers.pop(number, None)
-            if self.backlogs.pop(number, None) is not None:
-                self.node.connection_lost(number, self.now)
+        """The socket is closed, whoever closed it."""
+        if self.backlogs.pop(number, None) is not None:
+            del self.readers[number]
+            self.node.connection_lost(number, self.now)
 
     def pass_time(self, seconds: float) -> None:
         """Go on in time, with a turn at each deadline of the node."""
@@ -153,23 +153,20 @@ class _Neighbour:
         )
         self._number = world.open(self._receive)
         self._flush()
-        self._say(Hello(app=APP, user=user, token=SECRET, iid=f"{user:->16}", attempt=1, login=True))
+        self.say(Hello(app=APP, user=user, token=SECRET, iid=f"{user:->16}", attempt=1, login=True))
         expect(any(isinstance(one, Ready) for one in self.received), f"{user} cannot log in")
-        self.request(Join(i=self.next_request(), ch=CHANNEL))
+        self.say(Join(i=self.next_request(), ch=CHANNEL))
 
     def next_request(self) -> int:
         self._requests += 1
         return self._requests
-
-    def request(self, packet: Packet) -> None:
-        self._say(packet)
 
     def beat(self) -> None:
         if self._world.now >= self._transport.last_sent + self._transport.beat_interval:
             self._transport.handle_timer(self._world.now)
             self._flush()
 
-    def _say(self, *said: Packet) -> None:
+    def say(self, *said: Packet) -> None:
         expect(self._number in self._world.readers, f"{self.user} was disconnected")
         self._transport.send(said, self._world.now)
         self._flush()
@@ -351,9 +348,9 @@ class NodeTarget:
         body = f"from {one.user} to {other.user}".encode()
         before = len(one.received), len(other.received)
         publish = Publish(i=one.next_request(), ch=CHANNEL, kind=1, body=body)
-        one.request(publish)
+        one.say(publish)
         send = SendPeer(i=one.next_request(), to=other.user, kind=1, body=body)
-        one.request(send)
+        one.say(send)
         answers, came = one.received[before[0] :], other.received[before[1] :]
         expect(
             any(isinstance(a, Published) and a.i == publish.i for a in answers), f"no Published: {answers}"
