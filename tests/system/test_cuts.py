@@ -43,7 +43,7 @@ def test_peer_messages_arrive_once_and_in_order(
 ) -> None:
     # A receiver sends little: acknowledgements for many messages at once.
     little = cut_side == "receiver" and direction == "to_server"
-    link = proxy(rules=[cutting(direction, 1_000, 6_000 if little else 100_000)])
+    link = proxy(rules=[cutting(direction, 700, 2_000 if little else 100_000)])
     alice = connect(link if cut_side == "sender" else server, "alice")
     bob = connect(link if cut_side == "receiver" else server, "bob")
     got: list[str] = []
