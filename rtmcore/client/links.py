@@ -8,6 +8,7 @@ from rtmcore.client.config import ClientConfig, Endpoint, explain_invalid_token
 from rtmcore.client.events import CloseTransport, Event, NeedToken, OpenTransport, Purpose, TokenReason
 from rtmcore.connection.backoff import Backoff
 from rtmcore.errors import InvalidArgument
+from rtmcore.limits import BACKOFF_BASE
 from rtmcore.wire.packets import Refused
 from rtmcore.wire.transport import ClientTransport, TransportState
 
@@ -205,17 +206,21 @@ class Attempts:
         """Begin anew: the next attempt is made at once."""
         self._backoff.reset()
 
-    def schedule(self, now: float, retry_after: float | None) -> bool:
+    def schedule(self, now: float, retry_after: float | None, end: float | None) -> bool:
         """Decide when the next attempt begins.
 
         Args:
             now: Monotonic seconds.
             retry_after: What the server asked for.
+            end: When attempts end anyway; a wait beyond it would waste what time is left.
 
         Returns:
             True where it begins now; otherwise `next_at` says when.
         """
         begin = now + self._backoff.delay(retry_after)
+        if retry_after is None and end is not None and begin >= end:
+            halfway = (end - now) / 2
+            begin = now + halfway if halfway >= BACKOFF_BASE else end
         self.next_at = begin if begin > now else None
         return self.next_at is None
 

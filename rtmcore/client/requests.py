@@ -113,7 +113,7 @@ class Ticket:
     The driver may put its own object, such as a Future, into `context`. Everything else is for reading only.
     """
 
-    operation: Operation
+    operation: Operation = attrs.field(repr=lambda operation: operation.name)
     deadline: float
     """When the call's time is over, in monotonic seconds."""
     context: object = attrs.field(default=None, repr=False)

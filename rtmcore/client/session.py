@@ -490,7 +490,8 @@ class Session:
         if self._stands_since is not None and now - self._stands_since >= BACKOFF_SETTLED:
             self._attempts.reset()
         self._stands_since = None
-        if self._attempts.schedule(now, retry_after):
+        end = None if self._login is None else self._login.deadline
+        if self._attempts.schedule(now, retry_after, end):
             self._begin_attempt(now)
 
     def _begin_attempt(self, now: float) -> None:
