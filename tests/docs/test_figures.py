@@ -40,9 +40,10 @@ SENTENCES = {
         "`unreachable` milliseconds ({1000 * limits.UNREACHABLE_AFTER:,.0f})",
         "from {limits.SPARE_TRANSPORT_AFTER:g} seconds on",
         "within {limits.INTERRUPTED_AFTER:g} seconds changes no state",
+        "instead, up to {limits.RETRY_AFTER_MAX:g} seconds",
         "has not come {limits.RESTORE_TIMEOUT:g} seconds after `welcome`",
         "{limits.BACKOFF_BASE:g} s × {limits.BACKOFF_FACTOR:g}^n, at most {limits.BACKOFF_CAP:g} s",
-        "at most {limits.LOGOUT_TIMEOUT:g} seconds, then close",
+        "at most {limits.GOODBYE_TIMEOUT:g} second, then close",
     ],
     "protocol/messages.md": [
         "{limits.OFFLINE_DAYS} days, the newest {limits.OFFLINE_MESSAGES}",
@@ -93,7 +94,10 @@ SENTENCES = {
         "More than {limits.JOIN_RATE.count} joins in {limits.JOIN_RATE.seconds:g} seconds",
         "More than {limits.MEMBERS_RATE.count} in {limits.MEMBERS_RATE.seconds:g} seconds",
     ],
-    "protocol/closing.md": ["more than {limits.SERVER_OUTBOUND_BYTES:,} bytes wait for it"],
+    "protocol/closing.md": [
+        "up to {limits.RETRY_AFTER_MAX:g} seconds",
+        "more than {limits.SERVER_OUTBOUND_BYTES:,} bytes wait for it",
+    ],
     "protocol/tokens.md": [
         "at most {limits.TOKEN_ISSUED_AHEAD} seconds in the future",
         "at most {limits.TOKEN_SECONDS_MAX:,} seconds ({limits.TOKEN_SECONDS_MAX // 3600} hours)",
