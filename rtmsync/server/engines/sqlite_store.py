@@ -2,10 +2,15 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
 
 from rtmcore.errors import ServerFailure
+from rtmcore.limits import DAY
 from rtmcore.service.commands import Name
 from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
 
@@ -27,6 +32,18 @@ CREATE TABLE IF NOT EXISTS entries (
     UNIQUE (app, kind, sender, iid, cmid)
 );
 """
+
+# SQLite keeps whatever a damaged file says in whichever column: each row is checked as a message would be.
+_Text = Annotated[str, Meta(min_length=1)]
+_Number = Annotated[int, Meta(ge=0)]
+_META_ROW: Final = tuple[_Text, _Number]
+_SESSION_ROW: Final = tuple[
+    _Text, _Text, _Text, _Text, _Number, _Number, bytes, Annotated[float, Meta(gt=0, le=DAY)], _Number
+]
+_ENTRY_ROW: Final = tuple[
+    _Number, _Text, _Text, _Text, _Text, _Text, _Number, _Number, bytes, Annotated[int, Meta(ge=0, le=1)],
+    Annotated[int, Meta(ge=0, le=1)],
+]  # fmt: skip
 
 _SET: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
@@ -57,7 +74,7 @@ class SqliteStore:
             raise _failure(self._path, error) from error
         try:
             image = _load(connection, self._path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, msgspec.ValidationError) as error:
             connection.close()
             raise _failure(self._path, error) from error
         except BaseException:
@@ -94,7 +111,7 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(_TABLES)
-    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    meta = dict(_checked(connection, "SELECT key, value FROM meta", _META_ROW))
     version = meta.get("schema")
     if version is None:
         connection.execute(_SET, ("schema", SCHEMA_VERSION))
@@ -105,13 +122,17 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
             hint="Use the version of the server that wrote it, or another data directory.",
         )
     image = Image(reserved=meta.get("reserved", 0), clean=bool(meta.get("clean", 1)))
-    for app, kind, name, iid, attempt, fence, digest, keepalive, inbox in connection.execute(
-        "SELECT app, kind, name, iid, attempt, fence, digest, keepalive, inbox FROM sessions"
+    for app, kind, name, iid, attempt, fence, digest, keepalive, inbox in _checked(
+        connection,
+        "SELECT app, kind, name, iid, attempt, fence, digest, keepalive, inbox FROM sessions",
+        _SESSION_ROW,
     ):
         key = Name(app, kind, name)
         image.sessions[key] = SessionRecord(key, iid, attempt, fence, digest, keepalive, inbox)
-    for entry_id, app, kind, receiver, sender, iid, cmid, type_, body, offline, written in connection.execute(
-        "SELECT id, app, kind, receiver, sender, iid, cmid, type, body, offline, written FROM entries"
+    for entry_id, app, kind, receiver, sender, iid, cmid, type_, body, offline, written in _checked(
+        connection,
+        "SELECT id, app, kind, receiver, sender, iid, cmid, type, body, offline, written FROM entries",
+        _ENTRY_ROW,
     ):
         image.entries[entry_id] = StoredEntry(
             entry_id,
@@ -125,6 +146,16 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
             bool(written),
         )
     return image
+
+
+def _checked(connection: sqlite3.Connection, query: str, row: Any) -> Iterator[Any]:
+    """The rows of a query.
+
+    Raises:
+        msgspec.ValidationError: One of them is not what was written.
+    """
+    for found in connection.execute(query):
+        yield msgspec.convert(found, row)
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
