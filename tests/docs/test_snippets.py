@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,14 +47,12 @@ def test_what_a_snippet_imports_is_there(block: Block) -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for path in [README, *pages()]:
+    for path in pages():
         for target in links(path):
             assert (path.parent / target).exists(), f"{path.relative_to(DOCS.parent)} links to {target}"
 
 
 def links(path: Path) -> Iterator[str]:
-    import re
-
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             yield target
