@@ -2,6 +2,7 @@
 
 import functools
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -10,8 +11,10 @@ from urllib.parse import urlsplit
 import attrs
 import click
 
+from rtmcore.errors import RateLimited
 from rtmcore.limits import LOGIN_TIMEOUT
 from rtmsync.cli.credentials import Minter, read_keys, read_token, user_of
+from rtmsync.driver.clock import Deadline
 from rtmsync.driver.proxies import Proxy
 from rtmsync.driver.tls import TlsConfig
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID, is_loopback
@@ -60,18 +63,25 @@ class Login:
         return self.user
 
     def connect(self) -> "Client":
-        """Log in, and return the client."""
+        """Log in, and return the client. Where a user logs in too often it waits as long as the server asks."""
         import rtmsync
 
-        return rtmsync.connect(
-            self.url,
-            app_id=self.app_id,
-            user_id=self.named(),
-            token=self.token,
-            tls=self.tls,
-            proxy=self.proxy,
-            timeout=self.timeout,
-        )
+        budget = Deadline(self.timeout)
+        while True:
+            try:
+                return rtmsync.connect(
+                    self.url,
+                    app_id=self.app_id,
+                    user_id=self.named(),
+                    token=self.token,
+                    tls=self.tls,
+                    proxy=self.proxy,
+                    timeout=budget,
+                )
+            except RateLimited as error:
+                if error.retry_after is None or error.retry_after >= budget.remaining():
+                    raise
+                time.sleep(error.retry_after)
 
 
 _OPTIONS: Final = (

@@ -1,0 +1,178 @@
+"""`rtm serve` as a process: how it introduces itself, whom it lets in, and how it ends."""
+
+import json
+import re
+import shlex
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+import rtmsync
+from rtmcore.codes import ConnectionState
+from rtmsync.cli.exits import ExitCode
+from rtmsync.cli.options import DEFAULT_URL
+from rtmsync.cli.serve import paste_lines
+from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
+from tests.cli.conftest import Rtm
+from tests.cli.ends import RTM, call, running, serving
+
+KEY = "0123456789abcdef" * 4
+APP = "b" * 32
+
+
+def key_file(folder: Path, text: str = KEY) -> str:
+    path = folder / "app.key"
+    path.write_text(text)
+    return str(path)
+
+
+def test_json_says_where_the_server_is() -> None:
+    with serving() as (url, server):
+        assert re.fullmatch(r"ws://127\.0\.0\.1:\d+", url)
+        with rtmsync.connect(url, app_id=DEV_APP_ID, user_id="alice", proxy=None) as client:
+            assert client.state is ConnectionState.CONNECTED
+        server.end_input()
+        assert server.wait() == 0
+
+
+def test_the_lines_to_paste_work_as_they_are() -> None:
+    with running("serve", "--dev", "--port", "0", "--until-eof") as server:
+        listen = shlex.split(server.says("--user alice"))
+        send = shlex.split(server.says("--user bob"))
+        assert listen[:3] == send[:3]
+        assert listen[1:3] == list(RTM[1:])
+        with running(*listen[3:], "--count", "1") as listener:
+            listener.notes("Listening to ops as alice")
+            assert call(*send[3:]).returncode == 0
+            assert listener.row()["text"] == "good morning"
+            assert listener.wait() == 0
+
+
+def test_the_defaults_of_all_commands_are_the_development_server() -> None:
+    assert f"ws://127.0.0.1:{DEFAULT_PORT}" == DEFAULT_URL
+    assert paste_lines("rtm", DEFAULT_URL, DEV_APP_ID) == [
+        "rtm listen --user alice ops",
+        'rtm send --user bob ops "good morning"',
+        "rtm chat --user carol ops",
+    ]
+    assert paste_lines("rtm", "ws://127.0.0.1:9", APP)[0] == (
+        f"rtm listen --url ws://127.0.0.1:9 --app-id '{APP}' --user alice ops"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sends_the_clients_away_and_ends_with_0(number: signal.Signals) -> None:
+    with (
+        serving() as (url, server),
+        rtmsync.connect(url, app_id=DEV_APP_ID, user_id="alice", proxy=None) as client,
+    ):
+        server.signal(number)
+        assert server.wait() == 0
+        assert client.state in (ConnectionState.CONNECTED, ConnectionState.RECONNECTING)
+
+
+def test_a_second_signal_does_not_wait_for_the_clients() -> None:
+    with serving("--drain", "60") as (url, server):
+        # Several, as the first of them is sent away at once.
+        clients = [
+            rtmsync.connect(url, app_id=DEV_APP_ID, user_id=f"user-{number}", proxy=None)
+            for number in range(4)
+        ]
+        server.signal(signal.SIGTERM)
+        server.notes("draining over 60 s")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        for client in clients:
+            client.close(0)
+
+
+def test_a_token_is_needed_where_the_app_has_a_key(tmp_path: Path) -> None:
+    secret = key_file(tmp_path)
+    arguments = ("--app-id", APP, "--secret-file", secret)
+    with running("serve", "--port", "0", "--json", "--until-eof", *arguments) as server:
+        row = server.row()
+        assert row["app_ids"] == [APP]
+        base = ("--url", row["url"], "--app-id", APP, "--user", "alice")
+        refused = call("send", *base, "--peer", "bob", "hi")
+        assert refused.returncode == ExitCode.AUTH
+        assert b"needs a token" in refused.stderr
+        token = call("token", "--app-id", APP, "--secret-file", secret, "--user", "alice").stdout
+        (tmp_path / "token").write_bytes(token)
+        for proof in (
+            {"arguments": ("--token-file", str(tmp_path / "token"))},
+            {"variables": {"RTM_TOKEN": token.decode()}},
+            {"variables": {"RTM_SECRET_FILE": secret}},
+        ):
+            sent = call("send", *base, *proof.get("arguments", ()), "ops", "hi", **proof.get("variables", {}))
+            assert sent.returncode == 0, sent.stderr
+        # The name can come from the token.
+        nameless = call("send", "--url", row["url"], "--app-id", APP, "ops", "hi", RTM_TOKEN=token.decode())
+        assert nameless.returncode == 0, nameless.stderr
+        wrong = call("send", *base, "ops", "hi", RTM_SECRET_FILE=key_file(tmp_path, "z" * 40))
+        assert wrong.returncode == ExitCode.AUTH
+
+
+def test_several_apps_each_with_its_key(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.write_text(KEY)
+    second.write_text("z" * 40)
+    pairs = ("--app-id", APP, "--secret-file", str(first), "--app-id", "c" * 32, "--secret-file", str(second))
+    with running("serve", "--port", "0", "--json", "--until-eof", *pairs) as server:
+        base = ("--url", server.row()["url"], "--user", "alice", "ops", "hi")
+        good = call("send", "--app-id", "c" * 32, "--secret-file", str(second), *base)
+        bad = call("send", "--app-id", "c" * 32, "--secret-file", str(first), *base)
+    assert (good.returncode, bad.returncode) == (0, ExitCode.AUTH)
+
+
+def test_what_is_stored_outlives_the_server(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    with serving("--data", data) as (url, server):
+        sent = call("send", "--url", url, "--user", "bob", "--peer", "alice", "--offline", "--json", "later")
+        assert json.loads(sent.stdout)["status"] == "CACHED"
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    with serving("--data", data) as (url, _):
+        heard = call("listen", "--url", url, "--user", "alice", "--count", "1", "--idle-timeout", "10")
+    assert heard.returncode == 0, heard.stderr
+    row = json.loads(heard.stdout)
+    assert (row["event"], row["sender"], row["text"], row["offline"]) == ("PeerMessage", "bob", "later", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--dev"),
+        (("--app-id", APP), "secret file"),
+        (("--dev", "--host", "0.0.0.0"), "development server"),
+        (("--app-id", "short", "--secret-file", "KEY"), "32"),
+        (("--dev", "--app-id", APP, "--app-id", APP), "twice"),
+        (("--dev", "--port", "70000"), "--port"),
+        (("--dev", "--tls-key", "none.pem"), "certificate"),
+    ],
+)
+def test_what_cannot_be_served_is_wrong_use(
+    rtm: Rtm, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    secret = key_file(tmp_path)
+    outcome = rtm("serve", *(secret if argument == "KEY" else argument for argument in arguments))
+    assert outcome.status == ExitCode.USAGE
+    assert said in outcome.err
+
+
+def test_a_port_that_is_taken(rtm: Rtm) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        outcome = rtm("serve", "--dev", "--port", str(listener.getsockname()[1]))
+    assert outcome.status == ExitCode.USAGE
+    assert "already in use" in outcome.err
+    assert "--port" in outcome.err
+
+
+def test_a_data_directory_that_is_in_use(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    with serving("--data", data):
+        second = call("serve", "--dev", "--port", "0", "--data", data)
+    assert second.returncode == ExitCode.FAILURE
+    assert b"Traceback" not in second.stderr
+    assert b"in use" in second.stderr or b"another" in second.stderr.lower()
