@@ -24,7 +24,7 @@ from rtmsync.driver.lock import inside
 from rtmsync.driver.network import Network
 from rtmsync.driver.notice import Notice
 from rtmsync.driver.queues import Lagged
-from rtmsync.driver.router import Callback, Router, Sink
+from rtmsync.driver.router import Callback, Feed, Router, Sink
 
 if TYPE_CHECKING:
     from rtmsync.config import Config
@@ -107,6 +107,7 @@ class Driver:
         self._closers: deque[Completion] = deque()
         self._broken: BaseException | None = None
         self._fatal: BaseException | None = None
+        self._ended = False
         self.finished = False
 
     # --- Calls --------------------------------------------------------------------------------------------------
@@ -274,6 +275,8 @@ class Driver:
     def add(self, sink: Sink) -> None:
         """Begin to serve a subscription."""
         self._router.add(sink)
+        if self._ended and isinstance(sink, Feed):
+            sink.queue.close()
         self._network.nudge()
 
     def callbacks(self) -> list[Callback]:
@@ -357,6 +360,7 @@ class Driver:
 
     def _finish(self) -> None:
         """Nothing more will come. By the network thread, or where there is none."""
+        self._ended = True
         self._router.close()
         self._dispatcher.wake()
         self._dispatcher.close()

@@ -1,0 +1,71 @@
+"""A real server for a whole module, and clients of it that are closed after each test."""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import rtmsync
+from rtmsync.server.config import DEV_APP_ID, ServerConfig
+from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys
+from rtmsync.testing import FaultProxy
+
+Connect = Callable[..., rtmsync.Client]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server without rate limits and keys, in a thread of this process."""
+    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0, rate_limits=False)
+    with Server(config) as running:
+        yield running
+
+
+@pytest.fixture
+def name() -> str:
+    """A user, channel or whatever name that nothing else has."""
+    return f"n-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def make(server: Server) -> Iterator[Connect]:
+    """Makes clients of the server that have not logged in."""
+    with contextlib.ExitStack() as stack:
+
+        def build(user: str | None = None, url: str | None = None, **options: Any) -> rtmsync.Client:
+            options = {"app_id": DEV_APP_ID, "rate_limits": False, "proxy": None, **options}
+            client = rtmsync.Client(
+                server.url if url is None else url, user_id=user or f"u-{secrets.token_hex(6)}", **options
+            )
+            stack.callback(client.close)
+            return client
+
+        yield build
+
+
+@pytest.fixture
+def connect(make: Connect) -> Connect:
+    """Makes clients that have logged in."""
+
+    def login(*arguments: Any, **options: Any) -> rtmsync.Client:
+        client = make(*arguments, **options)
+        client.login()
+        return client
+
+    return login
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[FaultProxy]:
+    """A proxy before the server that breaks connections as told."""
+    with FaultProxy("127.0.0.1", server.port) as running:
+        yield running
+
+
+@pytest.fixture
+def proxied(proxy: FaultProxy) -> str:
+    """The server's URL, through the proxy."""
+    return f"ws://127.0.0.1:{proxy.port}"
