@@ -51,7 +51,7 @@ class Bench:
         for dirty in self.node.dirty():
             for data in self.node.data_to_send(dirty):
                 self.clients[dirty].receive_data(data, self.now)
-        self.turn(number, self.frame(number, [Hello(APP, user, None, user.ljust(16, "-"), 1, True)]))
+        self.turn(number, self.frame(number, [Hello(APP, user, user.ljust(16, "-"), attempt=1, login=True)]))
         return number
 
     def frame(self, number: int, packets: list[Packet]) -> bytes:
@@ -125,7 +125,9 @@ def measure_peers(window: int, size: int, messages: int) -> None:
     count = len(turns) * window
     stats = bench.node.stats()
     assert stats["inbox_messages_delivered"] == count, stats
-    print(f"peer     window {window:3d}  {size:5d} B: {elapsed / count * 1e6:8.2f} us a message, acknowledged")
+    print(
+        f"peer     window {window:3d}  {size:5d} B: {elapsed / count * 1e6:8.2f} us a message, acknowledged"
+    )
 
 
 def main() -> None:

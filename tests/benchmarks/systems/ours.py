@@ -4,12 +4,16 @@ import os
 import socket
 import tempfile
 import threading
+from collections import deque
+from concurrent.futures import Future
 from pathlib import Path
 
+import rtmsync
+from rtmcore.models import PublishResult, SendStatus
 from rtmcore.wire.codec import MSGPACK
 from rtmcore.wire.packets import Beat, Floor, Hello, Join, Joined, Packet, Publish, Ready
 from rtmcore.wire.transport import ClientTransport, Received
-from tests.benchmarks.load import clock
+from tests.benchmarks.load import Counter, clock, one_at_a_time, payload
 from tests.benchmarks.systems.ws_asyncio import masked_frame
 
 APP = "0123456789abcdef0123456789abcdef"
@@ -44,6 +48,85 @@ class Server:
         self._server.stop()
         if self._directory is not None:
             self._directory.cleanup()
+
+
+def _client(port: int, user: str) -> rtmsync.Client:
+    return rtmsync.connect(f"ws://127.0.0.1:{port}", app_id=APP, user_id=user, rate_limits=False)
+
+
+class Publisher:
+    def __init__(self, port: int) -> None:
+        self._channel = _client(port, "publisher").channel(CHANNEL)
+        self._channel.join()
+
+    def one_at_a_time(self, size: int, seconds: float) -> dict[str, float]:
+        body, send = payload(size), self._channel.send
+        return one_at_a_time(lambda: send(body), seconds)
+
+    def windowed(self, size: int, window: int, seconds: float) -> dict[str, float]:
+        body, send = payload(size), self._channel.send_future
+        waiting: deque[Future[PublishResult]] = deque()
+        sent = 0
+        start = clock()
+        end = start + seconds
+        while clock() < end:
+            if len(waiting) == window:
+                waiting.popleft().result(TIMEOUT)
+            waiting.append(send(body))
+            sent += 1
+        while waiting:
+            waiting.popleft().result(TIMEOUT)
+        return {"count": sent, "start": start}
+
+
+class Subscriber(Counter):
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._client = _client(port, "subscriber")
+        self._client.on(rtmsync.ChannelMessage, self.add)
+        self._client.channel(CHANNEL).join()
+
+
+class Requester:
+    def __init__(self, port: int) -> None:
+        self._client = _client(port, "requester")
+
+    def one_at_a_time(self, size: int, seconds: float) -> dict[str, float]:
+        body, send = payload(size), self._client.send_peer
+
+        def request() -> None:
+            if send("responder", body).status is not SendStatus.DELIVERED:
+                raise ConnectionError("the peer did not acknowledge the message")
+
+        return one_at_a_time(request, seconds)
+
+
+class Responder(Counter):
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._client = _client(port, "responder")
+        self._client.on(rtmsync.PeerMessage, self.add)
+
+
+class IdleClients:
+    """Many clients of one process."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._clients: list[rtmsync.Client] = []
+
+    def connect(self, count: int) -> int:
+        """Open more clients.
+
+        Returns:
+            Threads of the process.
+        """
+        for _ in range(count):
+            self._clients.append(_client(self._port, f"idle{len(self._clients)}"))
+        return threading.active_count()
+
+
+# --- Bytes for raw connections ---------------------------------------------------------------------------------
 
 
 class RawPeer:
