@@ -46,8 +46,9 @@ def test_a_name_exists_and_so_does_its_test(row: dict[str, str]) -> None:
         else:
             start = getattr(rtmsync, first)
         reduce(getattr, rest, start)
-    for path in re.findall(r"`([\w/.]+)`", row["Test"]):
-        assert (DOCS.parent / path).is_file()
+    for test in re.findall(r"`([\w/.:]+)`", row["Test"]):
+        path, _, function = test.partition("::")
+        assert f"def {function}" in (DOCS.parent / path).read_text(encoding="utf-8")
 
 
 def test_every_row_says_something() -> None:
