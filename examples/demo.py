@@ -32,7 +32,16 @@ ROOT = Path(__file__).resolve().parents[1]
 CHANNEL = "readers"
 
 MOST_LINES = 300
-"""Lines that are sent at most: what fits into 20 seconds, with some left for slow machines."""
+"""Lines that are sent at most: what fits into 20 seconds and can still be looked through."""
+
+AT_ONCE = 25
+"""Lines after which the demo looks at the clock."""
+
+BEFORE = 6.0
+"""Seconds since the beginning after which the network fails, whatever has been sent by then."""
+
+ENOUGH = 14.5
+"""Seconds since the beginning after which no more lines are sent, on machines that are too slow for all."""
 
 DURING_CUT = 24
 """Lines that pass while bob is away: fewer than the 32 that a channel keeps for those who come back."""
@@ -66,6 +75,7 @@ class Demo:
     def __init__(self, text: Text, screen: Screen, start: float) -> None:
         self._text = text
         self._screen = screen
+        self._start_at = start
         self._give_up = start + WHOLE
         self._told: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._processes: dict[str, Process] = {}
@@ -75,7 +85,7 @@ class Demo:
         self._away = False
         self._cut_at = self._back_at = start
         self._server: dict[str, Any] = {}
-        self._shown: set[tuple[str, int, str]] = set()
+        self._shown: set[tuple[int, str, str]] = set()
         self._channel = Stream("alice", f"#{CHANNEL}", ("bob", "carol"))
         self._to_bob = Stream("carol", "bob", ("bob",))
         self._to_carol = Stream("bob", "carol", ("carol",))
@@ -104,15 +114,14 @@ class Demo:
         proxy = self._open(stack, folder)
         before, during, after = in_three(self._text.lines, DURING_CUT)
         self._log_in(stack, folder, proxy)
-        if before:
-            self._screen.heading("The network is fine")
-            self._send(before, PACE)
-            self._wait_for_lines("the lines before the interruption")
-        self._interrupt(proxy, during)
-        if after:
-            self._screen.heading("The network is fine again")
-            self._send(after, PACE)
-            self._wait_for_lines("the lines after the interruption")
+        self._screen.heading("The network is fine")
+        rest = self._send_while_time(before, BEFORE)
+        waiting = [*rest, *during, *after]
+        self._interrupt(proxy, waiting[: len(during)])
+        self._screen.heading("The network is fine again")
+        rest = self._send_while_time(waiting[len(during) :], ENOUGH)
+        if rest:
+            self._screen.note(f"CUT: this machine is too slow for the last {len(rest)} lines", "yellow")
         self._settle()
         self._log_out()
 
@@ -138,6 +147,18 @@ class Demo:
         for user in self._states:
             self._processes[user].order(do="join", channel=CHANNEL)
         self._wait(lambda: len(self._members) == len(self._states), "all three users in the channel")
+
+    def _send_while_time(self, lines: list[str], until: float) -> list[str]:
+        """Send lines, some at a time, for so many seconds since the beginning.
+
+        Returns:
+            Those that were not sent.
+        """
+        while lines and time.monotonic() < self._start_at + until:
+            self._send(lines[:AT_ONCE], PACE)
+            self._wait_for_lines("lines that were sent")
+            lines = lines[AT_ONCE:]
+        return lines
 
     def _send(self, lines: list[str], pace: float) -> None:
         """Every line goes to the channel, and the lines in turn from carol to bob and from bob to carol."""

@@ -289,6 +289,17 @@ def test_the_demo_fails_when_a_receiver_gets_the_wrong_lines(tmp_path: Path, cod
         assert re.search(f"FAULT: alice > #readers > {receiver}: {fault}", out), out
 
 
+@pytest.mark.slow
+def test_a_machine_that_is_too_slow_sends_less(tmp_path: Path) -> None:
+    folder = changed(tmp_path, *SHORT, ("demo.py", "ENOUGH = 14.5", "ENOUGH = 0.0"))
+    path = tmp_path / "text"
+    path.write_text("".join(f"line {number}\n" for number in range(1, 100)))
+    with demo(str(path), folder=folder) as process:
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert "CUT: this machine is too slow for the last 38 lines" in out
+    assert re.search(r"alice > #readers > bob +61 +61 +0 +0 +ok", out), out
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_demo(number: signal.Signals) -> None:
     with demo() as process:
