@@ -80,10 +80,12 @@ class Log:
         self.held: list[Fields] = []
         self.read_to_us = read_to_us
         """The server reads the log from our position, and will end with a `top`."""
+        self.replayed = read_to_us
+        """It does so by itself, after a hello, and not for a question."""
 
     def read_again(self) -> None:
         self.held.clear()
-        self.read_to_us = True
+        self.read_to_us = self.replayed = True
 
 
 class WireClient:
@@ -285,7 +287,7 @@ class WireClient:
         if entry["id"] <= log.position:
             if "ch" not in entry:
                 self._to_acknowledge = log.position
-        elif entry["prev"] == log.position:
+        elif entry["prev"] == log.position or (log.replayed and "ch" not in entry):
             log.position = entry["id"]
             self._hand_over(entry)
         else:
@@ -303,7 +305,7 @@ class WireClient:
         log = self._logs.get(channel)
         if log is None:
             return
-        log.read_to_us = False
+        log.read_to_us = log.replayed = False
         if top["lost"]:
             self.gaps.append((channel, top["lost"]))
         held, log.held = sorted(log.held, key=lambda entry: int(entry["id"])), []
