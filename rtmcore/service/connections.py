@@ -13,7 +13,7 @@ from rtmcore.limits import ANSWER_BYTES, PACKETS_PER_FRAME, WRITE_CHUNK
 from rtmcore.service.admission import SessionRates
 from rtmcore.service.commands import Name, Session
 from rtmcore.service.grants import Grant
-from rtmcore.service.logs import InboxLog, Member
+from rtmcore.service.logs import Adoption, InboxLog, Member
 from rtmcore.wire.codec import Codec
 from rtmcore.wire.packets import (
     Ack,
@@ -269,9 +269,9 @@ class Connection:
         self.members: dict[str, Member] = {}
         """Memberships by channel."""
         self.inbox: InboxLog | None = None
-        self.to_read: list[InboxLog | Member] = []
+        self.to_read: list[InboxLog | Member | Adoption] = []
         """Logs that wait to be read."""
-        self.reading: InboxLog | Member | None = None
+        self.reading: InboxLog | Member | Adoption | None = None
         """The log whose page was asked for."""
         self.read_due = NEVER
         self.replayed = 0
@@ -319,19 +319,18 @@ class Connection:
             self._encode()
         self.transport.last_sent = now
         self._measured = self._measured_bytes = 0
-        if len(out) > 1 and sum(map(len, out)) > WRITE_CHUNK:
+        taken = out[:]
+        if len(taken) > 1 and sum(map(len, taken)) > WRITE_CHUNK:
             size = count = 0
             while size < WRITE_CHUNK:
-                size += len(out[count])
+                size += len(taken[count])
                 count += 1
-            taken = out[:count]
-            del out[:count]
-            if out:
-                self._dirty.add(self.number)
-            return taken
-        taken = out[:]
-        out.clear()
-        self.replayed = 0
+            del taken[count:]
+        del out[: len(taken)]
+        if out:
+            self._dirty.add(self.number)
+        else:
+            self.replayed = 0
         return taken
 
     def measure(self) -> int:

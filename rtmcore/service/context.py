@@ -8,6 +8,9 @@ from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, Connection, SessionState
 from rtmcore.service.engine import EnginePort
 
+OF_NO_REQUEST = 0
+"""Stands for the request id of a command that the node itself issues."""
+
 
 class NodeContext:
     """The common ground of a node's parts.

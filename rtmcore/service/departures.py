@@ -9,7 +9,7 @@ from rtmcore.service.commands import Silent
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, SessionState
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feeds
-from rtmcore.service.logs import Member
+from rtmcore.service.logs import Adoption, Member
 from rtmcore.wire.packets import Kicked
 from rtmcore.wire.transport import TransportState
 
@@ -142,9 +142,10 @@ class Departures:
             feed.expect_no_more()
             feeds.add(feed)
         connection.restoring.clear()
-        if isinstance(connection.reading, Member):
-            connection.reading.feed.expect_no_more()
-            feeds.add(connection.reading.feed)
+        read = connection.reading.feed if isinstance(connection.reading, Member | Adoption) else None
+        if read is not None:
+            read.expect_no_more()
+            feeds.add(read)
         connection.reading = None
         connection.to_read.clear()
         for feed in feeds:

@@ -36,7 +36,7 @@ from rtmcore.service.commands import (
 )
 from rtmcore.service.config import ABORT, ANNOUNCED_LIMITS
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, Restoring, SessionState
-from rtmcore.service.context import NodeContext
+from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.departures import Departures
 from rtmcore.service.feeds import Feeds
 from rtmcore.service.grants import Grant, TokenVerifier, login_code
@@ -46,9 +46,6 @@ from rtmcore.wire.packets import Bye, Hello, Ready, Refused, Restored, Roster, W
 
 KIND = "rtm"
 """The one name space that is served."""
-
-OF_NO_REQUEST = 0
-"""Stands for the request id of a command that the node itself issues."""
 
 
 def _milliseconds(seconds: float) -> int:
@@ -326,6 +323,7 @@ class Logins:
             connection.say(Restored(channel))
             member = restoring.feed.enter(connection, restoring.position, value.version)
             complete = restoring.feed.tell_changes(member)
+            member.asked = True
             self._pumps.want(connection, member)
         else:
             assert isinstance(value, Refusal)

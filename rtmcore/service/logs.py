@@ -39,6 +39,7 @@ class InboxLog:
     __slots__ = (
         "acknowledged",
         "again",
+        "asked",
         "highest",
         "lost",
         "position",
@@ -57,6 +58,8 @@ class InboxLog:
         self.highest = position
         """The greatest position that was announced."""
         self.lost = 0
+        self.asked = True
+        """The client awaits the top: it has returned, or has asked."""
         self.again = False
         """A question came while a page was on its way: that page is void."""
         self.window = min(window or INBOX_WINDOW_MESSAGES, INBOX_WINDOW_MESSAGES)
@@ -111,7 +114,7 @@ class Member:
         version: The version of the member list that it has.
     """
 
-    __slots__ = ("again", "connection", "feed", "lost", "position", "state", "version")
+    __slots__ = ("again", "asked", "connection", "feed", "lost", "position", "state", "version")
 
     def __init__(self, connection: Connection, feed: Feed, position: int, version: int) -> None:
         self.connection = connection
@@ -121,5 +124,26 @@ class Member:
         """Means nothing while LIVE: then it is the feed's."""
         self.version = version
         self.lost = 0
+        self.asked = False
+        """The client awaits the top: it has returned, or has asked."""
         self.again = False
         """A question came while a page was on its way: that page is void."""
+
+
+class Adoption:
+    """A question about a channel of which this transport does not know that the session is in it.
+
+    The client may have joined between its hello and the welcome, on the transport before.
+
+    Args:
+        channel: The channel.
+        position: The position that was asked about.
+    """
+
+    __slots__ = ("channel", "feed", "position")
+
+    def __init__(self, channel: str, position: int) -> None:
+        self.channel = channel
+        self.position = position
+        self.feed: Feed | None = None
+        """The channel's feed on this node, from when the engine is asked."""

@@ -51,13 +51,13 @@ from rtmcore.service.commands import (
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
-from rtmcore.service.context import NodeContext
+from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.departures import Departures
 from rtmcore.service.endpoint import HttpAnswer, answer_request, judge_upgrade
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.feeds import Feeds
 from rtmcore.service.grants import TokenVerifier
-from rtmcore.service.logins import OF_NO_REQUEST, Logins
+from rtmcore.service.logins import Logins
 from rtmcore.service.pumps import Pumps
 from rtmcore.service.requests import Requests
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
@@ -65,6 +65,7 @@ from rtmcore.wire.packets import Floor, Packet, Unknown
 from rtmcore.wire.transport import Closed, Received, TransportState
 
 _AT_THE_DOOR = (Phase.HTTP, Phase.GREETING)
+_AT_ONCE_AT_THE_DOOR = HANDSHAKE_BYTES + HELLO_BYTES
 _WITH_SESSION = (Phase.RESTORING, Phase.LIVE, Phase.LEAVING)
 
 
@@ -151,8 +152,12 @@ class Node:
         if connection is None or connection.phase is Phase.FINISHED:
             return
         self._context.now = now
-        if connection.phase in _AT_THE_DOOR and self._is_too_much(connection, len(data)):
-            return
+        rest = b""
+        if connection.phase is Phase.GREETING:
+            if self._is_too_much(connection, len(data)):
+                return
+        elif connection.phase is Phase.HTTP:
+            data, rest = data[:_AT_ONCE_AT_THE_DOOR], data[_AT_ONCE_AT_THE_DOOR:]
         connection.absence = 0.0
         connection.transport.receive_data(data, now)
         if connection.silent:
@@ -160,6 +165,8 @@ class Node:
             if connection.session is not None:
                 self._context.submit(Heard(connection.session))
         self._take_events(connection)
+        if rest:
+            self.receive_data(cid, rest, now)
 
     def receive_eof(self, cid: int, now: float) -> None:
         """Take the end of a connection's bytes."""
@@ -302,8 +309,7 @@ class Node:
     def _is_too_much(self, connection: Connection, size: int) -> bool:
         """Close a connection that says more before its hello than any hello takes."""
         connection.early_bytes += size
-        most = HELLO_BYTES if connection.phase is Phase.GREETING else HANDSHAKE_BYTES + HELLO_BYTES
-        if connection.early_bytes <= most:
+        if connection.early_bytes <= HELLO_BYTES:
             return False
         self._departures.close(
             connection, CloseCode.TOO_LARGE, f"more than {HELLO_BYTES} bytes before a hello"
@@ -316,7 +322,6 @@ class Node:
             connection.transport.refuse(judged.status, judged.text, judged.headers)
             return
         connection.codec = judged
-        connection.early_bytes = 0
         connection.advance(Cue.UPGRADE)
         connection.transport.accept(judged, self._context.now)
         connection.pull()  # before anything that frames behind the request bring about
@@ -389,12 +394,18 @@ class Node:
             PeerSend: self._requests.answered,
             PublishMessage: self._requests.answered,
             LeaveChannel: self._requests.answered,
-            ListMembers: self._requests.answered,
+            ListMembers: self._take_members,
         }
 
     def _take_membership(self, command: JoinChannel, value: object) -> None:
         if command.restore and command.cmid == OF_NO_REQUEST:
             self._logins.rejoined(command, value)
+        else:
+            self._requests.answered(command, value)
+
+    def _take_members(self, command: ListMembers, value: object) -> None:
+        if command.cmid == OF_NO_REQUEST:
+            self._pumps.answered(command, value)
         else:
             self._requests.answered(command, value)
 

@@ -1,30 +1,37 @@
 """Logs read from positions, as the socket drains: replays, answers to questions, and what did not fit the window.
 
 A connection has one read under way at a time, and asks for the next page only when most of the last one has left.
-So a replay never becomes a backlog, whatever its size.
+So a replay never becomes a backlog, whatever its size. Only a client that has returned, or has asked, is told
+where the top is; any other follows the chain of entries, and asks where it is broken.
 """
 
 from collections.abc import Callable
 
 from rtmcore.codes import CloseCode
-from rtmcore.limits import COMMAND_TIMEOUT, REPLAY_BELOW
+from rtmcore.identifiers import is_valid_id
+from rtmcore.limits import CHANNEL_MEMBERS_LISTED, CHANNELS_JOINED, COMMAND_TIMEOUT, REPLAY_BELOW
 from rtmcore.service.commands import (
     Acknowledge,
     Entry,
     InboxNotice,
+    ListMembers,
+    Membership,
     Page,
     ReadChannel,
     ReadInbox,
     Refusal,
+    Session,
     Trouble,
 )
 from rtmcore.service.connections import NEVER, Connection, Phase
-from rtmcore.service.context import NodeContext
-from rtmcore.service.feeds import Feeds
-from rtmcore.service.logs import InboxLog, LogState, Member
-from rtmcore.wire.packets import Ack, ChannelEntry, InboxEntry, Sync, Top
+from rtmcore.service.context import OF_NO_REQUEST, NodeContext
+from rtmcore.service.feeds import Feed, Feeds
+from rtmcore.service.logs import Adoption, InboxLog, LogState, Member
+from rtmcore.wire.packets import Ack, ChannelEntry, InboxEntry, Roster, Sync, Top
 
 Close = Callable[[Connection, CloseCode, str], None]
+Log = InboxLog | Member | Adoption
+ReadCommand = ReadInbox | ReadChannel | ListMembers
 
 
 class Pumps:
@@ -62,22 +69,29 @@ class Pumps:
             and connection.replayed < REPLAY_BELOW
         ):
             log = connection.to_read.pop(0)
-            command: ReadInbox | ReadChannel
-            if isinstance(log, Member):
-                if connection.members.get(log.feed.channel) is not log:
-                    continue
-                log.feed.expect()
-                command = ReadChannel(session, log.feed.channel, log.position)
-            else:
-                messages, size = log.room()
-                if not messages or not size:
-                    log.state = LogState.FULL
-                    continue
-                command = ReadInbox(session, log.position, messages, size)
-            connection.reading = log
-            connection.read_due = self._context.now + COMMAND_TIMEOUT
-            self._context.schedule(connection, connection.read_due)
-            self._context.submit(command)
+            command = self._next_read(connection, session, log)
+            if command is not None:
+                connection.reading = log
+                connection.read_due = self._context.now + COMMAND_TIMEOUT
+                self._context.schedule(connection, connection.read_due)
+                self._context.submit(command)
+
+    def _next_read(self, connection: Connection, session: Session, log: Log) -> ReadCommand | None:
+        """The command that reads a log, or None where there is nothing to read now."""
+        if isinstance(log, InboxLog):
+            messages, size = log.room()
+            if messages and size:
+                return ReadInbox(session, log.position, messages, size)
+            log.state = LogState.FULL
+            return None
+        if isinstance(log, Adoption):
+            log.feed = self._feeds.open(session.name.app, log.channel)
+            log.feed.expect()
+            return ListMembers(session, OF_NO_REQUEST, connection.floor, log.channel)
+        if connection.members.get(log.feed.channel) is not log:
+            return None
+        log.feed.expect()
+        return ReadChannel(session, log.feed.channel, log.position)
 
     # --- Packets of the client ------------------------------------------------------
 
@@ -95,20 +109,32 @@ class Pumps:
 
     def sync(self, connection: Connection, packet: Sync) -> None:
         """The client asks for a log from a position on."""
-        log: InboxLog | Member | None
         if packet.ch is None:
-            log = connection.inbox
-            assert log is not None
-            log.rewind(max(packet.id, log.acknowledged))
+            inbox = connection.inbox
+            assert inbox is not None
+            inbox.rewind(max(packet.id, inbox.acknowledged))
+            self._ask(connection, inbox)
+            return
+        member = connection.members.get(packet.ch)
+        if member is not None:
+            member.feed.detach(member)
+            member.position = packet.id
+            self._ask(connection, member)
         else:
-            log = connection.members.get(packet.ch)
-            if log is None:
-                connection.say(Top(packet.id, 0, packet.ch))
-                return
-            log.feed.detach(log)
-            log.position = packet.id
+            self._adopt(connection, packet.ch, packet.id)
+
+    def _ask(self, connection: Connection, log: InboxLog | Member) -> None:
+        log.asked = True
         log.lost = 0
         self.want(connection, log)
+
+    def _adopt(self, connection: Connection, channel: str, position: int) -> None:
+        waiting = sum(isinstance(log, Adoption) for log in connection.to_read)
+        if not is_valid_id(channel) or waiting >= CHANNELS_JOINED:
+            connection.say(Top(position, 0, channel))
+            return
+        connection.to_read.append(Adoption(channel, position))
+        self.go_on(connection)
 
     # --- Answers and notices of the engine --------------------------------------------
 
@@ -130,7 +156,7 @@ class Pumps:
         else:
             log.state = LogState.FULL
 
-    def answered(self, command: ReadInbox | ReadChannel, value: object) -> None:
+    def answered(self, command: ReadCommand, value: object) -> None:
         """Take the page that a connection asked for. A connection that is gone has given the read up."""
         connection = self._context.connection_at(command.session)
         if connection is None or connection.reading is None:
@@ -138,34 +164,63 @@ class Pumps:
         log = connection.reading
         connection.reading = None
         connection.read_due = NEVER
-        if not isinstance(value, Page):
-            assert isinstance(value, Refusal)
-            self._refused(connection, log, value)
+        if isinstance(value, Refusal) and self._is_serious(connection, log, value):
             return
-        if log.again:
+        feed = None if isinstance(log, InboxLog) else log.feed
+        if isinstance(log, Adoption):
+            assert feed is not None
+            self._adopted(connection, log, feed, value)
+        elif log.again:
             log.again = False
             connection.to_read.append(log)
         elif isinstance(log, InboxLog):
+            assert isinstance(value, Page)
             self._inbox_page(connection, log, value)
-        elif connection.members.get(log.feed.channel) is log:
+        elif isinstance(value, Page) and connection.members.get(log.feed.channel) is log:
             self._channel_page(connection, log, value)
-        if isinstance(log, Member):
-            log.feed.expect_no_more()
-            self._feeds.release(log.feed)
+        self._give_back(log)
         self.go_on(connection)
 
-    def _refused(self, connection: Connection, log: InboxLog | Member, refusal: Refusal) -> None:
-        if isinstance(log, Member):
-            log.feed.expect_no_more()
-            self._feeds.release(log.feed)
-            if connection.members.get(log.feed.channel) is not log:
-                self.go_on(connection)
-                return
+    def _is_serious(self, connection: Connection, log: Log, refusal: Refusal) -> bool:
+        """Whether a refused read ends the connection; it does not where the channel was left meanwhile."""
         code = CloseCode.RESYNC
         if refusal.code is Trouble.UNAVAILABLE:
             code = CloseCode.ENGINE_UNAVAILABLE
             self._context.engine_failed()
+        elif refusal.code is not Trouble.FENCED and (
+            isinstance(log, Adoption)
+            or (isinstance(log, Member) and connection.members.get(log.feed.channel) is not log)
+        ):
+            return False
+        self._give_back(log)
         self._close(connection, code, refusal.text)
+        return True
+
+    def _give_back(self, log: Log) -> None:
+        """A read is over: its channel need not hold anything for it any more."""
+        feed = None if isinstance(log, InboxLog) else log.feed
+        if feed is not None:
+            feed.expect_no_more()
+            self._feeds.release(feed)
+
+    def _adopted(self, connection: Connection, adoption: Adoption, feed: Feed, value: object) -> None:
+        """The engine has said whether the session is in a channel, and who else is."""
+        if not isinstance(value, Membership):
+            connection.say(Top(adoption.position, 0, feed.channel))
+            return
+        member = connection.members.get(feed.channel)
+        if member is None:
+            listed = value.users is not None and value.count <= CHANNEL_MEMBERS_LISTED
+            users = list(value.users or ()) if listed else None
+            connection.say(Roster(feed.channel, value.version, value.count, users))
+            member = feed.enter(connection, adoption.position, value.version)
+            if not feed.tell_changes(member):
+                self._close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
+                return
+        else:
+            feed.detach(member)
+            member.position = adoption.position
+        self._ask(connection, member)
 
     def _inbox_page(self, connection: Connection, log: InboxLog, page: Page) -> None:
         first = True
@@ -186,7 +241,9 @@ class Pumps:
             connection.to_read.append(log)
             return
         log.position = page.top
-        connection.say(Top(page.top, log.lost))
+        if log.asked:
+            connection.say(Top(page.top, log.lost))
+            log.asked = False
         log.lost = 0
         log.state = LogState.LIVE
 
@@ -213,7 +270,9 @@ class Pumps:
         if not page.complete and page.entries:
             connection.to_read.append(member)
             return
-        connection.say(Top(page.top, member.lost, channel))
+        if member.asked:
+            connection.say(Top(page.top, member.lost, channel))
+            member.asked = False
         member.position = page.top
         member.lost = 0
         member.feed.attach(member)

@@ -358,6 +358,11 @@ class Requests:
 
     def answered(self, command: RequestCommand, value: object) -> None:
         """Take the engine's answer. It belongs to the session, whichever transport speaks for it now."""
+        if isinstance(value, Refusal) and value.code is Trouble.FENCED:
+            outdated = self._context.connection_at(command.session)
+            if outdated is not None:
+                self._close(outdated, CloseCode.RESYNC, "the session is no longer current")
+            return
         connection = self._context.connection_of(command.session)
         if connection is None or _is_of_the_past(connection, command, value):
             return
@@ -430,9 +435,6 @@ class Requests:
             self._feeds.release(waiting.joins)
         code, text = refusal.code, refusal.text
         operation = OPERATIONS[waiting.kind]
-        if code is Trouble.FENCED:
-            self._close(connection, CloseCode.RESYNC, "the session is no longer current")
-            return
         if code is Trouble.UNAVAILABLE:
             self._context.engine_failed()
         if isinstance(code, Trouble):
@@ -487,7 +489,7 @@ def _is_of_the_past(connection: Connection, command: RequestCommand, value: obje
     """Whether a command of an earlier transport was not carried out: its repeat, if any, is answered by itself."""
     return (
         isinstance(value, Refusal)
-        and value.code in (Trouble.FENCED, Trouble.UNAVAILABLE)
+        and value.code is Trouble.UNAVAILABLE
         and connection.session is not None
         and connection.session.place != command.session.place
     )

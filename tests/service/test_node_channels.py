@@ -270,12 +270,10 @@ def test_messages_on_the_way_while_a_join_is_answered_are_neither_lost_nor_doubl
     alice, bob, carol = world.login("alice"), world.login("bob"), world.login("carol")
     alice.join("room")
     carol.join("room")
-    sent = 0
     bob.say(Join(1, "room"))
     joined = None
-    for _ in range(200):
-        alice.publish("room", str(sent).encode())
-        sent += 1
+    for number in range(200):
+        alice.publish("room", str(number).encode())
         world.pass_time(0.001)
         joined = joined or next(iter(bob.all_of(Joined)), None)
     world.pass_time(1)

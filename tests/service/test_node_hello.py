@@ -109,7 +109,9 @@ def test_beats_do_not_keep_the_door_open(world):
 
 def test_a_hello_of_the_largest_size_is_taken(world):
     wire = world.wire()
-    channels = [ChannelPosition("c" * 60 + f"{index:04}", 2**53 - 1, 2**53 - 1) for index in range(CHANNELS_JOINED)]
+    channels = [
+        ChannelPosition("c" * 60 + f"{index:04}", 2**53 - 1, 2**53 - 1) for index in range(CHANNELS_JOINED)
+    ]
     wire.hello("u" * 64, iid="i" * 32, channels=channels, sdk="s" * 5000, secret="x" * 128)
     assert len([wire.expect(Restored) for _ in channels]) == CHANNELS_JOINED
     wire.expect(Ready)

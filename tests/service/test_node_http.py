@@ -51,7 +51,9 @@ def get(world: World, path: str, method: str = "GET") -> Raw:
     return raw
 
 
-def upgrade(world: World, *, path="/rtm/v1", host="rtm.example.org", origin=None, protocols="rtm.v1.msgpack") -> Raw:
+def upgrade(
+    world: World, *, path="/rtm/v1", host="rtm.example.org", origin=None, protocols="rtm.v1.msgpack"
+) -> Raw:
     raw = Raw(world)
     lines = [
         f"GET {path} HTTP/1.1",
@@ -127,7 +129,9 @@ def test_without_a_common_subprotocol_both_are_named():
     assert raw.ended
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/rtm/v1", 101), ("/", 101), ("/rtm/v2", 404), ("/healthz", 404)])
+@pytest.mark.parametrize(
+    ("path", "expected"), [("/rtm/v1", 101), ("/", 101), ("/rtm/v2", 404), ("/healthz", 404)]
+)
 def test_the_websocket_has_its_path(path, expected):
     assert status(upgrade(World(), path=path)) == expected
 
@@ -170,7 +174,9 @@ def test_origins(host, origin, expected):
     ],
 )
 def test_a_development_server_is_for_this_machine(host, origin, expected):
-    assert status(upgrade(World(config=NodeConfig(node="n1", dev=True)), host=host, origin=origin)) == expected
+    assert (
+        status(upgrade(World(config=NodeConfig(node="n1", dev=True)), host=host, origin=origin)) == expected
+    )
 
 
 def test_garbage_instead_of_http_is_answered_and_closed():

@@ -66,21 +66,18 @@ class World:
         *,
         seed: int | None = None,
         config: NodeConfig | None = None,
-        engine: MemoryEngine | None = None,
-        clock: "World | None" = None,
+        around: Callable[[EnginePort], EnginePort] = lambda port: port,
     ) -> None:
-        self.now = START if clock is None else clock.now
-        self.engine = engine or MemoryEngine("epoch-1")
+        self.now = START
+        self.engine = MemoryEngine("epoch-1")
         config = config or NodeConfig(node="n1")
-        port = self.engine.port(config.node)
+        port = around(self.engine.port(config.node))
         self.late = None if seed is None else LateEngine(port, seed)
         self.port: EnginePort = self.late or port
         self.secrets = 0
         self.node = Node(config, self.port, verify, secret=self._secret)
         self.wires: dict[int, Wire] = {}
         self.numbers = 0
-        self.takes: Callable[[int], int] = lambda number: 1 << 40
-        """How many bytes the socket of a connection takes in all."""
 
     def _secret(self) -> str:
         self.secrets += 1

@@ -1,0 +1,215 @@
+"""The tables of the node, over their full product, and the small rules that stand by themselves."""
+
+import itertools
+import typing
+
+import pytest
+
+from rtmcore.errors import InvalidToken, LocalProtocolError
+from rtmcore.limits import LOGIN_RATE, RateLimit
+from rtmcore.service.admission import Doorway, LoginRates, SessionRates, SlidingWindow
+from rtmcore.service.commands import Name
+from rtmcore.service.config import ANNOUNCED_LIMITS, NodeConfig
+from rtmcore.service.connections import PHASES, RECEIVABLE, Connection, Cue, Effect, Phase
+from rtmcore.service.grants import Grant
+from rtmcore.service.requests import OPERATIONS
+from rtmcore.wire import packets
+from rtmcore.wire.packets import Beat, Request, Unknown
+
+CLIENT_PACKETS = {
+    packets.Hello,
+    packets.Bye,
+    packets.Beat,
+    packets.Floor,
+    packets.Ack,
+    packets.Sync,
+    packets.SendPeer,
+    packets.Publish,
+    packets.Join,
+    packets.Leave,
+    packets.GetMembers,
+    packets.Unknown,
+}
+
+
+@pytest.mark.parametrize(("phase", "cue"), list(itertools.product(Phase, Cue)), ids=lambda value: value.name)
+def test_every_cue_in_every_phase(phase, cue):
+    connection = Connection(1, "10.0.0.1", set(), 0.0)
+    connection.phase = phase
+    if (phase, cue) in PHASES:
+        connection.advance(cue)
+        assert connection.phase is PHASES[phase, cue]
+    else:
+        with pytest.raises(LocalProtocolError, match=cue.value):
+            connection.advance(cue)
+        assert connection.phase is phase
+
+
+def test_every_phase_is_reached_and_left():
+    assert {*PHASES.values(), Phase.HTTP} == set(Phase)
+    for phase in Phase:
+        following = {to for (where, _), to in PHASES.items() if where is phase}
+        if phase is Phase.FINISHED:
+            assert not following
+        else:
+            assert following & {Phase.CLOSING, Phase.FINISHED}
+
+
+def test_every_phase_says_what_may_be_received():
+    assert set(RECEIVABLE) == set(Phase)
+    for phase, table in RECEIVABLE.items():
+        assert set(table) <= CLIENT_PACKETS, "what only a server says is malformed everywhere"
+        if phase is not Phase.HTTP:
+            assert table[Beat] is Effect.IGNORE
+            assert Unknown in table
+    assert {effect for table in RECEIVABLE.values() for effect in table.values()} == set(Effect)
+    for phase in (Phase.RESTORING, Phase.LIVE):
+        assert {kind for kind, effect in RECEIVABLE[phase].items() if effect is Effect.REQUEST} == set(
+            typing.get_args(Request)
+        )
+
+
+def test_every_request_has_its_codes():
+    assert set(OPERATIONS) == set(typing.get_args(Request))
+
+
+def test_every_announced_limit_is_a_positive_number():
+    assert all(isinstance(value, int) and value > 0 for value in ANNOUNCED_LIMITS.values())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"durability": "hope"}, {"token_policy": "maybe"}, {"rate_factor": 0}, {"rate_factor": -1}]
+)
+def test_settings_are_checked_at_once(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        NodeConfig(node="n1", **wrong)
+
+
+# --- Grants -----------------------------------------------------------------------------
+
+
+def test_a_token_without_scopes_permits_everything():
+    grant = Grant()
+    assert grant.login
+    assert grant.peers
+    assert grant.may_join("room")
+    assert grant.may_publish("room")
+
+
+def test_scopes_permit_what_they_name_and_nothing_else():
+    grant = Grant.from_scopes(
+        {"login": True, "send": ["p2p", "ch:room-*", "ch:hall"], "join": ["*"], "new": 1}, expires=5
+    )
+    assert (grant.expires, grant.login, grant.peers) == (5, True, True)
+    assert grant.may_publish("room-1")
+    assert grant.may_publish("hall")
+    assert not grant.may_publish("halls")
+    assert not grant.may_publish("p2p")
+    assert grant.may_join("anything")
+    empty = Grant.from_scopes({})
+    assert not any((empty.login, empty.peers, empty.may_join("a"), empty.may_publish("a")))
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [{"login": "yes"}, {"login": 1}, {"send": "p2p"}, {"send": [1]}, {"join": None}, {"join": {"a": 1}}],
+)
+def test_malformed_scopes_are_no_permission(scopes):
+    with pytest.raises(InvalidToken):
+        Grant.from_scopes(scopes)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("room", "room", True),
+        ("room", "rooms", False),
+        ("*", "", True),
+        ("*", "x", True),
+        ("room-*", "room-", True),
+        ("room-*", "a room-1", False),
+        ("*-room", "my-room", True),
+        ("*-room", "my-room-", False),
+        ("a*b*c", "abc", True),
+        ("a*b*c", "a-b-b-c", True),
+        ("a*b*c", "acb", False),
+        ("a*a", "a", False),
+        ("a*a", "aa", True),
+        ("**", "anything", True),
+        ("a?[b]", "a?[b]", True),
+        ("a?[b]", "axb", False),
+    ],
+)
+def test_patterns(pattern, name, matches):
+    assert Grant(join=(pattern,)).may_join(name) is matches
+
+
+# --- Rates --------------------------------------------------------------------------------
+
+
+def test_a_window_slides():
+    window = SlidingWindow(RateLimit(3, 2.0))
+    for now in (0.0, 0.5, 1.0):
+        assert window.wait(now) == 0
+        window.admit(now)
+    assert window.wait(1.5) == pytest.approx(0.5)
+    assert window.wait(1.999) > 0
+    assert window.wait(2.0) == 0
+    window.admit(2.0)
+    assert window.wait(2.0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3, 1.1, 2.9])
+def test_no_stretch_of_time_admits_more_than_the_limit(offset):
+    limit = RateLimit(5, 3.0)
+    window = SlidingWindow(limit)
+    admitted = []
+    now = offset
+    while now < 40:
+        if not window.wait(now):
+            window.admit(now)
+            admitted.append(now)
+        now += 0.07 + (now * 7 % 1) / 3
+    for start in admitted:
+        assert sum(start <= at < start + limit.seconds for at in admitted) <= limit.count
+
+
+def test_a_factor_raises_the_count_and_never_below_one():
+    generous, stingy = SlidingWindow(RateLimit(2, 1.0), 2.5), SlidingWindow(RateLimit(2, 1.0), 0.1)
+    assert sum(_admitted(generous) for _ in range(10)) == 5
+    assert sum(_admitted(stingy) for _ in range(10)) == 1
+
+
+def _admitted(window: SlidingWindow) -> bool:
+    if window.wait(0.0):
+        return False
+    window.admit(0.0)
+    return True
+
+
+def test_the_logins_of_the_past_are_forgotten():
+    rates = LoginRates(1.0)
+    for index in range(1000):
+        assert rates.admit(Name("a", "rtm", f"user-{index}"), index / 10) == 0
+    assert len(rates._windows) <= 11
+    name = Name("a", "rtm", "alice")
+    assert [rates.admit(name, 200.0) for _ in range(3)] == [0, 0, LOGIN_RATE.seconds]
+
+
+def test_the_joins_of_the_past_are_forgotten():
+    rates = SessionRates(1.0)
+    for index in range(10_000):
+        window = rates.joins_of(f"room-{index}", index / 10)
+        window.admit(index / 10)
+    assert len(rates._channels) <= 260
+
+
+def test_the_doorway_counts_out_whom_it_counted_in():
+    doorway = Doorway()
+    for address in ("a", "b", "a"):
+        doorway.enter(address)
+    assert len(doorway) == 3
+    for address in ("a", "a", "b"):
+        doorway.leave(address)
+    assert len(doorway) == 0
+    assert not doorway._by_address
