@@ -24,7 +24,7 @@ import demo_user
 from demo_ledger import Got, Row, Sent, Stream
 from demo_processes import Message, Process
 from demo_screen import Screen, duration
-from demo_text import NothingToSend, Text, in_three, read_text
+from demo_text import NothingToSend, Text, counted, in_three, read_text
 
 from rtmsync.testing import FaultProxy
 
@@ -162,14 +162,15 @@ class Demo:
 
     def _send(self, lines: list[str], pace: float) -> None:
         """Every line goes to the channel, and the lines in turn from carol to bob and from bob to carol."""
-        self._processes["alice"].order(do="send", to=f"#{CHANNEL}", lines=lines, pace=pace)
-        self._processes["carol"].order(do="send", to="bob", lines=lines[0::2], pace=2 * pace)
-        self._processes["bob"].order(do="send", to="carol", lines=lines[1::2], pace=2 * pace)
-        shares = (lines, lines[0::2], lines[1::2])
+        odd = self._due[0] % 2
+        shares = (lines, lines[odd::2], lines[1 - odd :: 2])
+        for stream, share, every in zip(self._streams, shares, (pace, 2 * pace, 2 * pace), strict=True):
+            self._processes[stream.sender].order(do="send", to=stream.to, lines=share, pace=every)
         self._due = [due + len(share) for due, share in zip(self._due, shares, strict=True)]
 
     def _interrupt(self, proxy: FaultProxy, lines: list[str]) -> None:
-        self._screen.heading(f"Bob's network is gone for {AWAY:g} seconds; {len(lines)} lines pass meanwhile")
+        sent = counted(len(lines))
+        self._screen.heading(f"Bob's network is gone for {AWAY:g} seconds; meanwhile others send {sent}")
         self._cut_at = cut_at = time.monotonic()
         proxy.blackhole(mode="drop")
         self._away = True

@@ -63,8 +63,8 @@ class Row:
         return self.exact and not (self.missing or self.doubled or self.out_of_order)
 
     def median(self) -> float:
-        """The middle one of the latencies, in seconds; 0 without any."""
-        return statistics.median(self.latencies) if self.latencies else 0.0
+        """The middle one of the latencies, in seconds; there has to be one."""
+        return statistics.median(self.latencies)
 
 
 @attrs.define

@@ -62,11 +62,13 @@ class Screen:
             f"{'median':>11}{'longest':>11}"
         )
         for row in rows:
-            longest = max(row.latencies, default=0.0)
+            middle, longest = (
+                (duration(row.median()), duration(max(row.latencies))) if row.latencies else ("-", "-")
+            )
             order = "ok" if not row.out_of_order else str(row.out_of_order)
             line = (
                 f"  {row.name:<25}{row.sent:>6}{row.arrived:>9}{row.missing:>9}{row.doubled:>9}{order:>7}"
-                f"{duration(row.median()):>11}{duration(longest):>11}"
+                f"{middle:>11}{longest:>11}"
             )
             self.plain(line if row.good else self.paint(line, "red"))
 

@@ -35,8 +35,7 @@ class Text:
 
     def describe(self) -> str:
         """What of the file is sent, in a sentence."""
-        count = f"{len(self.lines)} line{'s' if len(self.lines) != 1 else ''}"
-        said = [f"{self.name}: {count}"]
+        said = [f"{self.name}: {counted(len(self.lines))}"]
         if self.blank:
             said.append(f"blank lines are left out ({self.blank})")
         if self.left_out:
@@ -87,3 +86,8 @@ def in_three(lines: list[str], during: int) -> tuple[list[str], list[str], list[
     middle = min(during, -(-len(lines) // 3))
     first = (len(lines) - middle) // 2
     return lines[:first], lines[first : first + middle], lines[first + middle :]
+
+
+def counted(lines: int) -> str:
+    """A number of lines in words."""
+    return f"{lines} line{'' if lines == 1 else 's'}"
