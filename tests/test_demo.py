@@ -50,13 +50,16 @@ def processes() -> dict[int, str]:
 
 
 @contextmanager
-def demo(*arguments: str, folder: Path = EXAMPLES) -> Iterator["subprocess.Popen[str]"]:
+def demo(
+    *arguments: str, folder: Path = EXAMPLES, temporary: Path | None = None
+) -> Iterator["subprocess.Popen[str]"]:
     """The demo in a process."""
     with subprocess.Popen(
         [sys.executable, str(folder / "demo.py"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=os.environ if temporary is None else {**os.environ, "TMPDIR": str(temporary)},
     ) as process:
         try:
             yield process
@@ -301,8 +304,8 @@ def test_a_machine_that_is_too_slow_sends_less(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_process_outlives_the_demo(number: signal.Signals) -> None:
-    with demo() as process:
+def test_nothing_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> None:
+    with demo(temporary=tmp_path) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "The network is fine" in line:
@@ -313,6 +316,8 @@ def test_no_process_outlives_the_demo(number: signal.Signals) -> None:
         process.communicate(timeout=PATIENCE)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 128 + 15, signal.SIGKILL: -9}[number]
     wait_until_gone(children)
+    if number is not signal.SIGKILL:  # after which nobody is left to remove files
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_user_who_dies_is_told() -> None:
