@@ -73,7 +73,7 @@ class Sessions:
         assert fences == sorted(set(fences))
 
     def test_a_return_takes_over_silently(self, harness: Harness) -> None:
-        alice, bob = harness.online("alice", "bob")
+        (alice,) = harness.online("alice")
         alice.node.watch("room")
         assert not isinstance(alice.join("room"), Refusal)
         before = alice.here

@@ -185,7 +185,7 @@ class ChannelRepeats:
         assert len(alice.node.of(ChannelNotice)) == 1
 
     def test_a_publish_survives_the_session_as_a_result(self, harness: Harness) -> None:
-        alice, bob = harness.online("alice", "bob")
+        (alice,) = harness.online("alice")
         alice.node.watch("room")
         alice.join("room")
         logged = alice.publish("room", b"once", cmid=7)

@@ -256,7 +256,7 @@ class Restarts:
         assert alice.log_in().fence >= harness.wall - 1
 
     def test_stored_messages_keep_id_and_origin(self, harness: Harness) -> None:
-        alice, bob = harness.online("alice", "bob")
+        (alice,) = harness.online("alice")
         message = alice.send("carol", b"for carol", offline=True)
         value = harness.answer(message)
         harness.restart()
@@ -327,6 +327,28 @@ class Restarts:
         assert [entry.again for entry in bob.read().entries] == [True, not clean]
         assert [entry.again for entry in carol.read().entries] == [not clean]
 
+    def test_a_warning_outlives_a_later_restart_in_order(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        alice.send("bob", b"stored", offline=True)
+        harness.settle()
+        harness.restart()
+        harness.restart(clean=True)
+        (bob,) = harness.online("bob")
+        assert [entry.again for entry in bob.read().entries] == [True]
+
+    def test_a_request_of_before_may_have_been_delivered(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        message = alice.send(bob, b"in memory only")
+        harness.settle()
+        harness.restart()
+        bob.come_back()
+        alice.come_back()
+        alice.again(message)
+        assert [(entry.body, entry.again) for entry in bob.noticed()] == [(b"in memory only", True)]
+        harness.advance(11)
+        alice.send(bob, b"new")
+        assert [(entry.body, entry.again) for entry in bob.noticed()][1:] == [(b"new", False)]
+
     def test_a_message_read_after_it_was_stored_counts_as_written(self, harness: Harness) -> None:
         (alice,) = harness.online("alice")
         alice.send("bob", b"stored", offline=True)
@@ -336,6 +358,22 @@ class Restarts:
         harness.restart(clean=True)
         bob.come_back()
         assert [(entry.again, entry.offline) for entry in bob.read().entries] == [(True, True)]
+
+    def test_a_repeat_does_not_fall_behind_what_was_sent_later(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        bob.silent(gone=True)
+        lost = alice.send(bob, b"in memory only", cmid=5)
+        kept = alice.send(bob, b"on the disk", offline=True, cmid=6)
+        harness.advance(2)
+        harness.restart()
+        alice.come_back()
+        assert refused(harness.answer(alice.again(lost))) is Trouble.TIMED_OUT, "it may have been delivered"
+        repeated = alice.again(kept)
+        alice.send(bob, b"later", cmid=7)
+        bob.come_back()
+        assert bob.inbox() == [b"on the disk", b"later"]
+        bob.acknowledge(bob.read().top)
+        assert outcome(harness.answer(repeated)) == DELIVERED
 
     def test_attempts_of_before_are_still_refused(self, harness: Harness) -> None:
         (alice,) = harness.online("alice")

@@ -85,7 +85,6 @@ class Node:
         self.name = name
         self.port: EnginePort = harness.system.port(name)
         self.log: list[Output] = []
-        self.connections = 0
 
     def submit(self, command: Command) -> None:
         self.port.submit(command, self.harness.now, self.harness.wall)
@@ -115,6 +114,7 @@ class Harness:
         self.now = START
         self.wall = WALL
         self.nodes: dict[str, Node] = {}
+        self.connections = 0
 
     def node(self, name: str = "n1") -> Node:
         node = self.nodes.get(name)
@@ -213,10 +213,10 @@ class Client:
     def claim(self, **changes: Any) -> Any:
         """Claim with a new transport; a success makes it the current one."""
         self.attempt = changes.pop("attempt", self.attempt + 1)
-        self.node.connections += 1
+        self.harness.connections += 1
         fields: dict[str, Any] = {
             "name": self.name,
-            "place": Place(self.node_name, self.node.connections),
+            "place": Place(self.node_name, self.harness.connections),
             "iid": self.iid,
             "attempt": self.attempt,
             "login": False,

@@ -1,5 +1,6 @@
 """The embedded engine: the memory engine with its journal in SQLite, a thread and real files."""
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
+from tests.service.engine_history import History
 
 __all__ = ["harness"]
 
 PATIENCE = 20.0
+SEEDS = [int(os.environ["RTM_SEED"])] if "RTM_SEED" in os.environ else list(range(100, 108))
 
 
 class GatedStore:
@@ -157,3 +160,10 @@ class TestCommits(conformance_journal.Commits):
 
 class TestRestarts(conformance_journal.Restarts):
     pass
+
+
+class TestHistories:
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_promises_hold_in_any_history(self, make: MakeHarness, seed: int) -> None:
+        print(f"RTM_SEED={seed}")
+        History(make(), seed, disk=True).run(300)

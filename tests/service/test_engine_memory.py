@@ -1,6 +1,6 @@
 """The memory engine, with and without a journal."""
 
-from collections.abc import Iterator
+import os
 
 import pytest
 
@@ -12,6 +12,7 @@ from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
+from tests.service.engine_history import USERS, History
 
 __all__ = ["harness"]
 
@@ -84,8 +85,8 @@ class Journaled:
 
 
 @pytest.fixture(params=[Memory, Journaled])
-def make(request: pytest.FixtureRequest) -> Iterator[MakeHarness]:
-    yield lambda **caps: Harness(request.param(Caps(**caps)))
+def make(request: pytest.FixtureRequest) -> MakeHarness:
+    return lambda **caps: Harness(request.param(Caps(**caps)))
 
 
 class TestSessions(conformance.Sessions):
@@ -132,3 +133,28 @@ class TestCommits(conformance_journal.Commits):
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestRestarts(conformance_journal.Restarts):
     pass
+
+
+SEEDS = [int(os.environ["RTM_SEED"])] if "RTM_SEED" in os.environ else list(range(40))
+
+
+class TestHistories:
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_promises_hold_in_any_history(self, make: MakeHarness, seed: int) -> None:
+        print(f"RTM_SEED={seed}")
+        harness = make()
+        History(harness, seed, disk=isinstance(harness.system, Journaled)).run(400)
+
+    @pytest.mark.parametrize("seed", SEEDS[:10])
+    def test_every_committed_prefix_of_the_journal_can_be_continued(self, seed: int) -> None:
+        print(f"RTM_SEED={seed}")
+        system = Journaled(Caps())
+        harness = Harness(system)
+        History(harness, seed, disk=True).run(200)
+        for image in system.images:
+            again = Harness(Journaled(Caps(), image.copy(), harness.now, harness.wall))
+            for user in USERS:
+                client = again.client(user, "a-new-instance-1")
+                assert client.log_in().fence > image.reserved
+                due = [e.body for e in image.entries.values() if e.to.name == user]
+                assert client.inbox() == due

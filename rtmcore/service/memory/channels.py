@@ -316,7 +316,9 @@ class Channels:
     def _forget_most_positions(self) -> None:
         """Forget of the longest logs until a quarter of the room for positions is free, so that this is rare."""
         enough = self._state.caps.all_positions * 3 // 4
-        longest = sorted(self._channels.values(), key=lambda channel: len(channel.positions.ids), reverse=True)
+        longest = sorted(
+            self._channels.values(), key=lambda channel: len(channel.positions.ids), reverse=True
+        )
         for channel in longest:
             if self._positions <= enough:
                 return

@@ -5,6 +5,8 @@ import math
 from rtmcore.limits import CLOCK_RESERVATION
 
 _MICROSECONDS = 1_000_000
+_KEPT_BACK = int(CLOCK_RESERVATION * _MICROSECONDS) // 2
+"""Ids below the ceiling that are left for the time until the next reservation."""
 
 
 class Exhausted(Exception):
@@ -40,9 +42,9 @@ class IdClock:
         following = self.last + 1
         value = wall if wall > following else following
         if value > self.ceiling:
-            # The wall clock ran past what is reserved, after a suspension perhaps: count on below it until the
-            # next reservation is committed.
-            value = following
+            # The wall clock ran past what is reserved, after a suspension perhaps: count on a little below the
+            # ceiling until the next reservation is committed.
+            value = max(following, int(self.ceiling) - _KEPT_BACK)
             if value > self.ceiling:
                 raise Exhausted
         self.last = value

@@ -69,6 +69,7 @@ class Inboxes:
     def append(self, target: Account, sender: Live, command: PeerSend, entry_id: int, now: float) -> Item:
         """Put a message at the end of an inbox. Nobody is told yet."""
         author = sender.account.name
+        returned = sender.instance.returned
         item = Item(
             Entry(
                 entry_id,
@@ -79,6 +80,8 @@ class Inboxes:
                 command.kind,
                 command.body,
                 target.live is None,
+                # An earlier engine may have delivered it, and only the answer was lost.
+                returned is not None and now < returned + command.wait,
             ),
             target,
             author,

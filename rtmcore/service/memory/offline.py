@@ -46,6 +46,8 @@ class Offline:
         """Offline receivers for whom something is stored."""
         self.restored: dict[tuple[Name, str, int], Item] = {}
         """Entries that a restart brought back, by origin, as long as their senders may repeat them."""
+        self._restored_last: dict[tuple[Name, str, Name], int] = {}
+        """The last request id among them, by sending instance and receiver."""
         self._restored_until: float | None = None
 
     # --- Receivers come and go ----------------------------------------------------
@@ -121,6 +123,7 @@ class Offline:
                     self._state.forget(account)
         if self._restored_until is not None and now >= self._restored_until:
             self.restored.clear()
+            self._restored_last.clear()
             self._restored_until = None
         senders = self._stores.sweep(wall)
         return bool(self._keepers or senders or self.restored)
@@ -158,6 +161,11 @@ class Offline:
 
     # --- After a restart ----------------------------------------------------------
 
+    def is_behind(self, author: Name, iid: str, cmid: int, to: str) -> bool:
+        """Whether something that an instance sent to a receiver later than this was brought back by a restart."""
+        receiver = Name(author.app, author.kind, to)
+        return cmid < self._restored_last.get((author, iid, receiver), 0)
+
     def restore(self, records: Iterable[StoredEntry], now: float, *, clean: bool) -> None:
         """Take in the entries that the journal holds, after the sessions.
 
@@ -172,6 +180,8 @@ class Offline:
                 self._state.journal.remove(record.id)
                 continue
             again = record.written or not clean
+            if again and not record.written:
+                self._state.journal.mark(Mark(record.id, written=True))
             entry = Entry(
                 record.id,
                 account.top,
@@ -189,6 +199,8 @@ class Offline:
             self._inboxes.place(item)
             self._stores.count(item, record.id)
             self.restored[author, record.iid, record.cmid] = item
+            last = author, record.iid, record.to
+            self._restored_last[last] = max(record.cmid, self._restored_last.get(last, 0))
             if account.live is None:
                 self.keep_for(account, now)
         self._restored_until = now + RESULT_MEMORY

@@ -44,7 +44,7 @@ class Sends:
             else:
                 outlet.answer(command, known)
             return
-        if self._offline.restored and self._repeat_restored(live, command, now):
+        if self._offline.restored and self._repeat_restored(outlet, live, command, now):
             return
         target = live.account.peers.get(command.to)
         receiver = None if target is None else target.live
@@ -104,11 +104,17 @@ class Sends:
             if item.storage is Storage.STORED:
                 self._inboxes.settle(item, PeerOutcome(CACHED, entry_id))
 
-    def _repeat_restored(self, sender: Live, command: PeerSend, now: float) -> bool:
-        """Attach a repeated send to its entry that a restart brought back; False where there is none."""
-        item = self._offline.restored.get((sender.account.name, command.iid, command.cmid))
+    def _repeat_restored(self, outlet: Outlet, sender: Live, command: PeerSend, now: float) -> bool:
+        """Attach a repeated send to its entry that a restart brought back; False where it is a new one."""
+        author = sender.account.name
+        item = self._offline.restored.get((author, command.iid, command.cmid))
         if item is None:
-            return False
+            if not self._offline.is_behind(author, command.iid, command.cmid, command.to):
+                return False
+            # It was in memory only, and may have been delivered. Now it would come after what was sent later.
+            sender.instance.results.keep(command.cmid, TIMED_OUT)
+            outlet.answer(command, TIMED_OUT)
+            return True
         results = item.results = sender.instance.results
         results.pending[command.cmid] = item
         item.command = command

@@ -74,13 +74,13 @@ class Sessions:
             return
         live = None if account is None else account.live
         if live is not None and live.instance is instance and proven and not command.login:
-            self._resume(live, outlet, command)
+            self._resume(live, outlet, command, now)
         elif command.authorized:
             self._log_in(outlet, command, now, wall)
         else:
             outlet.answer(command, _UNAUTHORIZED)
 
-    def _resume(self, live: Live, outlet: Outlet, command: Claim) -> None:
+    def _resume(self, live: Live, outlet: Outlet, command: Claim, now: float) -> None:
         """A newer transport of the same instance takes over: nobody else is told."""
         before, old_outlet, gone = live.session, live.outlet, live.gone
         live.session = Session(command.name, before.fence, command.place)
@@ -89,7 +89,7 @@ class Sessions:
         self._heard(live)
         if old_outlet is not None and not gone and before.place != command.place:
             old_outlet.outputs.append(Ended(before, Ending.REPLACED))
-        self._take_place(live, command, resumed=True)
+        self._take_place(live, command, now, resumed=True)
 
     def _log_in(self, outlet: Outlet, command: Claim, now: float, wall: int) -> None:
         """A new session begins; one of another instance is kicked, one of the same ends without a word."""
@@ -105,6 +105,7 @@ class Sessions:
             self._offline.come_online(account, wall)
         if instance is None:
             instance = self._new_instance(account, command.iid)
+            instance.older = not command.login
         instance.results.forget_membership()
         if command.login:
             instance.left = {}
@@ -114,11 +115,14 @@ class Sessions:
         account.iid = command.iid
         session = Session(command.name, fence, command.place)
         account.live = Live(account, instance, session, outlet, command.keepalive, 0)
-        self._take_place(account.live, command, resumed=False)
+        self._take_place(account.live, command, now, resumed=False)
 
-    def _take_place(self, live: Live, command: Claim, *, resumed: bool) -> None:
+    def _take_place(self, live: Live, command: Claim, now: float, *, resumed: bool) -> None:
         account, instance = live.account, live.instance
         instance.attempt = command.attempt
+        if instance.older:
+            instance.older = False
+            instance.returned = now
         instance.results.advance(command.floor)
         self._inboxes.resume_from(account, command.inbox)
         live.noticed = account.top if account.inbox is None else account.inbox.visible_top
@@ -262,6 +266,7 @@ class Sessions:
         instance = self._new_instance(account, record.iid)
         instance.attempt = record.attempt
         instance.digest = record.digest
+        instance.older = True
         session = Session(record.name, record.fence, NOWHERE)
         live = account.live = Live(account, instance, session, None, record.keepalive, record.inbox)
         live.since = now

@@ -92,6 +92,10 @@ class Instance:
     """SHA-256 of the secret of its last session."""
     ended: float | None = None
     """When its last session ended; None while it lives."""
+    older: bool = False
+    """It was there before this engine, and has not returned yet."""
+    returned: float | None = None
+    """When it returned: until their time is up, it may repeat requests that an earlier engine has executed."""
     left: dict[str, int] = attrs.field(factory=dict)
     """Channels that its last session was in when it ended, with the position before which nothing was for it."""
 

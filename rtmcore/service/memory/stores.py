@@ -73,7 +73,7 @@ class Stores:
                 entry.kind,
                 entry.body,
                 entry.offline,
-                item.reader is not None,
+                item.reader is not None or entry.again,
             )
         )
 
