@@ -37,11 +37,13 @@ class SlidingWindow:
     def __init__(self, rate: RateLimit, factor: float = 1.0) -> None:
         self._count = max(1, math.floor(rate.count * factor))
         self._seconds = rate.seconds
-        self._admitted: deque[float] = deque()
+        self._admitted: deque[float] | None = None
 
     def wait(self, now: float) -> float:
         """Seconds until the next call has room; 0 where it has room now."""
         admitted = self._admitted
+        if admitted is None:
+            return 0.0
         start = now - self._seconds
         while admitted and admitted[0] <= start:
             admitted.popleft()
@@ -51,6 +53,8 @@ class SlidingWindow:
 
     def admit(self, now: float) -> None:
         """Count a call that `wait` had room for."""
+        if self._admitted is None:  # made late: most sessions of a large server never call
+            self._admitted = deque()
         self._admitted.append(now)
 
     @property

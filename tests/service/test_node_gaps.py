@@ -1,12 +1,15 @@
 """Announcements of the engine that are lost, and questions of clients: everything still comes, once and in order."""
 
+import attrs
 import pytest
 
-from rtmcore.codes import CloseCode
+from rtmcore.codes import CloseCode, ConnectionChangeReason, LoginError
 from rtmcore.limits import HELD_ENTRIES, REPLAY_MAX
 from rtmcore.service.commands import (
     ChannelNotice,
+    Claim,
     Ended,
+    Ending,
     InboxNotice,
     JoinChannel,
     MemberNotice,
@@ -32,6 +35,7 @@ from rtmcore.wire.packets import (
     Publish,
     Published,
     Ready,
+    Refused,
     Restored,
     Roster,
     Sync,
@@ -319,3 +323,79 @@ def test_a_client_whose_members_change_faster_than_is_kept_has_to_come_back(make
         feed.change(MemberNotice("a" * 32, "room", f"guest-{number}", True, 2**52 + number, 3))
     bob.expect_closed(CloseCode.RESYNC)
     assert alice.closed is None
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said", "code"),
+    [
+        (LoginError.REJECTED, (Refused, LoginError.REJECTED), CloseCode.BANNED),
+        (LoginError.TOO_OFTEN, (Refused, LoginError.TOO_OFTEN), CloseCode.LOGIN_REFUSED),
+        (Trouble.UNAUTHORIZED, (Refused, LoginError.INVALID_TOKEN), CloseCode.LOGIN_REFUSED),
+        (Trouble.STALE_ATTEMPT, None, CloseCode.STALE_ATTEMPT),
+        (Trouble.UNAVAILABLE, None, CloseCode.ENGINE_UNAVAILABLE),
+        (Trouble.FULL, None, CloseCode.ENGINE_UNAVAILABLE),
+    ],
+)
+def test_what_the_engine_says_to_a_login(lossy, trouble, said, code):
+    lossy.port_under_test.answers[Claim] = Refusal(trouble, "because", 1.5)
+    wire = lossy.wire()
+    wire.hello("alice")
+    closed = wire.expect_closed(code)
+    if said is None:
+        assert not wire.heard
+    else:
+        kind, number = said
+        (packet,) = wire.all_of(kind)
+        assert (packet.code, packet.text) == (number, "because")
+    if code is CloseCode.ENGINE_UNAVAILABLE:
+        assert closed.retry_after == 1.5
+    assert not lossy.node._departures._orphans
+    lossy.port_under_test.answers.clear()
+    lossy.login("alice", attempt=2)
+
+
+def test_a_banned_user_cannot_return(lossy):
+    wire = lossy.login("alice")
+    wire.cut()
+    lossy.port_under_test.answers[Claim] = Refusal(LoginError.REJECTED, "banned")
+    back = wire.back()
+    assert back.expect(Kicked).reason == ConnectionChangeReason.BANNED_BY_SERVER
+    back.expect_closed(CloseCode.BANNED)
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason", "code"),
+    [
+        (Ending.BANNED, ConnectionChangeReason.BANNED_BY_SERVER, CloseCode.BANNED),
+        (Ending.REMOTE_LOGIN, ConnectionChangeReason.REMOTE_LOGIN, CloseCode.REMOTE_LOGIN),
+        (Ending.EXPIRED, None, CloseCode.RESYNC),
+        (Ending.REPLACED, None, CloseCode.REPLACED),
+    ],
+)
+def test_how_a_session_ends(lossy, ending, reason, code):
+    alice, bob = lossy.login("alice"), lossy.login("bob")
+    alice.join("room")
+    bob.join("room")
+    lossy.pass_time(0.3)
+    session = lossy.node._connections[alice.number].session
+    lossy.port_under_test.outputs.append(Ended(session, ending))
+    alice.expect_closed(code)
+    assert [packet.reason for packet in alice.all_of(Kicked)] == ([] if reason is None else [reason])
+    bob.published("room", b"x")
+    assert not alice.all_of(ChannelEntry)
+    stale = Ended(attrs.evolve(session, fence=1), Ending.REMOTE_LOGIN)
+    lossy.port_under_test.outputs.append(stale)
+    lossy.pass_time(0.5)
+    assert bob.closed is None
+
+
+def test_an_end_for_a_session_that_is_no_longer_here_is_ignored(lossy):
+    alice = lossy.login("alice")
+    session = lossy.node._connections[alice.number].session
+    stranger = attrs.evolve(session, place=session.place._replace(connection=999))
+    lossy.port_under_test.outputs.append(Ended(stranger, Ending.REPLACED))
+    lossy.port_under_test.outputs.append(Ended(attrs.evolve(session, fence=1), Ending.BANNED))
+    lossy.pass_time(0.5)
+    assert alice.closed is None
+    alice.send_peer("nobody", b"x")
+    assert alice.expect(PeerSent)
