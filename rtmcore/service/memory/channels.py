@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import attrs
+
 from rtmcore.limits import (
     CHANNEL_MEMBERS_LISTED,
     CHANNEL_MEMORY,
@@ -57,8 +59,8 @@ class Channels:
         self._state = state
         self._channels: dict[ChannelKey, Channel] = {}
         self._with_window: dict[Channel, None] = {}
-        self._empty: dict[Channel, None] = {}
-        """Channels without members, the longest empty first."""
+        self._empty: dict[Channel, float] = {}
+        """Channels without members and since when, the longest empty first."""
         self._window_bytes = 0
         self._positions = 0
         self._chance = 0
@@ -87,8 +89,7 @@ class Channels:
         return channel
 
     def _emptied(self, channel: Channel, now: float) -> None:
-        channel.empty_since = now
-        self._empty[channel] = None
+        self._empty[channel] = now
         self._state.want_sweep(now)
 
     # --- Members ------------------------------------------------------------------
@@ -117,7 +118,10 @@ class Channels:
                 outlet.answer(command, known)
             return
         value = self._enter(live, command, now, wall)
-        results.keep(command.cmid, value)
+        # A repeat tells who is there then, so the names are not kept.
+        results.keep(
+            command.cmid, attrs.evolve(value, users=None) if isinstance(value, Membership) else value
+        )
         outlet.answer(command, value)
 
     def _enter(self, live: Live, command: JoinChannel, now: float, wall: int) -> Membership | Refusal:
@@ -137,9 +141,7 @@ class Channels:
         if command.restore:
             since, cmid = before, 0
         member = Member(channel, since, cmid, channel.own.get(name.name))
-        if not channel.members:
-            channel.empty_since = None
-            self._empty.pop(channel, None)
+        self._empty.pop(channel, None)
         live.channels[command.channel] = channel.members[name.name] = member
         self._changed(channel, name.name, joined=True)
         return _membership(channel)
@@ -336,10 +338,11 @@ class Channels:
             if not window:
                 del self._with_window[channel]
         over = len(self._empty) - self._state.caps.channels_remembered
-        for channel in list(self._empty):
-            if channel.empty_since is None or (over <= 0 and now - channel.empty_since < CHANNEL_MEMORY):
-                break
-            if not channel.watchers:
+        for channel, since in list(self._empty.items()):
+            # A log without an entry has nothing to be counted.
+            if not channel.watchers and (
+                over > 0 or now - since >= CHANNEL_MEMORY or not channel.positions.ids
+            ):
                 self._forget(channel)
                 over -= 1
         return bool(self._with_window or self._empty)

@@ -1,6 +1,7 @@
 """Receivers that are not there: what is kept for them, how much, and how long."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -14,6 +15,8 @@ from rtmcore.service.memory.state import Account, Inbox, Item, State, Storage
 from rtmcore.service.memory.stores import Stores
 
 _MICROSECONDS: Final = 1_000_000
+_LOOKED_AT: Final = 1000
+"""Offline receivers that one look for what has expired goes through."""
 _SOME_INSTANCE: Final = ""
 """The reader of an entry that may have been written to a transport before a restart."""
 
@@ -114,7 +117,10 @@ class Offline:
 
     def sweep(self, now: float, wall: int) -> bool:
         """Drop what was kept for too long; whether anything remains to be looked at."""
-        for account in list(self._keepers):
+        for account in list(islice(self._keepers, _LOOKED_AT)):
+            # In turn, so that no look takes long.
+            del self._keepers[account]
+            self._keepers[account] = None
             self._drop_expired(account, wall)
             if account.inbox is None or not account.inbox.items:
                 account.inbox = None

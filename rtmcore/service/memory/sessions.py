@@ -1,6 +1,5 @@
 """Sessions: who holds a name, who may return to it, and when silence ends it."""
 
-from collections import deque
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -58,8 +57,10 @@ class Sessions:
         self._offline = offline
         self._channels = channels
         self._silent: dict[Live, None] = {}
-        self._departed: deque[tuple[float, Instance]] = deque()
-        self._ended: deque[tuple[float, Account]] = deque()
+        self._departed: dict[Instance, float] = {}
+        """When the sessions of instances ended that are not back, the longest gone first."""
+        self._ended: dict[Account, float] = {}
+        """The same for names."""
 
     # --- Claims -------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class Sessions:
         state = self._state
         fence = state.clock.tick(wall)
         account = state.account(command.name)
-        instance = account.instances.get(command.iid)
+        instance = account.instances.pop(command.iid, None)
         live = account.live
         if live is not None:
             same = live.instance is instance
@@ -106,10 +107,12 @@ class Sessions:
         if instance is None:
             instance = self._new_instance(account, command.iid)
             instance.older = not command.login
+        account.instances[command.iid] = instance
         instance.results.forget_membership()
         if command.login:
             instance.left = {}
-        instance.ended = None
+        self._departed.pop(instance, None)
+        self._ended.pop(account, None)
         instance.digest = _digest(command.fresh_secret)
         account.fence = fence
         account.iid = command.iid
@@ -145,9 +148,9 @@ class Sessions:
     def _new_instance(self, account: Account, iid: str) -> Instance:
         instances = account.instances
         if len(instances) >= INSTANCES_REMEMBERED:
-            # Nobody holds the name at this moment: the one that has been gone for longest makes room.
-            gone = min(instances.values(), key=lambda instance: instance.ended or 0.0)
-            del instances[gone.iid]
+            # Nobody holds the name at this moment: the one that came first makes room.
+            gone = instances.pop(next(iter(instances)))
+            self._departed.pop(gone, None)
         instance = instances[iid] = Instance(iid, Results(self._state.caps.results))
         return instance
 
@@ -171,14 +174,14 @@ class Sessions:
         if ending is not None and live.outlet is not None and not live.gone:
             live.outlet.outputs.append(Ended(live.session, ending))
         self._channels.leave_all(live, now)
-        live.instance.ended = now
-        self._departed.append((now, live.instance))
+        self._departed.pop(live.instance, None)
+        self._departed[live.instance] = now
         self._state.want_sweep(now)
 
     def _go_offline(self, account: Account, now: float, wall: int) -> None:
         self._offline.go_offline(account, now, wall)
         self._state.journal.session_over(account.name)
-        self._ended.append((now, account))
+        self._ended[account] = now
 
     # --- Silence ------------------------------------------------------------------
 
@@ -233,25 +236,25 @@ class Sessions:
     def sweep(self, now: float) -> bool:
         """Forget what is too old; whether anything remains to be looked at."""
         departed = self._departed
-        while departed and now - departed[0][0] >= RESULT_MEMORY:
-            at, instance = departed.popleft()
-            if instance.ended == at:
-                instance.results.clear()
-                instance.left = {}
+        while departed:
+            instance = next(iter(departed))
+            if now - departed[instance] < RESULT_MEMORY:
+                break
+            del departed[instance]
+            instance.results.clear()
+            instance.left = {}
         ended = self._ended
-        over = len(ended) - self._state.caps.names_remembered
-        while ended and (over > 0 or now - ended[0][0] >= NAME_MEMORY):
-            at, account = ended.popleft()
-            over -= 1
-            last = account.instances.get(account.iid)
-            if account.live is not None or last is None or last.ended != at:
-                continue
-            if account.inbox is not None:
+        while ended:
+            account = next(iter(ended))
+            if len(ended) <= self._state.caps.names_remembered and now - ended[account] < NAME_MEMORY:
+                break
+            del ended[account]
+            if account.inbox is None:
+                self._state.forget(account)
+            else:
                 # Something is stored for it. Without a fence it is forgotten when that is gone.
                 account.fence = 0
                 account.instances.clear()
-            else:
-                self._state.forget(account)
         return bool(departed or ended)
 
     # --- After a restart ----------------------------------------------------------

@@ -66,7 +66,6 @@ class Channel:
     """The last entries with the time of each."""
     own: dict[str, Positions] = attrs.field(factory=dict)
     """The entries of each author."""
-    empty_since: float | None = None
 
 
 @attrs.define(eq=False)
@@ -90,8 +89,6 @@ class Instance:
     attempt: int = 0
     digest: bytes | None = attrs.field(default=None, repr=False)
     """SHA-256 of the secret of its last session."""
-    ended: float | None = None
-    """When its last session ended; None while it lives."""
     older: bool = False
     """It was there before this engine, and has not returned yet."""
     returned: float | None = None
@@ -134,6 +131,7 @@ class Account:
     """The instance that it was given to."""
     live: Live | None = None
     instances: dict[str, Instance] = attrs.field(factory=dict)
+    """By id, that of the last login at the end."""
     cursor: int = 0
     """The acknowledged position of the inbox."""
     top: int = 0

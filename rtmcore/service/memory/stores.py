@@ -35,6 +35,8 @@ class Stores:
         self._total = 0
         self._senders: dict[Name, _Use] = {}
         self._writing: dict[int, Item] = {}
+        self._swept = 0
+        """The day on which senders were forgotten last."""
 
     def refusal(self, sender: Name, size: int, wall: int) -> str | None:
         """Why a message of so many bytes may not be stored now; None where it may."""
@@ -137,6 +139,9 @@ class Stores:
     def sweep(self, wall: int) -> bool:
         """Forget senders of whom nothing is stored and who stored nothing today; whether any remain."""
         today = wall // _MICROSECONDS_A_DAY
+        if today == self._swept:
+            return bool(self._senders)
+        self._swept = today
         over = [sender for sender, use in self._senders.items() if not use.size and use.day != today]
         for sender in over:
             del self._senders[sender]

@@ -91,6 +91,7 @@ class EmbeddedEngine:
         """
         if self._memory is not None:
             return
+        self.close()
         self._lock = _lock(self._directory)
         try:
             image = self._store.open()
@@ -104,6 +105,7 @@ class EmbeddedEngine:
             self._unlock()
             raise
         self._memory = memory
+        self._batches, self._reports = queue.SimpleQueue(), queue.SimpleQueue()
         self._thread = threading.Thread(target=self._commit_batches, name="rtm-journal", daemon=True)
         self._thread.start()
         _log.info(
@@ -131,27 +133,27 @@ class EmbeddedEngine:
 
         Raises:
             ServerFailure: The disk did not answer in time. The journal holds what was committed before, as after
-                a crash; the directory stays locked until the process ends.
+                a crash, and the directory is given back when the disk answers. Another call waits again.
         """
-        memory, self._memory = self._memory, None
-        thread, self._thread = self._thread, None
-        self._ports.clear()
-        if memory is None or thread is None:
+        thread = self._thread
+        if thread is None:
             return
         until = Clock.now() + timeout
-        with contextlib.suppress(queue.Empty):
-            if memory.committing:
-                self._take_report(memory, self._reports.get(timeout=timeout), until)
-            self._batches.put(memory.last_batch())
-            self._take_report(memory, self._reports.get(timeout=max(0.0, until - Clock.now())), until)
-        self._batches.put(None)
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            self._ports.clear()
+            with contextlib.suppress(queue.Empty):
+                if memory.committing:
+                    self._take_report(memory, self._reports.get(timeout=timeout), until)
+                self._batches.put(memory.last_batch())
+                self._take_report(memory, self._reports.get(timeout=max(0.0, until - Clock.now())), until)
+            self._batches.put(None)
         thread.join(max(0.0, until - Clock.now()))
         if thread.is_alive():
             raise ServerFailure(
                 f"The disk under {self._directory} did not answer within {timeout:g} s.", operation="close"
             )
-        self._store.close()
-        self._unlock()
+        self._thread = None
 
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
@@ -209,14 +211,21 @@ class EmbeddedEngine:
     # --- In the journal thread ----------------------------------------------------
 
     def _commit_batches(self) -> None:
-        while (batch := self._batches.get()) is not None:
-            error: Exception | None = None
-            try:
-                self._store.commit(batch)
-            except Exception as caught:  # noqa: BLE001 - whatever it is, the batch is not on the disk
-                error = caught
-            self._reports.put((batch.number, error))
-            self._wake()
+        try:
+            while (batch := self._batches.get()) is not None:
+                error: Exception | None = None
+                try:
+                    self._store.commit(batch)
+                except Exception as caught:  # noqa: BLE001 - whatever it is, the batch is not on the disk
+                    error = caught
+                self._reports.put((batch.number, error))
+                try:
+                    self._wake()
+                except Exception:  # noqa: BLE001 - the report is found at the next turn of the loop all the same
+                    _log.exception("the server's loop could not be woken")
+        finally:
+            self._store.close()
+            self._unlock()
 
 
 class EmbeddedPort:
@@ -269,17 +278,17 @@ def _lock(directory: Path) -> IO[str]:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (directory / LOCK_FILE).open("a+", encoding="ascii")
+        descriptor = os.open(directory / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise ServerFailure(
             f"The data directory {directory} cannot be used: {error.strerror}.",
             operation="serve",
             hint="Name a directory that this user may write to.",
         ) from error
+    file = os.fdopen(descriptor, "r+", encoding="ascii")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.seek(0)
         owner = file.read().strip()
         file.close()
         raise ServerFailure(

@@ -1,0 +1,291 @@
+"""What only a real disk and real processes show: the lock, the file, kills, and a disk that does not answer."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtmcore.errors import ServerFailure
+from rtmcore.service.commands import (
+    Answer,
+    Claim,
+    Claimed,
+    Name,
+    PeerOutcome,
+    PeerSend,
+    Place,
+    ReadInbox,
+    Session,
+)
+from rtmcore.service.memory.journal import Batch, Image
+from rtmsync.server.engines.embedded import JOURNAL_FILE, LOCK_FILE, EmbeddedEngine, EmbeddedPort
+from tests.service.engine_harness import APP
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 30.0
+RECEIVERS = 64
+
+
+class Running:
+    """An engine on real time, and a client of it."""
+
+    def __init__(self, directory: Path, **options: object) -> None:
+        self.woken = threading.Event()
+        self.engine = EmbeddedEngine(directory, epoch=os.urandom(4).hex(), wake=self.woken.set, **options)  # type: ignore[arg-type]
+        self.engine.start(time.monotonic(), time.time_ns() // 1000)
+        self.port: EmbeddedPort = self.engine.port("node")
+
+    def submit(self, command: object) -> None:
+        self.port.submit(command, time.monotonic(), time.time_ns() // 1000)  # type: ignore[arg-type]
+
+    def outputs(self) -> Iterator[object]:
+        while (output := self.port.next_output()) is not None:
+            yield output
+
+    def answer(self, command: object) -> object:
+        """The answer of a command, waited for."""
+        self.submit(command)
+        until = time.monotonic() + PATIENCE
+        while True:
+            for output in self.outputs():
+                if isinstance(output, Answer) and output.command is command:
+                    return output.value
+            assert time.monotonic() < until, f"{command} was not answered"
+            self.woken.wait(0.1)
+            self.woken.clear()
+
+    def log_in(self, user: str, iid: str = "an-instance-00001", attempt: int = 1) -> Session:
+        name, place = Name(APP, "rtm", user), Place("node", 1)
+        value = self.answer(Claim(name, place, iid, attempt, True, None, None, "secret", 30.0, None, 0, True))
+        assert isinstance(value, Claimed)
+        return Session(name, value.fence, place)
+
+    def inbox(self, user: str) -> list[tuple[str, int]]:
+        """Sending instance and request of each entry."""
+        page = self.answer(ReadInbox(self.log_in(user), 0, 100_000, 1 << 30))
+        return [(entry.iid, entry.cmid) for entry in page.entries]  # type: ignore[attr-defined]
+
+
+# --- The directory ----------------------------------------------------------------
+
+
+def test_a_second_engine_on_a_directory_is_refused(tmp_path: Path) -> None:
+    first = Running(tmp_path / "data")
+    with pytest.raises(ServerFailure, match=rf"process {os.getpid()}") as caught:
+        Running(tmp_path / "data")
+    assert str(tmp_path / "data") in str(caught.value)
+    first.engine.close()
+    Running(tmp_path / "data").engine.close()
+
+
+def test_a_second_process_on_a_directory_is_refused(tmp_path: Path) -> None:
+    first = Running(tmp_path)
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", _SECOND, str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert run.returncode == 3, run.stderr
+        assert f"(process {os.getpid()})" in run.stdout
+    finally:
+        first.engine.close()
+
+
+_SECOND = """
+import sys
+from pathlib import Path
+from rtmcore.errors import ServerFailure
+from rtmsync.server.engines.embedded import EmbeddedEngine
+try:
+    EmbeddedEngine(Path(sys.argv[1]), epoch="e", wake=lambda: None).start(0.0, 1)
+except ServerFailure as error:
+    print(error)
+    sys.exit(3)
+"""
+
+
+def test_what_is_stored_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    running = Running(tmp_path / "new" / "data")
+    running.log_in("alice")
+    assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
+    for name in (JOURNAL_FILE, f"{JOURNAL_FILE}-wal", LOCK_FILE):
+        assert stat.S_IMODE((tmp_path / "new" / "data" / name).stat().st_mode) == 0o600
+    running.engine.close()
+
+
+def test_a_directory_that_cannot_be_used_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ServerFailure, match="cannot be used") as caught:
+        Running(tmp_path / "file")
+    assert caught.value.hint
+    (tmp_path / "data" / JOURNAL_FILE).mkdir(parents=True)
+    with pytest.raises(ServerFailure, match="cannot be used"):
+        Running(tmp_path / "data")
+    (tmp_path / "data" / JOURNAL_FILE).rmdir()
+    Running(tmp_path / "data").engine.close()
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL_FILE).write_bytes(b"this is not a database" * 100)
+    with pytest.raises(ServerFailure, match="not a database"):
+        Running(tmp_path)
+
+
+def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+    Running(tmp_path).engine.close()
+    connection = sqlite3.connect(tmp_path / JOURNAL_FILE, isolation_level=None)
+    connection.execute("UPDATE meta SET value = 99 WHERE key = 'schema'")
+    connection.close()
+    with pytest.raises(ServerFailure, match="schema version 99"):
+        Running(tmp_path)
+
+
+# --- The life of an engine --------------------------------------------------------
+
+
+def test_nothing_happens_before_start(tmp_path: Path) -> None:
+    engine = EmbeddedEngine(tmp_path / "data", epoch="e", wake=lambda: None)
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(ServerFailure, match="not running"):
+        engine.port("node")
+    engine.close()
+
+
+def test_close_is_idempotent_and_an_engine_starts_again(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    sender = running.log_in("alice")
+    command = PeerSend(sender, "an-instance-00001", 1, 1, "bob", 1, b"hello", True, 10.0)
+    assert running.answer(command).code == 4  # type: ignore[attr-defined]
+    running.engine.close()
+    running.engine.close()
+    running.engine.start(time.monotonic(), time.time_ns() // 1000)
+    running.port = running.engine.port("node")
+    assert running.inbox("bob") == [("an-instance-00001", 1)]
+    running.engine.close()
+
+
+class StuckStore:
+    """A disk that stops answering."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.closed = False
+
+    def open(self) -> Image:
+        return Image()
+
+    def commit(self, batch: Batch) -> None:
+        assert self.gate.wait(PATIENCE)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_loop_never_waits_for_the_disk(tmp_path: Path) -> None:
+    store = StuckStore()
+    running = Running(tmp_path, store=store)
+    alice = running.log_in("alice")
+    store.gate.clear()
+    command = PeerSend(alice, "an-instance-00001", 1, 1, "bob", 1, b"hello", True, 10.0)
+    running.submit(command)
+    assert not any(isinstance(o, Answer) and o.command is command for o in running.outputs())
+    running.log_in("carol")
+    with pytest.raises(ServerFailure, match="did not answer"):
+        running.engine.close(timeout=0.2)
+    assert not store.closed
+    with pytest.raises(ServerFailure, match="Another server"):
+        Running(tmp_path, store=StuckStore())
+    store.gate.set()
+    running.engine.close()
+    assert store.closed
+    Running(tmp_path).engine.close()
+
+
+class BrokenStore(StuckStore):
+    def commit(self, batch: Batch) -> None:
+        raise OSError("read-only file system")
+
+
+def test_a_disk_that_cannot_be_written_to_refuses_the_start(tmp_path: Path) -> None:
+    store = BrokenStore()
+    with pytest.raises(ServerFailure, match="read-only file system"):
+        Running(tmp_path, store=store)
+    assert store.closed
+    Running(tmp_path).engine.close()
+
+
+# --- Kills ------------------------------------------------------------------------
+
+_SENDER = f"""
+import sys, time, threading
+from pathlib import Path
+from rtmcore.service.commands import *
+from rtmsync.server.engines.embedded import EmbeddedEngine
+woken = threading.Event()
+engine = EmbeddedEngine(Path(sys.argv[1]), epoch="e", wake=woken.set)
+engine.start(time.monotonic(), time.time_ns() // 1000)
+port = engine.port("node")
+def submit(command):
+    port.submit(command, time.monotonic(), time.time_ns() // 1000)
+name, place = Name({APP!r}, "rtm", "alice"), Place("node", 1)
+submit(Claim(name, place, "an-instance-00001", 1, True, None, None, "secret", 30.0, None, 0, True))
+session = Session(name, port.next_output().value.fence, place)
+cmid, open_sends = 0, 0
+while True:
+    while open_sends < 64 and cmid < 9000:
+        cmid, open_sends = cmid + 1, open_sends + 1
+        submit(PeerSend(session, "an-instance-00001", cmid, max(1, cmid - 1000), "user %d" % (cmid % {RECEIVERS}),
+                        1, b"x" * 200, True, 10.0))
+    while (output := port.next_output()) is not None:
+        if isinstance(output, Answer) and isinstance(output.command, PeerSend):
+            assert output.value.code == 4, output
+            sys.stdout.write("%d\\n" % output.command.cmid)
+            open_sends -= 1
+    sys.stdout.flush()
+    woken.wait(0.01)
+    woken.clear()
+"""
+
+
+@pytest.mark.parametrize("count", [1, 500, 1400])
+def test_every_acknowledged_message_survives_a_kill(tmp_path: Path, count: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SENDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        acknowledged = [int(process.stdout.readline()) for _ in range(count)]
+        time.sleep(0.001)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate(timeout=PATIENCE)
+    acknowledged += [int(line) for line in rest.split("\n")[:-1]]
+    connection = sqlite3.connect(tmp_path / JOURNAL_FILE)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+    running = Running(tmp_path)
+    repeated = max(acknowledged)
+    session = running.log_in("alice", attempt=2)
+    user = f"user {repeated % RECEIVERS}"
+    command = PeerSend(session, "an-instance-00001", repeated, 1, user, 1, b"x" * 200, True, 10.0)
+    value = running.answer(command)
+    assert isinstance(value, PeerOutcome)
+    assert value.code == 4
+    found = [cmid for number in range(RECEIVERS) for _, cmid in running.inbox(f"user {number}")]
+    assert len(found) == len(set(found)), "a message is there twice"
+    assert set(acknowledged) <= set(found), "an acknowledged message is lost"
+    running.engine.close()
