@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtmcore.limits import INBOX_ENTRY_OVERHEAD
+from rtmcore.limits import INBOX_ENTRY_OVERHEAD, INSTANCES_REMEMBERED, NAME_MEMORY
 from rtmcore.service.commands import (
     Acknowledge,
     Answer,
@@ -250,6 +250,61 @@ class Sessions:
         assert alice.come_back(inbox=position).inbox == position
         bob.send(alice)
         assert alice.noticed()[-1].prev == position
+
+
+class Memory:
+    """What is remembered of names and instances, and for how long."""
+
+    def test_a_name_is_forgotten_a_day_after_its_session_ended(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        second = harness.client("alice", "another-instance")
+        second.log_in()
+        second.log_out()
+        harness.advance(NAME_MEMORY + 60)
+        assert isinstance(alice.claim(), Claimed)
+
+    def test_the_longest_gone_names_make_room(self, make: MakeHarness) -> None:
+        harness = make(names_remembered=2)
+        firsts = harness.online("alice", "bob", "carol")
+        for first in firsts:
+            second = harness.client(first.user, f"another-{first.user}")
+            second.log_in()
+            second.log_out()
+            harness.advance(1)
+        harness.advance(60)
+        assert isinstance(firsts[0].claim(), Claimed)
+        assert refused(firsts[1].claim()) is Trouble.SUPERSEDED
+        assert refused(firsts[2].claim()) is Trouble.SUPERSEDED
+
+    def test_what_is_stored_outlives_the_memory_of_its_receiver(self, make: MakeHarness) -> None:
+        harness = make(names_remembered=0)
+        alice, bob = harness.online("alice", "bob")
+        bob.log_out()
+        message = alice.send(bob, b"stored", offline=True)
+        assert outcome(harness.answer(message)) == CACHED
+        harness.advance(120)
+        assert refused(bob.come_back()) is Trouble.UNAUTHORIZED
+        bob.log_in()
+        assert bob.inbox() == [b"stored"]
+
+    def test_a_receiver_that_never_came_is_forgotten_with_its_messages(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        for _ in range(2):
+            assert outcome(harness.answer(alice.send("nobody", offline=True))) == CACHED
+            harness.pass_days(8)
+        assert outcome(harness.answer(alice.send("nobody", b"newest", offline=True))) == CACHED
+        (nobody,) = harness.online("nobody")
+        assert nobody.inbox() == [b"newest"]
+
+    def test_the_attempts_of_eight_instances_are_remembered(self, harness: Harness) -> None:
+        clients = [
+            harness.client("alice", f"instance-{number}") for number in range(INSTANCES_REMEMBERED + 1)
+        ]
+        for client in clients:
+            client.log_in(attempt=5)
+        assert refused(clients[1].log_in(attempt=5)) is Trouble.STALE_ATTEMPT
+        assert isinstance(clients[0].log_in(attempt=5), Claimed)
+        assert isinstance(clients[1].log_in(attempt=5), Claimed), "it has made room for the other"
 
 
 class Silence:

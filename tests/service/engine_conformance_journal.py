@@ -186,6 +186,68 @@ class Commits:
         (bob,) = harness.online("bob")
         assert bob.inbox() == [b"%d" % number for number in range(50, 250)]
 
+    def test_each_message_is_journaled_when_its_own_second_is_over(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        alice.send(bob, b"first", offline=True)
+        harness.advance(0.5)
+        alice.send(bob, b"second", offline=True)
+        harness.advance(0.6)
+        harness.restart()
+        bob.come_back()
+        assert bob.inbox() == [b"first"]
+
+    def test_a_position_covers_nothing_that_is_not_committed(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        bob.silent(gone=True)
+        harness.advance(7)
+        harness.system.hold()
+        message = alice.send(bob, b"stored", offline=True)
+        bob.come_back()
+        last = bob.log_in().fence
+        assert bob.come_back(inbox=last).inbox < last
+        harness.system.let_go()
+        harness.settle()
+        assert bob.inbox() == [b"stored"]
+        bob.acknowledge(bob.read().top)
+        assert outcome(harness.answer(message)) == DELIVERED
+
+    def test_messages_driven_out_before_a_failed_commit_are_refused(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        harness.settle()
+        harness.system.hold()
+        sends = [alice.send("bob", b"%d" % number, offline=True) for number in range(201)]
+        harness.system.fail(True)
+        harness.system.let_go()
+        assert {refused(harness.answer(send)) for send in sends} == {Trouble.UNAVAILABLE}
+
+    def test_an_answer_that_waits_for_a_commit_that_fails_is_unknown(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        harness.settle()
+        harness.system.hold()
+        message = alice.send(bob, offline=True, wait=2.0)
+        harness.advance(3)
+        assert harness.answer(message) is None
+        harness.system.fail(True)
+        harness.system.let_go()
+        assert refused(harness.answer(message)) is Trouble.TIMED_OUT
+        assert bob.inbox() == [b"hello"]
+
+    def test_marks_of_a_failed_commit_are_written_later(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        alice.send("bob", b"stored", offline=True)
+        harness.settle()
+        harness.system.fail(True)
+        (bob,) = harness.online("bob")
+        assert len(bob.read().entries) == 1
+        harness.settle()
+        bob.log_out()
+        harness.settle()
+        harness.system.fail(False)
+        harness.advance(JOURNAL_RETRY + 0.1)
+        harness.restart(clean=True)
+        bob.log_in()
+        assert [(entry.again, entry.offline) for entry in bob.read().entries] == [(True, True)]
+
     def test_what_nobody_waits_for_is_written_later(self, harness: Harness) -> None:
         harness.system.fail(True)
         (alice,) = harness.online("alice")

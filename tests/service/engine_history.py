@@ -187,8 +187,6 @@ class History:
             self.stand_up(agent, channel)
         else:
             value = agent.client.join(channel)
-            if self.cannot_number(value):
-                return
             assert isinstance(value, Membership), value
             self.take_outputs()
             agent.seats[channel] = Seat(value.position, len(self.log[channel]))
@@ -206,8 +204,6 @@ class History:
         self.instances += 1
         client = self.harness.client(user, f"instance-{self.instances:07}", self.random.choice(NODES))
         value = client.log_in()
-        if self.cannot_number(value):
-            return
         assert isinstance(value, Claimed), value
         if agent is not None:
             self.old_sessions.append((agent.client.node_name, agent.client.here))
@@ -240,8 +236,6 @@ class History:
         client.node_name = self.random.choice(NODES)
         client.floor = min(agent.open, default=client.cmid + 1)
         value = client.claim(inbox=agent.position)
-        if self.cannot_number(value):
-            return
         assert isinstance(value, Claimed), value
         self.old_sessions.append(old)
         agent.up = True
@@ -250,9 +244,6 @@ class History:
         for channel, seat in agent.seats.items():
             value = client.join(channel, restore=True)
             self.take_outputs(without=agent)
-            if self.cannot_number(value):
-                seat.exact = False
-                continue
             assert isinstance(value, Membership), value
             page = client.window(channel, seat.position)
             self.take_outputs(without=agent)
@@ -265,12 +256,6 @@ class History:
                 agent.open[command.cmid] = client.again(command)
             else:
                 del agent.open[command.cmid]
-
-    def cannot_number(self, value: Any) -> bool:
-        """Whether the disk has been stuck for so long that ids have run out."""
-        out = isinstance(value, Refusal) and value.code is Trouble.UNAVAILABLE
-        assert not out or self.stuck or self.harness.system.failing, "without a reason"
-        return out
 
     def wait(self) -> None:
         seconds = self.random.choice([0.1, 0.3, 1.5, 4.0, 9.0, 31.0])

@@ -25,8 +25,9 @@ from rtmcore.service.commands import (
     ReadInbox,
     Session,
 )
-from rtmcore.service.memory.journal import Batch, Image
+from rtmcore.service.memory.journal import Batch, Image, StoredEntry
 from rtmsync.server.engines.embedded import JOURNAL_FILE, LOCK_FILE, EmbeddedEngine, EmbeddedPort
+from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service.engine_harness import APP
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,8 @@ class Running:
 
     def __init__(self, directory: Path, **options: object) -> None:
         self.woken = threading.Event()
-        self.engine = EmbeddedEngine(directory, epoch=os.urandom(4).hex(), wake=self.woken.set, **options)  # type: ignore[arg-type]
+        options = {"epoch": os.urandom(4).hex(), "wake": self.woken.set, **options}
+        self.engine = EmbeddedEngine(directory, **options)  # type: ignore[arg-type]
         self.engine.start(time.monotonic(), time.time_ns() // 1000)
         self.port: EmbeddedPort = self.engine.port("node")
 
@@ -152,6 +154,37 @@ def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
         Running(tmp_path)
 
 
+def test_a_transaction_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    entries = [
+        StoredEntry(number, Name(APP, "rtm", "bob"), "alice", "iid", number, kind, b"", True, False)
+        for number, kind in ((1, 1), (2, object()))
+    ]
+    with pytest.raises(sqlite3.Error):
+        store.commit(Batch(1, 1000, (), (), tuple(entries), (), ()))
+    store.commit(Batch(2, None, (), (), (), (), ()))
+    store.close()
+    store.close()
+    image = store.open()
+    store.close()
+    assert (image.entries, image.reserved) == ({}, 0)
+
+
+def test_an_origin_is_stored_once(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    for number in (1, 2):
+        entry = StoredEntry(
+            number, Name(APP, "rtm", "bob"), "alice", "iid", 7, 1, b"%d" % number, True, False
+        )
+        store.commit(Batch(number, None, (), (), (entry,), (), ()))
+    store.close()
+    image = store.open()
+    store.close()
+    assert [entry.body for entry in image.entries.values()] == [b"2"]
+
+
 # --- The life of an engine --------------------------------------------------------
 
 
@@ -212,6 +245,22 @@ def test_the_loop_never_waits_for_the_disk(tmp_path: Path) -> None:
     running.engine.close()
     assert store.closed
     Running(tmp_path).engine.close()
+
+
+def test_a_loop_that_cannot_be_woken_does_not_stop_the_commits(tmp_path: Path) -> None:
+    calls = []
+
+    def wake() -> None:
+        calls.append(None)
+        raise OSError("the loop is closed")
+
+    running = Running(tmp_path, wake=wake)
+    sender = running.log_in("alice")
+    for cmid in (1, 2):
+        command = PeerSend(sender, "an-instance-00001", cmid, 1, "bob", 1, b"hello", True, 10.0)
+        assert running.answer(command).code == 4  # type: ignore[attr-defined]
+    running.engine.close()
+    assert calls
 
 
 class BrokenStore(StuckStore):

@@ -118,6 +118,10 @@ def make(tmp_path: Path) -> Iterator[MakeHarness]:
         system.close()
 
 
+class TestMemory(conformance.Memory):
+    pass
+
+
 class TestSessions(conformance.Sessions):
     pass
 

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from rtmcore.service.commands import Answer, Claim, Name, Place, Trouble
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps, MemoryEngine
 from rtmcore.service.memory.journal import Batch, Image
@@ -11,7 +12,7 @@ from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service.engine_conformance import harness
-from tests.service.engine_harness import START, WALL, Harness, MakeHarness
+from tests.service.engine_harness import APP, START, WALL, Harness, MakeHarness
 from tests.service.engine_history import USERS, History
 
 __all__ = ["harness"]
@@ -89,6 +90,10 @@ def make(request: pytest.FixtureRequest) -> MakeHarness:
     return lambda **caps: Harness(request.param(Caps(**caps)))
 
 
+class TestMemory(conformance.Memory):
+    pass
+
+
 class TestSessions(conformance.Sessions):
     pass
 
@@ -136,6 +141,36 @@ class TestRestarts(conformance_journal.Restarts):
 
 
 SEEDS = [int(os.environ["RTM_SEED"])] if "RTM_SEED" in os.environ else list(range(40))
+
+
+def test_nothing_is_numbered_before_the_first_reservation_is_committed() -> None:
+    engine = MemoryEngine("epoch", image=Image(reserved=WALL), now=START, wall=WALL)
+    port = engine.port("n1")
+    claim = Claim(
+        Name(APP, "rtm", "alice"), Place("n1", 1), "instance", 1, True, None, None, "s", 30, None, 0, True
+    )
+    port.submit(claim, START, WALL)
+    refused = port.next_output()
+    assert isinstance(refused, Answer)
+    assert refused.value.code is Trouble.UNAVAILABLE
+    batch = engine.next_batch(START)
+    assert batch is not None
+    assert batch.reserved > WALL
+    with pytest.raises(ValueError, match="not the one"):
+        engine.committed(batch.number + 1)
+    engine.committed(batch.number)
+    port.submit(claim, START, WALL)
+    answer = port.next_output()
+    assert isinstance(answer, Answer)
+    assert answer.value.fence == WALL + 1
+
+
+def test_an_engine_is_not_closed_while_it_commits() -> None:
+    engine = MemoryEngine("epoch", image=Image(), now=START, wall=WALL)
+    assert engine.next_batch(START) is not None
+    assert engine.next_batch(START) is None, "one at a time"
+    with pytest.raises(ValueError, match="not reported on"):
+        engine.last_batch()
 
 
 class TestHistories:
