@@ -1,0 +1,319 @@
+"""Signals and finalizers, which run between any two instructions of a thread."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import rtmsync
+from rtmsync.testing import FaultProxy
+from tests.sync.conftest import Connect
+from tests.sync.test_messages import eventually
+
+Handle = Callable[[int, Callable[[int, FrameType | None], Any]], None]
+
+
+@pytest.fixture
+def handle() -> Iterator[Handle]:
+    """Installs signal handlers for the duration of a test."""
+    before: dict[int, Any] = {}
+
+    def install(number: int, handler: Callable[[int, FrameType | None], Any]) -> None:
+        before.setdefault(number, signal.signal(number, handler))
+
+    yield install
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_ten_thousand_signals_into_sending_threads_lose_and_double_nothing(
+    connect: Connect, handle: Handle, name: str
+) -> None:
+    sender, receiver = connect(), connect()
+    channel = sender.channel(name)
+    channel.join()
+    receiver.channel(name).join()
+    received: list[str] = []
+    receiver.on(rtmsync.ChannelMessage, lambda message: received.append(message.text))
+    count = 10_000
+    handled = [0]
+    by_signals: list[rtmsync.client.ClientFuture[rtmsync.PublishResult]] = []
+
+    def send_from_handler(*_: object) -> None:
+        by_signals.append(channel.send_future(f"signal {handled[0]}", timeout=60))
+        handled[0] += 1
+
+    handle(signal.SIGUSR1, send_from_handler)
+    stop = threading.Event()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def storm() -> None:
+        for number in range(count):
+            signal.pthread_kill(main, signal.SIGUSR1)
+            # The next one when this one was handled: two that wait would be one.
+            while handled[0] <= number:
+                time.sleep(0)
+        stop.set()
+
+    storming = threading.Thread(target=storm)
+    other_sent: list[str] = []
+
+    def send_elsewhere() -> None:
+        while not stop.is_set():
+            text = f"other {len(other_sent)}"
+            channel.send(text, timeout=60)
+            other_sent.append(text)
+
+    other = threading.Thread(target=send_elsewhere)
+    storming.start()
+    other.start()
+    own_sent: list[str] = []
+    while not stop.is_set():
+        text = f"own {len(own_sent)}"
+        channel.send(text, timeout=60)
+        own_sent.append(text)
+    storming.join(60)
+    other.join(60)
+    assert all(future.result(60).message_id for future in by_signals)
+    total = len(by_signals) + len(own_sent) + len(other_sent)
+    eventually(lambda: len(received) >= total, 60)
+    assert len(received) == len(set(received)) == total
+    assert [text for text in received if text.startswith("own")] == own_sent
+    assert [text for text in received if text.startswith("other")] == other_sent
+    assert len(by_signals) == count
+
+
+def test_a_handler_that_interrupts_the_library_may_not_block_in_it(
+    connect: Connect, handle: Handle, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect()
+    channel = client.channel(name)
+    channel.join()
+    inbox = client.events(rtmsync.PeerMessage)
+    refused: list[str] = []
+    futures: list[rtmsync.client.ClientFuture[Any]] = []
+    waiting = channel.send_future("earlier")
+    waiting.result(5)
+
+    def blocking(*_: object) -> None:
+        for call in (
+            lambda: channel.send("x"),
+            lambda: client.send_peer("bob", "x"),
+            client.login,
+            client.logout,
+            channel.members,
+            channel.join,
+            channel.leave,
+            lambda: inbox.get(timeout=5),
+            lambda: client.wait_until(rtmsync.ConnectionState.ABORTED),
+            client.run_forever,
+            lambda: futures[0].result(5),
+        ):
+            if not futures:
+                futures.append(channel.send_future("from the handler"))
+            try:
+                call()
+            except rtmsync.WouldDeadlock as error:
+                refused.append(error.operation or "")
+        client.on(rtmsync.PeerMessage, print)
+        client.channel("another").join_future()
+
+    handle(signal.SIGUSR1, blocking)
+    data_to_send = client._driver.core.data_to_send
+    calls = iter([True])
+
+    def interrupted() -> list[tuple[int, bytes]]:
+        if threading.current_thread() is threading.main_thread() and next(calls, False):
+            signal.raise_signal(signal.SIGUSR1)
+        return data_to_send()
+
+    monkeypatch.setattr(client._driver.core, "data_to_send", interrupted)
+    channel.send("interrupted")
+    assert refused == [
+        "send",
+        "send_peer",
+        "login",
+        "logout",
+        "members",
+        "join",
+        "leave",
+        "get",
+        "wait_until",
+        "run_forever",
+        "Future.result",
+    ]
+    assert futures[0].result(5).message_id
+    eventually(lambda: client.channel("another").joined)
+
+
+@pytest.mark.parametrize("moment", ["waiting", "inside"])
+def test_a_handler_may_close(
+    connect: Connect, handle: Handle, name: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, client = connect(), connect()
+    channel = client.channel(name)
+    channel.join()
+    handle(signal.SIGTERM, lambda *_: client.close())
+    if moment == "inside":
+        data_to_send = client._driver.core.data_to_send
+        strikes = iter([True])
+
+        def interrupted() -> list[tuple[int, bytes]]:
+            if threading.current_thread() is threading.main_thread() and next(strikes, False):
+                signal.raise_signal(signal.SIGTERM)
+            return data_to_send()
+
+        monkeypatch.setattr(client._driver.core, "data_to_send", interrupted)
+        with pytest.raises((rtmsync.ClientClosed, rtmsync.OutcomeUnknown)):
+            channel.send("interrupted")
+    else:
+        # Bob takes no messages, so the answer is waited for when the signal comes.
+        main = threading.main_thread().ident
+        assert main is not None
+        timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGTERM))
+        timer.start()
+        with pytest.raises((rtmsync.ClientClosed, rtmsync.OutcomeUnknown)):
+            client.send_peer(alice.user_id, "waits")
+        timer.join()
+    assert client.state is rtmsync.ConnectionState.DISCONNECTED
+    client.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.endswith(client.user_id)]
+
+
+def test_run_forever_returns_on_signals_where_asked(connect: Connect) -> None:
+    client = connect()
+    before = signal.getsignal(signal.SIGTERM)
+    main = threading.main_thread().ident
+    assert main is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        timer = threading.Timer(0.05, signal.pthread_kill, (main, number))
+        timer.start()
+        client.run_forever(install_signal_handlers=True)
+        timer.join()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert client.healthy()
+
+
+def test_ctrl_c_interrupts_a_wait_and_the_client_goes_on(
+    connect: Connect, proxy: FaultProxy, proxied: str, name: str
+) -> None:
+    client = connect(url=proxied)
+    channel = client.channel(name)
+    channel.join()
+    main = threading.main_thread().ident
+    assert main is not None
+    inbox = client.events(rtmsync.PeerMessage)
+    proxy.blackhole()
+    for wait in (
+        lambda: channel.send("never answered", timeout=60),
+        lambda: inbox.get(timeout=60),
+        lambda: client.wait_until(rtmsync.ConnectionState.ABORTED, timeout=rtmsync.FOREVER),
+        client.run_forever,
+        lambda: channel.send_future("x", timeout=60).result(),
+        lambda: next(channel.messages()),
+    ):
+        timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT))
+        begun = time.monotonic()
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            wait()
+        timer.join()
+        assert time.monotonic() - begun < 2
+    proxy.heal()
+    assert channel.send("still here").message_id
+
+
+@pytest.mark.parametrize("where", ["intent", "settle", "write"])
+def test_what_ctrl_c_cuts_short_is_resumed_on_another_connection(
+    connect: Connect,
+    proxy: FaultProxy,
+    proxied: str,
+    name: str,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The exception strikes inside the locked section: before the core, behind it, and before the bytes are out."""
+    alice, bob = connect(url=proxied), connect()
+    queue = bob.channel(name).events(rtmsync.ChannelMessage)
+    alice.channel(name).join()
+    bob.channel(name).join()
+    states = alice.events(rtmsync.StateChanged)
+    pending = alice.send_peer_future(bob.user_id, "pending over the cut", timeout=30)
+    core = alice._driver.core
+    strikes = iter([True])
+
+    def strike() -> None:
+        if threading.current_thread() is threading.main_thread() and next(strikes, False):
+            signal.raise_signal(signal.SIGINT)
+
+    if where == "write":
+        from rtmsync.driver import link
+
+        send = link.send
+        monkeypatch.setattr(link, "send", lambda *arguments: (strike(), send(*arguments))[1])
+    else:
+        method = "publish" if where == "intent" else "data_to_send"
+        original = getattr(core, method)
+
+        def struck(*arguments: Any, **options: Any) -> Any:
+            if where == "settle":
+                result = original(*arguments, **options)
+                strike()
+                return result
+            strike()
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(core, method, struck)
+    with pytest.raises(KeyboardInterrupt):
+        alice.channel(name).send("cut")
+    alice.channel(name).send("behind the cut")
+    received = []
+    while "behind the cut" not in received:
+        message = queue.get()
+        assert isinstance(message, rtmsync.ChannelMessage)
+        received.append(message.text)
+    assert received in (["cut", "behind the cut"], ["behind the cut"])
+    assert proxy.connections == 2
+    assert bob.events(rtmsync.PeerMessage).get() is not None
+    assert pending.result(10).status is rtmsync.SendStatus.DELIVERED
+    assert len(states) == 0  # a connection that is replaced in time is no interruption
+
+
+def test_finalizers_may_send(connect: Connect, name: str) -> None:
+    sender, receiver = connect(), connect()
+    channel = sender.channel(name)
+    channel.join()
+    receiver.channel(name).join()
+    queue = receiver.channel(name).events(rtmsync.ChannelMessage, maxsize=10_000)
+    futures: list[rtmsync.client.ClientFuture[rtmsync.PublishResult]] = []
+
+    class Parting:
+        def __init__(self, number: int) -> None:
+            self.number = number
+            self.circle = self  # only the collector finds it, and it runs wherever memory is asked for
+
+        def __del__(self) -> None:
+            futures.append(channel.send_future(f"parting {self.number}", timeout=30))
+
+    for number in range(2000):
+        Parting(number)
+        if number % 10 == 0:
+            channel.send("in between", timeout=30)
+    import gc
+
+    gc.collect()
+    assert len(futures) == 2000
+    assert all(future.result(30).message_id for future in futures)
+    texts = []
+    for _ in range(2200):
+        message = queue.get()
+        assert isinstance(message, rtmsync.ChannelMessage)
+        texts.append(message.text)
+    assert sorted(text for text in texts if text.startswith("parting")) == sorted(
+        f"parting {number}" for number in range(2000)
+    )
