@@ -22,6 +22,7 @@ from rtmcore.wire.packets import Floor, Packet, SendPeer
 from rtmcore.wire.transport import ClientTransport, TransportState
 
 _MILLISECONDS: Final = 1000
+_OPEN: Final = TransportState.OPEN
 _MARGIN_SHARE: Final = 0.25
 
 
@@ -88,7 +89,7 @@ class Outbox:
     @property
     def usable(self) -> bool:
         """Whether something can be written."""
-        return self._transport is not None and self._transport.state is TransportState.OPEN
+        return self._transport is not None and self._transport.state is _OPEN
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """Write a request, or collect it."""

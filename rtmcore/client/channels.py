@@ -87,7 +87,7 @@ class Channels:
 
     def is_member(self, name: str) -> bool:
         """Whether this client is in a channel and does not leave it."""
-        channel = self._joined.get(name)
+        channel = self._joined.get(name) if isinstance(name, str) else None
         return channel is not None and not channel.leaving
 
     # --- Joining and leaving ------------------------------------------------------------------------------------

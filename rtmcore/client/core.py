@@ -56,6 +56,10 @@ from rtmcore.models import ConnectionInfo
 from rtmcore.wire.packets import Bye, GetMembers, Join, Leave, Packet, Publish, SendPeer, Welcome
 
 _KINDS_SENT: Final = (MessageType.TEXT, MessageType.RAW)
+# Looking up a member of an enumeration costs a call before Python 3.12, and these are needed for each message.
+_PEER_SENDS_TOO_OFTEN: Final = SendPeerMessageError.TOO_OFTEN
+_PUBLISHES_TOO_OFTEN: Final = SendChannelMessageError.TOO_OFTEN
+_NOT_IN_CHANNEL: Final = SendChannelMessageError.NOT_IN_CHANNEL
 
 
 class ClientCore:
@@ -225,7 +229,7 @@ class ClientCore:
         body = self._checked_body(SEND_PEER, kind, body)
         size = request_size(body)
         self._requests.check_room(SEND_PEER, size, self.state.name)
-        self._rates.admit_send(SEND_PEER, SendPeerMessageError.TOO_OFTEN, now, self.state.name)
+        self._rates.admit_send(SEND_PEER, _PEER_SENDS_TOO_OFTEN, now, self.state.name)
         packet = SendPeer(self._requests.next_id(), to, int(kind), body, bool(offline))
         return self._request(SEND_PEER, packet, size, timeout, now)
 
@@ -256,11 +260,11 @@ class ClientCore:
         """
         self._begin(PUBLISH, now)
         state = self.state.name
-        self._channels.check_member(channel, PUBLISH, SendChannelMessageError.NOT_IN_CHANNEL, state)
+        self._channels.check_member(channel, PUBLISH, _NOT_IN_CHANNEL, state)
         body = self._checked_body(PUBLISH, kind, body)
         size = request_size(body)
         self._requests.check_room(PUBLISH, size, state)
-        self._rates.admit_send(PUBLISH, SendChannelMessageError.TOO_OFTEN, now, state)
+        self._rates.admit_send(PUBLISH, _PUBLISHES_TOO_OFTEN, now, state)
         packet = Publish(self._requests.next_id(), channel, int(kind), body)
         self._channels.publish_begun(channel, packet.i)
         return self._request(PUBLISH, packet, size, timeout, now)
@@ -407,14 +411,16 @@ class ClientCore:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called, or None. Later than `now` after each `handle_timer(now)`."""
-        times = [
-            self._requests.next_deadline(),
+        earliest = self._requests.next_deadline()
+        for due in (
             self._outbox.next_deadline(),
             self._links.next_deadline(),
             self._session.next_deadline(),
             self._channels.next_deadline() if self._session.stands else None,
-        ]
-        return min([time for time in times if time is not None], default=None)
+        ):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def data_to_send(self) -> list[tuple[int, bytes]]:
         """The bytes made since the last call, each with the id of its transport, to be written in this order."""
@@ -509,6 +515,8 @@ class ClientCore:
         return ticket
 
     def _checked_body(self, operation: Operation, kind: MessageType, body: bytes) -> bytes:
+        if body.__class__ is bytes and len(body) <= MESSAGE_BYTES and kind in _KINDS_SENT:
+            return body
         wrong = None
         if not isinstance(body, bytes | bytearray | memoryview):
             wrong = f"A message has to be bytes, not {type(body).__name__}."
@@ -520,7 +528,7 @@ class ClientCore:
             raise InvalidArgument(
                 wrong, code=operation.invalid, operation=operation.name, state=self.state.name
             )
-        return body if body.__class__ is bytes else bytes(body)
+        return bytes(body)
 
     def _invalid_id(self, operation: Operation, code: Any, value: object, what: str) -> InvalidArgument:
         why = explain_invalid_id(value, what)

@@ -167,13 +167,20 @@ class Links:
     def data_to_send(self) -> list[tuple[int, bytes]]:
         """The bytes made since the last call, with the id of their transport."""
         output, self._output = self._output, []
-        for link in (self.current, self.candidate):
-            if link is not None and link.transport is not None:
-                output.extend([(link.id, data) for data in link.transport.data_to_send()])
+        if self.current is not None:
+            _take_output(self.current, output)
+        if self.candidate is not None:
+            _take_output(self.candidate, output)
         for link, _ in self._leaving.values():
-            if link.transport is not None:
-                output.extend([(link.id, data) for data in link.transport.data_to_send()])
+            _take_output(link, output)
         return output
+
+
+def _take_output(link: Link, output: list[tuple[int, bytes]]) -> None:
+    if link.transport is not None:
+        made = link.transport.data_to_send()
+        if made:
+            output.extend([(link.id, data) for data in made])
 
 
 class Attempts:

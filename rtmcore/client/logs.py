@@ -31,8 +31,9 @@ class LogReader(Generic[T]):
         self.held_bytes = 0
         # By predecessor: position, entry (None for one's own), size.
         self._held: dict[int, tuple[int, T | None, int]] = {}
-        # What was held when the server was asked, and is not in its answer so far.
+        # What was held when the server was asked, or came before it read the question, and is not in its answer.
         self._unrepeated: set[int] = set()
+        # The newest position that was ever held.
         self._newest = 0
         self._answering = False
 
@@ -71,6 +72,7 @@ class LogReader(Generic[T]):
             if prev not in self._held:
                 self._held[prev] = (position, entry, size)
                 self.held_bytes += size
+            self._newest = max(self._newest, position)
             return ()
         self.last = position
         if not self._held:
@@ -82,7 +84,7 @@ class LogReader(Generic[T]):
         self.asked = True
         self._answering = False
         self._unrepeated = {position for position, entry, _ in self._held.values() if entry is not None}
-        self._newest = max((position for position, _, _ in self._held.values()), default=self.last)
+        self._newest = max(self._newest, self.last)
 
     def restart(self, *, replaying: bool) -> None:
         """Begin on another transport: what was held comes again."""
@@ -106,14 +108,15 @@ class LogReader(Generic[T]):
         Returns:
             How many entries are lost to the reader, and what it held, in order: it may have what the server lacks.
         """
-        ready = sorted(held[:2] for held in self._held.values() if self.last < held[0] <= position)
-        late = sum(1 for number, _ in ready if number in self._unrepeated)
+        ready = {held[0]: held[1] for held in self._held.values() if self.last < held[0] <= position}
+        late = sum(1 for number in ready if number in self._unrepeated)
         rest = {prev: held for prev, held in self._held.items() if held[0] > position}
         self.restart(replaying=False)
         self._held = rest
         self.held_bytes = sum(size for _, _, size in rest.values())
         self.last = max(self.last, position)
-        return max(0, lost - late), self._follow([entry for _, entry in ready if entry is not None])
+        in_order = [ready[number] for number in sorted(ready)]
+        return max(0, lost - late), self._follow([entry for entry in in_order if entry is not None])
 
     def _follow(self, ready: list[T]) -> list[T]:
         """Go on from `last` through what is held."""

@@ -111,6 +111,8 @@ class Session:
         self._heard = 0.0
         # Since when the session stands; None once an attempt to replace its transport was made.
         self._stands_since: float | None = None
+        # Whether the session before it stood for a moment only.
+        self._stood_a_moment = False
         self._login: _Login | None = None
         self._logout: _Logout | None = None
         # While the session is being restored after a welcome: until when that may take.
@@ -486,10 +488,16 @@ class Session:
     # --- Attempts -----------------------------------------------------------------------------------------------
 
     def _reconnect(self, now: float, retry_after: float | None = None) -> None:
-        """Begin an attempt, or wait for it. A session that stood for a moment earns an attempt at once."""
-        if self._stands_since is not None and now - self._stands_since >= BACKOFF_SETTLED:
-            self._attempts.reset()
-        self._stands_since = None
+        """Begin an attempt, or wait for it.
+
+        A session that stood earns an attempt at once, but not when one after the other stands for a moment only.
+        """
+        if self._stands_since is not None:
+            moment = now - self._stands_since < BACKOFF_SETTLED
+            if not (moment and self._stood_a_moment):
+                self._attempts.reset()
+            self._stood_a_moment = moment
+            self._stands_since = None
         end = None if self._login is None else self._login.deadline
         if self._attempts.schedule(now, retry_after, end):
             self._begin_attempt(now)
@@ -528,6 +536,7 @@ class Session:
         waits = self._links.candidate is not None or self._attempts.next_at is not None
         if now >= self._heard + self.facts.spare_after and not waits:
             self._attempts.rotate()
+            self._attempts.reset()
             self._reconnect(now)
         if self.state is ConnectionState.CONNECTED and now >= self._heard + self.facts.interrupted_after:
             if self._links.current is not None:

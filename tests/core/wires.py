@@ -202,7 +202,7 @@ class Bench:
         self.completed: list[Ticket] = []
         self.asked: list[NeedToken] = []
         self.alive: set[int] = set()
-        self.dial: Callable[[OpenTransport], RtmError | None | bool] = lambda event: None
+        self.dial: Callable[[OpenTransport], RtmError | bool | None] = lambda event: None
         self.drip = 0
 
     # --- What happened ---
@@ -395,7 +395,8 @@ class Bench:
 
     def online(self) -> "Bench":
         ticket = self.login()
-        assert ticket.done and ticket.error is None, ticket
+        assert ticket.done
+        assert ticket.error is None, ticket
         self.events.clear()
         return self
 
@@ -567,7 +568,8 @@ class HonestServer(Server):
     def replay(self, connection: Connection, channel: str, after: int) -> None:
         newer = [entry for entry in self.channels.get(channel, []) if entry.id > after]
         kept = newer[-self.WINDOW :]
-        connection.send(*kept) if len(kept) > 1 else [connection.send(entry) for entry in kept]
+        for place in range(0, len(kept), 5):
+            connection.send(*kept[place : place + 5])
         connection.send(Top(max(after, self.tops.get(channel, 0)), len(newer) - len(kept), channel))
 
 
