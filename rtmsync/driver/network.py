@@ -150,6 +150,8 @@ class Network:
             self._stepping = False
             self._sleeps_until = self._next_deadline()
             return
+        if self._sleeps_until == _AT_ONCE:
+            return
         deadline = self._core.next_deadline()
         if deadline is not None and deadline < self._sleeps_until:
             self.ring()
@@ -244,7 +246,6 @@ class Network:
             bool(self._links)
             or self._core.state not in _OVER
             or self._core.next_deadline() is not None
-            or self._tokens.next_deadline() is not None
             or not self.posted.empty()
         )
 

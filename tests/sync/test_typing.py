@@ -1,0 +1,89 @@
+"""What a type checker says about programs that use the client."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+    from collections.abc import Callable
+
+    from typing_extensions import assert_type
+
+    import rtmsync
+    from rtmsync import ChannelGap, ChannelMessage, Client, JoinResult, Lagged, MemberJoined, MessageIterator
+    from rtmsync import PeerMessage, SendResult, StateChanged, Subscription
+
+    def mint(user: str, reason: str) -> str:
+        return "token"
+
+    def program() -> None:
+        with rtmsync.connect("ws://localhost", app_id="a", user_id="u", token=mint, proxy=None) as client:
+            assert_type(client, Client)
+            assert_type(client.send_peer("bob", "hi"), SendResult)
+            assert_type(client.send_peer_future("bob", b"hi").result(), SendResult)
+            assert_type(client.events(PeerMessage).get(timeout=5), PeerMessage | Lagged)
+            assert_type(client.events(PeerMessage, ChannelMessage), Subscription[PeerMessage | ChannelMessage])
+            for event in client.events(MemberJoined):
+                assert_type(event, MemberJoined | Lagged)
+            with client.channel("ops") as ops:
+                assert_type(ops.join(timeout=rtmsync.Deadline(5)), JoinResult)
+                for message in ops.messages(idle_timeout=30):
+                    assert_type(message, ChannelMessage)
+                assert_type(ops.messages(gaps=True), MessageIterator[ChannelMessage | ChannelGap | Lagged])
+
+            @client.on(PeerMessage)
+            def answer(message: PeerMessage) -> int:
+                return message.id
+
+            unchanged: Callable[[PeerMessage], int] = answer
+            undo = client.on(StateChanged, lambda change: print(change.reason.name, unchanged))
+            assert_type(undo, Callable[[], None])
+            client.on_error(lambda failure: print(failure.callback))
+"""
+
+WRONG = [
+    ("client.on(PeerMessage, lambda: None)", "arg-type"),
+    ("client.on(StateChanged)(takes_messages)", "arg-type"),
+    ("client.send_peer('bob', 7)", "arg-type"),
+    ("client.send_peer('bob', 'hi').text", "attr-defined"),
+    ("rtmsync.connect('ws://x', app_id='a', user_id='u', colour='red')", "call-arg"),
+]
+
+
+def check(tmp_path: Path, source: str) -> subprocess.CompletedProcess[str]:
+    pytest.importorskip("mypy")
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(source))
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(path)],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_type_of_an_event_follows_from_its_class(tmp_path: Path) -> None:
+    done = check(tmp_path, PROGRAM)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_wrong_calls_are_found(tmp_path: Path) -> None:
+    lines = "".join(f"\n    {call}" for call, _ in WRONG)
+    source = (
+        "import rtmsync\nfrom rtmsync import Client, PeerMessage, StateChanged\n"
+        "def takes_messages(message: PeerMessage) -> None: ...\n"
+        f"def wrong(client: Client) -> None:{lines}\n"
+    )
+    done = check(tmp_path, source)
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    for (call, kind), number in zip(WRONG, range(5, 5 + len(WRONG)), strict=True):
+        assert any(f":{number}: error" in line and f"[{kind}]" in line for line in errors), (
+            call,
+            done.stdout,
+        )
