@@ -173,6 +173,19 @@ class Channels:
         assert again.version > first.version
         assert alice.publish("room").prev == again.position
 
+    def test_versions_grow_across_a_channel_made_anew_while_the_wall_clock_stands(
+        self, make: MakeHarness
+    ) -> None:
+        harness = make(channels_remembered=0)
+        (alice,) = harness.online("alice")
+        wall = harness.wall
+        for _ in range(10):
+            last = alice.join("room").version
+            alice.leave("room")
+        harness.advance(CHANNEL_MEMORY)
+        harness.wall = wall
+        assert alice.join("room").version > last + 1
+
 
 class ChannelRepeats:
     def test_a_repeated_publish_is_the_same_entry(self, harness: Harness) -> None:

@@ -140,6 +140,16 @@ class Commits:
         assert refused(harness.answer(message)) is Trouble.TIMED_OUT
         assert bob.inbox() == [b"late"], "delivered all the same"
 
+    def test_a_disk_that_recovers_in_time_is_tried_again(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        harness.settle()
+        harness.system.fail(True)
+        message = alice.send(bob, b"late", offline=True)
+        harness.advance(5)
+        harness.system.fail(False)
+        harness.advance(6)
+        assert outcome(harness.answer(message)) == CACHED
+
     def test_without_the_disk_a_written_message_for_a_peer_that_leaves_is_unknown(
         self, harness: Harness
     ) -> None:
@@ -182,9 +192,13 @@ class Commits:
         sends = [alice.send("bob", b"%d" % number, offline=True) for number in range(250)]
         harness.system.let_go()
         assert {outcome(harness.answer(send)) for send in sends} == {CACHED}
-        harness.restart()
         (bob,) = harness.online("bob")
         assert bob.inbox() == [b"%d" % number for number in range(50, 250)]
+        bob.acknowledge(bob.read().top)
+        harness.settle()
+        harness.restart()
+        bob.log_in()
+        assert bob.inbox() == []
 
     def test_each_message_is_journaled_when_its_own_second_is_over(self, harness: Harness) -> None:
         alice, bob = harness.online("alice", "bob")
@@ -310,7 +324,8 @@ class Restarts:
         harness.system.hold()
         harness.wall += 3_600_000_000
         fence = alice.log_in().fence
-        assert fence < harness.wall - 3_600_000_000 + CLOCK_RESERVATION * 1_000_000
+        ceiling = harness.wall - 3_600_000_000 + CLOCK_RESERVATION * 1_000_000
+        assert ceiling - CLOCK_RESERVATION * 1_000_000 <= fence < ceiling
         harness.advance(CLOCK_RESERVATION)
         harness.system.let_go()
         harness.settle()
@@ -437,6 +452,33 @@ class Restarts:
         bob.acknowledge(bob.read().top)
         assert outcome(harness.answer(repeated)) == DELIVERED
 
+    def test_the_newest_attempt_is_the_one_that_is_written(self, harness: Harness) -> None:
+        harness.settle()
+        harness.system.hold()
+        (alice,) = harness.online("alice")
+        alice.come_back()
+        harness.system.fail(True)
+        harness.system.let_go()
+        harness.settle()
+        harness.system.fail(False)
+        harness.advance(JOURNAL_RETRY + 0.1)
+        harness.restart()
+        assert refused(alice.come_back(attempt=2)) is Trouble.STALE_ATTEMPT
+        assert alice.come_back(attempt=3).resumed
+
+    def test_a_message_that_its_receiver_left_behind_stays_an_offline_message(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        bob.silent(gone=True)
+        harness.advance(7)
+        alice.send(bob, b"stored", offline=True)
+        harness.advance(24)
+        bob.log_in()
+        assert [entry.offline for entry in bob.read().entries] == [True]
+        harness.settle()
+        harness.restart()
+        bob.come_back()
+        assert [entry.offline for entry in bob.read().entries] == [True]
+
     def test_attempts_of_before_are_still_refused(self, harness: Harness) -> None:
         (alice,) = harness.online("alice")
         alice.come_back()
@@ -478,6 +520,22 @@ class Restarts:
         page = bob.window("room", position)
         assert ([entry.body for entry in page.entries], page.lost) == ([b"0", b"1", b"2"], 0)
         assert [(n.user, n.joined) for n in alice.node.of(MemberNotice)] == [("alice", True), ("bob", True)]
+
+    def test_losses_are_counted_from_where_the_new_log_begins(self, make: MakeHarness) -> None:
+        harness = make(positions=100)
+        alice, bob = harness.online("alice", "bob")
+        alice.join("room")
+        bob.join("room")
+        position = alice.publish("room").id
+        harness.restart()
+        alice.come_back()
+        alice.join("room", restore=True)
+        for _ in range(1000):
+            alice.publish("room")
+        bob.come_back()
+        bob.join("room", restore=True)
+        page = bob.window("room", position)
+        assert len(page.entries) + page.lost == 1000
 
     def test_whose_session_is_newer_keeps_the_name(self, harness: Harness) -> None:
         (alice,) = harness.online("alice")

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from rtmcore.limits import JOURNAL_RETRY
 from rtmcore.service.commands import Answer, Claim, Name, Place, Trouble
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps, MemoryEngine
@@ -44,7 +45,7 @@ class Journaled:
         self.image = image or Image()
         self.images = [self.image.copy()]
         self.epoch = epoch
-        self.holding = self.failing = False
+        self.holding = self.failing = self.lying = False
         self.batch: Batch | None = None
         self.engine = MemoryEngine(f"epoch-{epoch}", caps=caps, image=self.image, now=now, wall=wall)
         self.settle(now)
@@ -60,6 +61,8 @@ class Journaled:
                 return
             batch, self.batch = self.batch, None
             if self.failing:
+                if self.lying:
+                    self.image.apply(batch)
                 self.engine.commit_failed(batch.number, now)
             else:
                 self.image.apply(batch)
@@ -163,6 +166,20 @@ def test_nothing_is_numbered_before_the_first_reservation_is_committed() -> None
     answer = port.next_output()
     assert isinstance(answer, Answer)
     assert answer.value.fence == WALL + 1
+
+
+def test_a_commit_that_failed_and_is_there_all_the_same_is_undone() -> None:
+    system = Journaled(Caps())
+    harness = Harness(system)
+    (alice,) = harness.online("alice")
+    harness.settle()
+    system.failing = system.lying = True
+    message = alice.send("bob", b"refused", offline=True)
+    assert harness.answer(message).code is Trouble.UNAVAILABLE
+    assert [entry.body for entry in system.image.entries.values()] == [b"refused"]
+    system.failing = False
+    harness.advance(JOURNAL_RETRY + 0.1)
+    assert system.image.entries == {}
 
 
 def test_an_engine_is_not_closed_while_it_commits() -> None:

@@ -82,7 +82,7 @@ class Channels:
     def _open(self, key: ChannelKey, now: float) -> Channel:
         channel = self._channels.get(key)
         if channel is None:
-            # No position of an earlier log of this name is greater, for ids never go back.
+            # No position and no version of an earlier channel of this name is greater: ids never go back.
             base = self._state.clock.last
             channel = self._channels[key] = Channel(key[0], key[1], base, base, Positions(base))
             self._emptied(channel, now)
@@ -105,7 +105,7 @@ class Channels:
             if member is not None:
                 outlet.answer(command, _membership(member.channel))
             else:
-                outlet.answer(command, self._enter(live, command, now, wall))
+                outlet.answer(command, self._enter(live, command, now))
             return
         results = live.instance.results
         known = results.look_up(command.cmid, command.floor)
@@ -117,14 +117,14 @@ class Channels:
             if not isinstance(known, Item):
                 outlet.answer(command, known)
             return
-        value = self._enter(live, command, now, wall)
+        value = self._enter(live, command, now)
         # A repeat tells who is there then, so the names are not kept.
         results.keep(
             command.cmid, attrs.evolve(value, users=None) if isinstance(value, Membership) else value
         )
         outlet.answer(command, value)
 
-    def _enter(self, live: Live, command: JoinChannel, now: float, wall: int) -> Membership | Refusal:
+    def _enter(self, live: Live, command: JoinChannel, now: float) -> Membership | Refusal:
         if command.channel in live.channels:
             return _JOINED_ALREADY
         most = self._state.caps.channels_joined
@@ -133,9 +133,7 @@ class Channels:
                 TOO_MANY_CHANNELS, f"A client can be in {most} channels at the same time: leave one."
             )
         name = live.account.name
-        version = self._state.clock.tick(wall)
         channel = self._open((name.app, command.channel), now)
-        channel.version = max(channel.version, version)
         since, cmid = channel.top, command.cmid
         before = live.instance.left.pop(command.channel, 0)
         if command.restore:
@@ -350,6 +348,8 @@ class Channels:
     def _forget(self, channel: Channel) -> None:
         del self._empty[channel]
         del self._channels[channel.app, channel.name]
+        # A channel of this name that is made anew counts on from here.
+        self._state.clock.pass_by(channel.version)
         self._positions -= len(channel.positions.ids)
         self._window_bytes -= sum(len(entry.body) for _, entry in channel.window)
         self._with_window.pop(channel, None)

@@ -50,6 +50,11 @@ class IdClock:
         self.last = value
         return value
 
+    def pass_by(self, number: int) -> None:
+        """Give no id up to a number that something else has counted to."""
+        if self.last < number <= self.ceiling:
+            self.last = number
+
     def wanted(self, wall: int) -> int:
         """The ceiling to reserve now: `limits.CLOCK_RESERVATION` ahead of both the wall clock and the last id."""
         return max(self.last, wall) + int(CLOCK_RESERVATION * _MICROSECONDS)

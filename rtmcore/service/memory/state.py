@@ -165,7 +165,7 @@ class Item:
     deadline: float
     """Until when the sender waits."""
     storable: bool
-    """It may be stored for an offline peer: the sender allowed it, and nothing has failed since."""
+    """It may be stored for an offline peer: the sender allowed it, and no cap forbids it."""
     storage: Storage = Storage.MEMORY
     hidden: bool = False
     """Nobody may see it before it is committed."""

@@ -128,12 +128,11 @@ class Stores:
         return item
 
     def failed(self, entry_id: int) -> Item | None:
-        """An entry could not be written, and will not be. None as for `committed`."""
+        """An entry could not be written, and is not being written any more. None as for `committed`."""
         item = self._writing.pop(entry_id, None)
         if item is not None and item.storage is not Storage.GONE:
             self._uncount(item)
             item.storage = Storage.MEMORY
-            item.storable = False
         return item
 
     def sweep(self, wall: int) -> bool:
