@@ -129,8 +129,10 @@ class Pumps:
         self.want(connection, log)
 
     def _adopt(self, connection: Connection, channel: str, position: int) -> None:
-        waiting = sum(isinstance(log, Adoption) for log in connection.to_read)
-        if not is_valid_id(channel) or waiting >= CHANNELS_JOINED:
+        if not is_valid_id(channel):
+            self._close(connection, CloseCode.MALFORMED, "a sync names something that is no channel id")
+            return
+        if sum(isinstance(log, Adoption) for log in connection.to_read) >= CHANNELS_JOINED:
             connection.say(Top(position, 0, channel))
             return
         connection.to_read.append(Adoption(channel, position))

@@ -210,10 +210,21 @@ def test_a_question_about_the_inbox_sends_again_what_is_not_acknowledged(world):
 
 def test_a_question_about_a_channel_that_one_is_not_in_ends_at_once(world):
     bob = world.login("bob")
-    for channel in ("room", "*", ""):
-        bob.say(Sync(17, channel))
-        assert bob.expect(Top) == Top(17, 0, channel)
+    bob.say(Sync(17, "room"))
+    assert bob.expect(Top) == Top(17, 0, "room")
     assert world.node.stats()["channels"] == 0
+    bob.say(Sync(17, "*"))
+    bob.expect_closed(CloseCode.MALFORMED)
+
+
+def test_a_flood_of_questions_about_channels_is_bounded(world):
+    bob = world.login("bob")
+    for number in range(500):
+        bob.say(Sync(17, f"room-{number}"))
+    world.settle()
+    assert world.node.stats()["channels"] <= 1
+    world.pass_time(5)
+    assert {packet.ch for packet in bob.all_of(Top)} == {None, *(f"room-{number}" for number in range(500))}
 
 
 def test_a_channel_joined_between_hello_and_welcome_is_taken_up_by_a_question(world):
