@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from rtmcore.codes import LoginError
 from rtmcore.errors import LocalProtocolError
 from rtmcore.limits import ANSWER_BYTES, PACKETS_PER_FRAME, WRITE_CHUNK
 from rtmcore.service.admission import SessionRates
@@ -145,8 +144,6 @@ class SessionState:
     name: Name
     fence: int
     rates: SessionRates
-    grant: Grant | None = None
-    """What its last good token permits: a return with the secret needs no other."""
     admitted: dict[int, None] = attrs.field(factory=dict)
     """Requests that were counted by the rates: a repeat of one is not counted again."""
     strays: set[str] = attrs.field(factory=set)
@@ -212,7 +209,6 @@ class Connection:
         "inbox",
         "members",
         "number",
-        "objection",
         "opened",
         "out",
         "phase",
@@ -265,8 +261,6 @@ class Connection:
         self.session: Session | None = None
         self.state: SessionState | None = None
         self.grant: Grant | None = None
-        self.objection: tuple[LoginError, str] | None = None
-        """What is wrong with the token of a return, which its secret may make good."""
         self.iid = ""
         self.floor = 0
         self.waiting: dict[int, Waiting] = {}

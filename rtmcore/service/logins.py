@@ -118,37 +118,19 @@ class Logins:
             text = f"The token is longer than {TOKEN_BYTES} bytes."
             return self._refuse(connection, LoginError.INVALID_TOKEN, text)
         try:
-            connection.grant = self._verify(hello.app, hello.user, hello.token, self._context.wall // 1000)
+            grant = self._verify(hello.app, hello.user, hello.token, self._context.wall // 1000)
         except AuthError as error:
-            connection.objection = (login_code(error), error.message)
-        else:
-            if not connection.grant.login:
-                text = "The token does not have the scope to log in."
-                connection.objection = (LoginError.NOT_AUTHORIZED, text)
-        if connection.objection is not None:
-            connection.grant = self._grant_of_session(hello)
-            if connection.grant is None:
-                return self._refuse(connection, *connection.objection)
+            return self._refuse(connection, login_code(error), error.message)
+        if not grant.login:
+            text = "The token does not have the scope to log in."
+            return self._refuse(connection, LoginError.NOT_AUTHORIZED, text)
         if hello.login and self._context.config.rate_limits:
             wait = self._rates.admit(Name(hello.app, KIND, hello.user), self._context.now)
             if wait:
                 text = "This user logs in too often."
                 return self._refuse(connection, LoginError.TOO_OFTEN, text, wait)
+        connection.grant = grant
         return True
-
-    def _grant_of_session(self, hello: Hello) -> Grant | None:
-        """What a client may do that returns without a good token, if its secret turns out to be right.
-
-        A live session needs no other token than the one that it began with, unless that has expired and the policy
-        is to end the session then. Whether the secret is right is for the engine to say.
-        """
-        state = self._context.sessions.get(Name(hello.app, KIND, hello.user))
-        if hello.login or hello.secret is None or state is None or state.fence != hello.fence:
-            return None
-        grant = state.grant
-        if grant is not None and grant.expires is not None and self._context.config.token_policy == ABORT:
-            return grant if grant.expires > self._context.wall // 1000 else None
-        return grant
 
     def _claim(self, connection: Connection, hello: Hello) -> None:
         context = self._context
@@ -173,7 +155,7 @@ class Logins:
                 keepalive=OFFLINE_AFTER,
                 inbox=hello.inbox,
                 floor=hello.floor,
-                authorized=connection.objection is None,
+                authorized=True,
             )
         )
 
@@ -226,7 +208,7 @@ class Logins:
         elif code is Trouble.STALE_ATTEMPT:
             close(connection, CloseCode.STALE_ATTEMPT, "a newer transport of this client was here first")
         elif code is Trouble.UNAUTHORIZED:
-            self._refuse(connection, *(connection.objection or (LoginError.INVALID_TOKEN, refusal.text)))
+            self._refuse(connection, LoginError.INVALID_TOKEN, refusal.text)
         elif code is BANNED and not command.login:
             self._departures.kick(
                 connection, ConnectionChangeReason.BANNED_BY_SERVER, CloseCode.BANNED, refusal.text
@@ -258,7 +240,6 @@ class Logins:
             rates = SessionRates(self._context.config.rate_factor)
             state = sessions[session.name] = SessionState(session.name, session.fence, rates)
         state.connection = connection
-        state.grant = connection.grant
         connection.state = state
         connection.session = session
         connection.stage_due = NEVER
