@@ -4,9 +4,9 @@ import math
 
 from rtmcore.limits import CLOCK_RESERVATION
 
-_MICROSECONDS = 1_000_000
-_KEPT_BACK = int(CLOCK_RESERVATION * _MICROSECONDS) // 2
-"""Ids below the ceiling that are left for the time until the next reservation."""
+_RESERVED = int(CLOCK_RESERVATION * 1_000_000)
+_KEPT_BACK = _RESERVED // 4
+"""Ids below the ceiling that the wall clock may not use up: they are for counting when the disk is late."""
 
 
 class Exhausted(Exception):
@@ -24,11 +24,16 @@ class IdClock:
         ceiling: The greatest id that may be given; infinite without a journal.
     """
 
-    __slots__ = ("ceiling", "last")
+    __slots__ = ("_ceiling", "_limit", "last")
 
     def __init__(self, last: int = 0, ceiling: float = math.inf) -> None:
         self.last = last
-        self.ceiling = ceiling
+        self.reach(ceiling)
+
+    def reach(self, ceiling: float) -> None:
+        """Give ids up to a new ceiling."""
+        self._ceiling = ceiling
+        self._limit = ceiling - _KEPT_BACK
 
     def tick(self, wall: int) -> int:
         """The next id.
@@ -41,20 +46,20 @@ class IdClock:
         """
         following = self.last + 1
         value = wall if wall > following else following
-        if value > self.ceiling:
-            # The wall clock ran past what is reserved, after a suspension perhaps: count on a little below the
-            # ceiling until the next reservation is committed.
-            value = max(following, int(self.ceiling) - _KEPT_BACK)
-            if value > self.ceiling:
+        if value > self._limit:
+            # The wall clock has run away from what is reserved, after a suspension perhaps: count on until the
+            # next reservation is committed.
+            value = max(following, int(self._limit))
+            if value > self._ceiling:
                 raise Exhausted
         self.last = value
         return value
 
     def pass_by(self, number: int) -> None:
         """Give no id up to a number that something else has counted to."""
-        if self.last < number <= self.ceiling:
+        if self.last < number <= self._ceiling:
             self.last = number
 
     def wanted(self, wall: int) -> int:
         """The ceiling to reserve now: `limits.CLOCK_RESERVATION` ahead of both the wall clock and the last id."""
-        return max(self.last, wall) + int(CLOCK_RESERVATION * _MICROSECONDS)
+        return max(self.last, wall) + _RESERVED

@@ -179,7 +179,7 @@ class MemoryEngine:
         """
         batch = self._state.journal.committed(number)
         if batch.reserved is not None:
-            self._state.clock.ceiling = batch.reserved
+            self._state.clock.reach(batch.reserved)
         self._offline.committed(entry.id for entry in batch.stored)
 
     def commit_failed(self, number: int, now: float) -> None:
