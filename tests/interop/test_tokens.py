@@ -127,16 +127,20 @@ def test_scopes_limit_what_a_user_may_do(login: Any, user: str) -> None:
     assert (tag, failed["code"]) == ("failed", 1)
 
 
-@pytest.mark.xfail(reason="the node still asks for a good token where the secret is enough")
-def test_a_session_that_is_alive_is_resumed_by_its_secret(login: Any, user: str) -> None:
+def test_a_return_is_judged_by_its_token_too(login: Any, user: str) -> None:
     alice = login(token(user))
-    fence = alice.welcome["fence"]
-    for stale in (token(user, exp=time.time() - 60), None):
-        alice.drop()
-        alice.token = stale
-        alice.come_back()
-        assert alice.welcome["resumed"]
-        assert alice.welcome["fence"] == fence
+    fence, secret = alice.welcome["fence"], alice.welcome["secret"]
+    alice.drop()
+    alice.open()
+    alice.token = token(user, exp=time.time() - 60)
+    alice.hello(login=False, fence=fence, secret=secret)
+    alice.wait_for(lambda: any(tag == "refused" for tag, _ in alice.packets))
+    assert refused_with(alice) == 6
+    alice.drop()
+    alice.token = token(user)
+    alice.come_back()
+    assert alice.welcome["resumed"]
+    assert alice.welcome["fence"] == fence
 
 
 def test_a_return_without_the_secret_needs_a_good_token(login: Any, user: str) -> None:
