@@ -22,6 +22,7 @@ from rtmcore.wire.packets import Floor, Packet, SendPeer
 from rtmcore.wire.transport import ClientTransport, TransportState
 
 _MILLISECONDS: Final = 1000
+# Looking up a member of an enumeration costs a call before Python 3.12, and this one is needed all the time.
 _OPEN: Final = TransportState.OPEN
 _MARGIN_SHARE: Final = 0.25
 

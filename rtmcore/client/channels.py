@@ -1,16 +1,15 @@
 """Channels that this client is in: its place in their logs, who else is there, and what happens on a return."""
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Final
 
 import attrs
 
 from rtmcore.client.events import ChannelGap, ChannelLost, Event, MemberJoined, MemberLeft
-from rtmcore.client.inbox import KINDS
+from rtmcore.client.inbox import KINDS, UNDEFINED
 from rtmcore.client.logs import LogReader
 from rtmcore.client.requests import JOIN, Operation, Ticket
-from rtmcore.codes import CloseCode, JoinChannelError, MessageType
+from rtmcore.codes import CloseCode, ConnectionState, JoinChannelError
 from rtmcore.errors import RemoteProtocolError, error_for
 from rtmcore.limits import (
     CHANNEL_HELD_BYTES,
@@ -79,6 +78,8 @@ class Channels:
         # The newest request id seen of each sender in each channel, in two generations of bounded size.
         self._senders: dict[tuple[str, str], int] = {}
         self._older_senders: dict[tuple[str, str], int] = {}
+        # Whether members are awaited anywhere.
+        self._awaiting = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,7 +93,7 @@ class Channels:
 
     # --- Joining and leaving ------------------------------------------------------------------------------------
 
-    def check_join(self, name: str, state: str) -> None:
+    def check_join(self, name: str, state: ConnectionState) -> None:
         """Refuse a join that cannot succeed.
 
         Raises:
@@ -104,24 +105,29 @@ class Channels:
                 JoinChannelError.ALREADY_JOINED,
                 "This client is in the channel, or is joining it, already.",
                 operation=JOIN.name,
-                state=state,
+                state=state.name,
             )
         if len(self._joined) + len(self._joining) >= CHANNELS_JOINED:
             raise error_for(
                 JoinChannelError.EXCEED_LIMIT,
                 f"This client is in {CHANNELS_JOINED} channels, which is the limit. Leave one first.",
                 operation=JOIN.name,
-                state=state,
+                state=state.name,
             )
 
-    def check_member(self, name: str, operation: Operation, code: IntEnum, state: str) -> None:
+    def check_member(self, name: str, operation: Operation, state: ConnectionState) -> None:
         """Refuse a call that needs membership.
 
         Raises:
             NotInChannel: This client is not in the channel.
         """
         if not self.is_member(name):
-            raise error_for(code, "This client is not in the channel.", operation=operation.name, state=state)
+            raise error_for(
+                operation.not_in_channel,
+                "This client is not in the channel.",
+                operation=operation.name,
+                state=state.name,
+            )
 
     def join_begun(self, name: str) -> None:
         """A join was requested."""
@@ -275,7 +281,7 @@ class Channels:
             if entry.i <= newest:
                 return
             senders[key] = entry.i
-        kind = KINDS.get(entry.kind, MessageType.UNDEFINED)
+        kind = KINDS.get(entry.kind, UNDEFINED)
         self._emit(ChannelMessage(entry.ch, entry.user, kind, entry.body, entry.id))
 
     def _mind_gap(self, channel: Channel) -> None:
@@ -333,6 +339,7 @@ class Channels:
             known = before | channel.awaited
             channel.awaited = known - after
             channel.awaited_until = forgotten_until
+            self._awaiting = True
             self._announce(channel, joined=after - known)
         else:
             self._announce(channel, left=before - after, joined=after - before - channel.awaited)
@@ -366,16 +373,21 @@ class Channels:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called next."""
+        if not self._awaiting:
+            return None
         return min(
             (channel.awaited_until for channel in self._joined.values() if channel.awaited), default=None
         )
 
     def handle_timer(self, now: float) -> None:
         """Announce as gone who did not come back after the server had lost its memory."""
+        if not self._awaiting:
+            return
         for channel in self._joined.values():
             if channel.awaited and now >= channel.awaited_until:
                 gone, channel.awaited = channel.awaited, set()
                 self._announce(channel, left=gone)
+        self._awaiting = any(channel.awaited for channel in self._joined.values())
 
     def _announce(
         self, channel: Channel, *, left: set[str] | None = None, joined: set[str] | None = None

@@ -34,12 +34,9 @@ from rtmcore.client.requests import (
 from rtmcore.client.session import Session
 from rtmcore.codes import (
     ConnectionState,
-    GetMembersError,
     JoinChannelError,
-    LeaveChannelError,
     LoginError,
     MessageType,
-    SendChannelMessageError,
     SendPeerMessageError,
 )
 from rtmcore.errors import InvalidArgument, LocalProtocolError, RequestTimeout, RtmError, error_for
@@ -56,10 +53,6 @@ from rtmcore.models import ConnectionInfo
 from rtmcore.wire.packets import Bye, GetMembers, Join, Leave, Packet, Publish, SendPeer, Welcome
 
 _KINDS_SENT: Final = (MessageType.TEXT, MessageType.RAW)
-# Looking up a member of an enumeration costs a call before Python 3.12, and these are needed for each message.
-_PEER_SENDS_TOO_OFTEN: Final = SendPeerMessageError.TOO_OFTEN
-_PUBLISHES_TOO_OFTEN: Final = SendChannelMessageError.TOO_OFTEN
-_NOT_IN_CHANNEL: Final = SendChannelMessageError.NOT_IN_CHANNEL
 
 
 class ClientCore:
@@ -228,8 +221,8 @@ class ClientCore:
             raise self._invalid_id(SEND_PEER, SendPeerMessageError.INVALID_USER_ID, to, "user id of the peer")
         body = self._checked_body(SEND_PEER, kind, body)
         size = request_size(body)
-        self._requests.check_room(SEND_PEER, size, self.state.name)
-        self._rates.admit_send(SEND_PEER, _PEER_SENDS_TOO_OFTEN, now, self.state.name)
+        self._requests.check_room(SEND_PEER, size, self.state)
+        self._rates.admit_send(SEND_PEER, now, self.state)
         packet = SendPeer(self._requests.next_id(), to, int(kind), body, bool(offline))
         return self._request(SEND_PEER, packet, size, timeout, now)
 
@@ -259,12 +252,12 @@ class ClientCore:
             RateLimited: More than `limits.SEND_RATE` (3).
         """
         self._begin(PUBLISH, now)
-        state = self.state.name
-        self._channels.check_member(channel, PUBLISH, _NOT_IN_CHANNEL, state)
+        state = self.state
+        self._channels.check_member(channel, PUBLISH, state)
         body = self._checked_body(PUBLISH, kind, body)
         size = request_size(body)
         self._requests.check_room(PUBLISH, size, state)
-        self._rates.admit_send(PUBLISH, _PUBLISHES_TOO_OFTEN, now, state)
+        self._rates.admit_send(PUBLISH, now, state)
         packet = Publish(self._requests.next_id(), channel, int(kind), body)
         self._channels.publish_begun(channel, packet.i)
         return self._request(PUBLISH, packet, size, timeout, now)
@@ -286,7 +279,7 @@ class ClientCore:
         self._begin(JOIN, now)
         if not is_valid_id(channel):
             raise self._invalid_id(JOIN, JoinChannelError.INVALID_ARGUMENT, channel, "channel id")
-        state = self.state.name
+        state = self.state
         self._channels.check_join(channel, state)
         size = request_size(b"")
         self._requests.check_room(JOIN, size, state)
@@ -306,8 +299,8 @@ class ClientCore:
             LimitExceeded: Too much waits for an answer already.
         """
         self._begin(LEAVE, now)
-        state = self.state.name
-        self._channels.check_member(channel, LEAVE, LeaveChannelError.NOT_IN_CHANNEL, state)
+        state = self.state
+        self._channels.check_member(channel, LEAVE, state)
         size = request_size(b"")
         self._requests.check_room(LEAVE, size, state)
         self._channels.leave_begun(channel)
@@ -323,8 +316,8 @@ class ClientCore:
             RateLimited: More than `limits.MEMBERS_RATE` (4).
         """
         self._begin(MEMBERS, now)
-        state = self.state.name
-        self._channels.check_member(channel, MEMBERS, GetMembersError.NOT_IN_CHANNEL, state)
+        state = self.state
+        self._channels.check_member(channel, MEMBERS, state)
         size = request_size(b"")
         self._requests.check_room(MEMBERS, size, state)
         self._rates.admit_members(now, state)
@@ -515,20 +508,17 @@ class ClientCore:
         return ticket
 
     def _checked_body(self, operation: Operation, kind: MessageType, body: bytes) -> bytes:
-        if body.__class__ is bytes and len(body) <= MESSAGE_BYTES and kind in _KINDS_SENT:
-            return body
-        wrong = None
-        if not isinstance(body, bytes | bytearray | memoryview):
+        if body.__class__ is not bytes and isinstance(body, bytes | bytearray | memoryview):
+            body = bytes(body)
+        if not isinstance(body, bytes):
             wrong = f"A message has to be bytes, not {type(body).__name__}."
         elif len(body) > MESSAGE_BYTES:
             wrong = f"The message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
         elif kind not in _KINDS_SENT:
             wrong = "A message is of the kind TEXT or RAW."
-        if wrong is not None:
-            raise InvalidArgument(
-                wrong, code=operation.invalid, operation=operation.name, state=self.state.name
-            )
-        return bytes(body)
+        else:
+            return body
+        raise InvalidArgument(wrong, code=operation.invalid, operation=operation.name, state=self.state.name)
 
     def _invalid_id(self, operation: Operation, code: Any, value: object, what: str) -> InvalidArgument:
         why = explain_invalid_id(value, what)

@@ -12,7 +12,10 @@ from rtmcore.models import PeerMessage
 from rtmcore.wire.packets import Ack, InboxEntry, Packet, Sync, Top
 
 KINDS: Final = {int(kind): kind for kind in MessageType}
-"""Message types by number; what is not in it is UNDEFINED here."""
+"""Message types by number; what is not in it is `UNDEFINED` here."""
+
+UNDEFINED: Final = MessageType.UNDEFINED
+"""A kind of message that this version does not know."""
 
 _WINDOWS_HELD: Final = 2
 
@@ -115,7 +118,7 @@ class Inbox:
             self._emit(
                 PeerMessage(
                     entry.user,
-                    KINDS.get(entry.kind, MessageType.UNDEFINED),
+                    KINDS.get(entry.kind, UNDEFINED),
                     entry.body,
                     entry.id,
                     entry.offline,

@@ -26,6 +26,8 @@ class Link:
     """By when it has to be welcomed."""
     transport: ClientTransport | None = None
     """None as long as the driver opens the connection."""
+    gone: bool = False
+    """Nothing that comes from it matters any more."""
     hello_sent: bool = False
     floor: int = 0
     """The oldest id that its hello said may be repeated."""
@@ -135,6 +137,7 @@ class Links:
         if self.candidate is link:
             self.candidate = None
         self._leaving.pop(link.id, None)
+        link.gone = True
         if link.transport is not None and not failed:
             self._output.extend((link.id, data) for data in link.transport.data_to_send())
         if not failed:

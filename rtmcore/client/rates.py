@@ -4,12 +4,7 @@ from collections import deque
 from enum import IntEnum
 
 from rtmcore.client.requests import JOIN, MEMBERS, Operation
-from rtmcore.codes import (
-    GetMembersError,
-    JoinChannelError,
-    SendChannelMessageError,
-    SendPeerMessageError,
-)
+from rtmcore.codes import ConnectionState, JoinChannelError
 from rtmcore.errors import error_for
 from rtmcore.limits import (
     JOIN_RATE,
@@ -76,21 +71,15 @@ class Rates:
         """Count a login that was admitted."""
         self._login.count(now)
 
-    def admit_send(
-        self,
-        operation: Operation,
-        code: SendPeerMessageError | SendChannelMessageError,
-        now: float,
-        state: str,
-    ) -> None:
+    def admit_send(self, operation: Operation, now: float, state: ConnectionState) -> None:
         """Count a message to a peer or a channel, or refuse it.
 
         Raises:
             RateLimited: There were too many.
         """
-        self._admit(self._send, operation, code, now, state)
+        self._admit(self._send, operation, now, state)
 
-    def admit_join(self, channel: str, now: float, state: str) -> None:
+    def admit_join(self, channel: str, now: float, state: ConnectionState) -> None:
         """Count a join, or refuse it.
 
         Raises:
@@ -102,7 +91,7 @@ class Rates:
         if same is None:
             same = SlidingWindow(JOIN_SAME_CHANNEL_RATE)
         self._check(same, JOIN, JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN, now, state)
-        self._admit(self._join, JOIN, JoinChannelError.TOO_OFTEN, now, state)
+        self._admit(self._join, JOIN, now, state)
         if len(self._join_same) >= JOIN_RATE.count:
             self._join_same = {
                 name: window for name, window in self._join_same.items() if not window.idle(now)
@@ -110,23 +99,21 @@ class Rates:
         self._join_same[channel] = same
         same.count(now)
 
-    def admit_members(self, now: float, state: str) -> None:
+    def admit_members(self, now: float, state: ConnectionState) -> None:
         """Count a question for members, or refuse it.
 
         Raises:
             RateLimited: There were too many.
         """
-        self._admit(self._members, MEMBERS, GetMembersError.TOO_OFTEN, now, state)
+        self._admit(self._members, MEMBERS, now, state)
 
-    def _admit(
-        self, window: SlidingWindow, operation: Operation, code: IntEnum, now: float, state: str
-    ) -> None:
+    def _admit(self, window: SlidingWindow, operation: Operation, now: float, state: ConnectionState) -> None:
         if self._enabled:
-            self._check(window, operation, code, now, state)
+            self._check(window, operation, operation.too_often, now, state)
             window.count(now)
 
     def _check(
-        self, window: SlidingWindow, operation: Operation, code: IntEnum, now: float, state: str
+        self, window: SlidingWindow, operation: Operation, code: IntEnum, now: float, state: ConnectionState
     ) -> None:
         wait = window.wait(now)
         if wait is not None:
@@ -134,6 +121,6 @@ class Rates:
                 code,
                 f"Called more often than {window.limit}.",
                 operation=operation.name,
-                state=state,
+                state=state.name,
                 retry_after=wait,
             )

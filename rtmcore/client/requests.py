@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 
 from rtmcore.codes import (
+    ConnectionState,
     GetMembersError,
     JoinChannelError,
     LeaveChannelError,
@@ -30,6 +31,8 @@ class Operation:
         failure: The code that stands for any other failure.
         timeout: The code for "no answer in time"; `failure` where none is documented.
         invalid: The code for a request that the server calls malformed or too large.
+        too_often: The code for a call above its rate; `failure` where none is documented.
+        not_in_channel: The code for a call that needs membership; `failure` where none does.
         changes: Whether it changes something, so that its outcome is unknown after a time-out.
         holds: Whether the server answers by itself, so that further requests may be collected until it does.
     """
@@ -39,6 +42,8 @@ class Operation:
     failure: IntEnum
     timeout: IntEnum
     invalid: IntEnum
+    too_often: IntEnum
+    not_in_channel: IntEnum
     changes: bool = True
     holds: bool = True
 
@@ -50,58 +55,83 @@ class Operation:
             return self.failure
 
 
-LOGIN: Final = Operation(
-    "login", LoginError, LoginError.UNKNOWN, LoginError.TIMEOUT, LoginError.INVALID_ARGUMENT, changes=False
+def _operation(
+    name: str,
+    codes: type[IntEnum],
+    failure: IntEnum,
+    *,
+    timeout: IntEnum | None = None,
+    invalid: IntEnum | None = None,
+    too_often: IntEnum | None = None,
+    not_in_channel: IntEnum | None = None,
+    changes: bool = True,
+    holds: bool = True,
+) -> Operation:
+    return Operation(
+        name,
+        codes,
+        failure,
+        timeout or failure,
+        invalid or failure,
+        too_often or failure,
+        not_in_channel or failure,
+        changes,
+        holds,
+    )
+
+
+LOGIN: Final = _operation(
+    "login",
+    LoginError,
+    LoginError.UNKNOWN,
+    timeout=LoginError.TIMEOUT,
+    invalid=LoginError.INVALID_ARGUMENT,
+    too_often=LoginError.TOO_OFTEN,
+    changes=False,
 )
-LOGOUT: Final = Operation(
-    "logout", LogoutError, LogoutError.REJECTED, LogoutError.REJECTED, LogoutError.REJECTED
-)
-CLOSE: Final = Operation(
-    "close", LogoutError, LogoutError.REJECTED, LogoutError.REJECTED, LogoutError.REJECTED
-)
-SEND_PEER: Final = Operation(
+LOGOUT: Final = _operation("logout", LogoutError, LogoutError.REJECTED)
+CLOSE: Final = _operation("close", LogoutError, LogoutError.REJECTED)
+SEND_PEER: Final = _operation(
     "send_peer",
     SendPeerMessageError,
     SendPeerMessageError.FAILURE,
-    SendPeerMessageError.TIMEOUT,
-    SendPeerMessageError.INVALID_MESSAGE,
+    timeout=SendPeerMessageError.TIMEOUT,
+    invalid=SendPeerMessageError.INVALID_MESSAGE,
+    too_often=SendPeerMessageError.TOO_OFTEN,
     holds=False,
 )
-PUBLISH: Final = Operation(
+PUBLISH: Final = _operation(
     "publish",
     SendChannelMessageError,
     SendChannelMessageError.FAILURE,
-    SendChannelMessageError.TIMEOUT,
-    SendChannelMessageError.INVALID_MESSAGE,
+    timeout=SendChannelMessageError.TIMEOUT,
+    invalid=SendChannelMessageError.INVALID_MESSAGE,
+    too_often=SendChannelMessageError.TOO_OFTEN,
+    not_in_channel=SendChannelMessageError.NOT_IN_CHANNEL,
 )
-JOIN: Final = Operation(
+JOIN: Final = _operation(
     "join",
     JoinChannelError,
     JoinChannelError.FAILURE,
-    JoinChannelError.TIMEOUT,
-    JoinChannelError.INVALID_ARGUMENT,
+    timeout=JoinChannelError.TIMEOUT,
+    invalid=JoinChannelError.INVALID_ARGUMENT,
+    too_often=JoinChannelError.TOO_OFTEN,
 )
-LEAVE: Final = Operation(
+LEAVE: Final = _operation(
     "leave",
     LeaveChannelError,
     LeaveChannelError.FAILURE,
-    LeaveChannelError.FAILURE,
-    LeaveChannelError.FAILURE,
+    not_in_channel=LeaveChannelError.NOT_IN_CHANNEL,
 )
-FORGET: Final = Operation(
-    "leave",
-    LeaveChannelError,
-    LeaveChannelError.FAILURE,
-    LeaveChannelError.FAILURE,
-    LeaveChannelError.FAILURE,
-)
+FORGET: Final = _operation("leave", LeaveChannelError, LeaveChannelError.FAILURE)
 """A leave that nobody has called: it undoes what was given up."""
-MEMBERS: Final = Operation(
+MEMBERS: Final = _operation(
     "members",
     GetMembersError,
     GetMembersError.FAILURE,
-    GetMembersError.TIMEOUT,
-    GetMembersError.FAILURE,
+    timeout=GetMembersError.TIMEOUT,
+    too_often=GetMembersError.TOO_OFTEN,
+    not_in_channel=GetMembersError.NOT_IN_CHANNEL,
     changes=False,
 )
 
@@ -171,7 +201,7 @@ class Requests:
         """The oldest id that may still be repeated."""
         return next(iter(self._pending), self._next)
 
-    def check_room(self, operation: Operation, size: int, state: str) -> None:
+    def check_room(self, operation: Operation, size: int, state: ConnectionState) -> None:
         """Refuse a call that would make too many wait.
 
         Raises:
@@ -181,7 +211,7 @@ class Requests:
             raise LimitExceeded(
                 f"{len(self._pending)} calls of this client wait for their answer already, which is the limit.",
                 operation=operation.name,
-                state=state,
+                state=state.name,
                 hint="Wait for some of them before making more.",
             )
         if self._bytes + size > OUTBOUND_BYTES:
@@ -189,7 +219,7 @@ class Requests:
                 f"Calls of this client with {self._bytes} bytes wait for their answer already; "
                 f"at most {OUTBOUND_BYTES} may.",
                 operation=operation.name,
-                state=state,
+                state=state.name,
                 hint="Wait for some of them before making more.",
             )
 

@@ -34,7 +34,10 @@ from rtmcore.wire.packets import Bye, Kicked, Packet, Ready, Refused, Welcome
 from rtmcore.wire.transport import Closed, Opened, Received
 
 _MILLISECONDS: Final = 1000
-_LOGGED_IN: Final = frozenset({ConnectionState.CONNECTED, ConnectionState.RECONNECTING})
+# Looking up a member of an enumeration costs a call before Python 3.12, and these are needed all the time.
+_CONNECTED: Final = ConnectionState.CONNECTED
+_RECONNECTING: Final = ConnectionState.RECONNECTING
+_LOGGED_IN: Final = frozenset({_CONNECTED, _RECONNECTING})
 
 _ABORTING_CLOSES: Final[dict[int, RtmInput]] = {
     CloseCode.REMOTE_LOGIN: RtmInput.REMOTE_LOGIN,
@@ -128,17 +131,13 @@ class Session:
     @property
     def may_write(self) -> bool:
         """Whether a call may be written now; otherwise it waits within its time."""
-        carried = self._restoring is not None or self.state is ConnectionState.CONNECTED
+        carried = self._restoring is not None or self.state is _CONNECTED
         return carried and self._logout is None
 
     @property
     def stands(self) -> bool:
         """Whether the session is up, and nothing of it is waited for."""
-        return (
-            self.state is ConnectionState.CONNECTED
-            and self._restoring is None
-            and self._links.current is not None
-        )
+        return self.state is _CONNECTED and self._restoring is None and self._links.current is not None
 
     def refusal(self, operation: Operation) -> RtmError | None:
         """Why a call that needs a login cannot be made now: 101, 102, or None where it can."""
@@ -208,7 +207,7 @@ class Session:
         )
         self._logout = _Logout([ticket], now + min(GOODBYE_TIMEOUT, timeout))
         link = self._links.current or self._links.candidate
-        reachable = self.state in (ConnectionState.CONNECTING, ConnectionState.CONNECTED)
+        reachable = self.state in (ConnectionState.CONNECTING, _CONNECTED)
         if reachable and link is not None and link.open and link.hello_sent:
             self._attempts.next_at = None
             self._restoring = None
@@ -309,19 +308,14 @@ class Session:
         if self._logout is not None:
             return self._logout.deadline
         state, candidate, next_at = self.state, self._links.candidate, self._attempts.next_at
-        if (
-            state is ConnectionState.CONNECTED
-            and candidate is None
-            and next_at is None
-            and self._restoring is None
-        ):
+        if state is _CONNECTED and candidate is None and next_at is None and self._restoring is None:
             return self._heard + self.facts.spare_after
         times = [next_at, self._restoring]
         if candidate is not None:
             times.append(candidate.deadline)
         if self._login is not None and self._restoring is None:
             times.append(self._login.deadline)
-        if state is ConnectionState.CONNECTED:
+        if state is _CONNECTED:
             times.append(self._heard + self.facts.interrupted_after)
         if state in _LOGGED_IN and candidate is None and next_at is None:
             times.append(self._heard + self.facts.spare_after)
@@ -353,7 +347,7 @@ class Session:
                 self._say_hello(link, now)
             elif isinstance(event, Closed):
                 self._link_ended(link, event, now)
-            if self._links.find(link.id) is not link:
+            if link.gone:
                 return
 
     def _received(self, link: Link, packets: Sequence[Packet], now: float) -> None:
@@ -418,7 +412,7 @@ class Session:
         if self.state is ConnectionState.CONNECTING:
             self._feed(RtmInput.ACCEPTED, now)
             self._end_login(None)
-        elif self.state is ConnectionState.RECONNECTING:
+        elif self.state is _RECONNECTING:
             self._feed(RtmInput.RESUMED if self.facts.resumed else RtmInput.REJOINED, now)
         self._parts.connected(now)
 
@@ -435,7 +429,7 @@ class Session:
         if candidate is not None or self._attempts.next_at is not None:
             self._attempts.next_at = None
             self._attempts.reset()
-        if self.state is ConnectionState.RECONNECTING and self._restoring is None:
+        if self.state is _RECONNECTING and self._restoring is None:
             self._stay(now)
 
     def _stay(self, now: float) -> None:
@@ -476,7 +470,7 @@ class Session:
         if closed.error is not None or closed.code not in _ABORTING_CLOSES or self.state not in _LOGGED_IN:
             return False
         expired = closed.code == CloseCode.TOKEN_EXPIRED
-        return not expired or (self.facts.aborts_on_expiry and self.state is ConnectionState.CONNECTED)
+        return not expired or (self.facts.aborts_on_expiry and self.state is _CONNECTED)
 
     def _lost(self, cause: RtmError, retry_after: float | None, now: float) -> None:
         """The transport that carried the session is gone: replace it. The state changes only after some silence."""
@@ -525,7 +519,7 @@ class Session:
             and now < self._heard + self.facts.spare_after
         ):
             # The old transport has come back meanwhile: there is nothing to replace.
-            if self.state is ConnectionState.RECONNECTING and self._restoring is None:
+            if self.state is _RECONNECTING and self._restoring is None:
                 self._stay(now)
         else:
             self._reconnect(now, retry_after)
@@ -538,7 +532,7 @@ class Session:
             self._attempts.rotate()
             self._attempts.reset()
             self._reconnect(now)
-        if self.state is ConnectionState.CONNECTED and now >= self._heard + self.facts.interrupted_after:
+        if self.state is _CONNECTED and now >= self._heard + self.facts.interrupted_after:
             if self._links.current is not None:
                 self.cause = silence_error(now - self._heard)
             self._feed(RtmInput.INTERRUPTED, now, self.cause)

@@ -12,7 +12,6 @@ def test_the_first_attempt_waits_for_nothing_and_the_others_exponentially_longer
 
 
 def test_jitter_is_full() -> None:
-    assert [Backoff(BackoffPolicy(), lambda: share).delay() for share in (0.0, 0.5)] == [0, 0]
     for share in (0.0, 0.1, 0.5, 0.999):
         backoff = Backoff(BackoffPolicy(), lambda share=share: share)
         delays = [backoff.delay() for _ in range(10)]

@@ -6,9 +6,11 @@ import pytest
 
 from rtmcore.client.rates import Rates, SlidingWindow
 from rtmcore.client.requests import PUBLISH, SEND_PEER
-from rtmcore.codes import GetMembersError, JoinChannelError, SendChannelMessageError, SendPeerMessageError
+from rtmcore.codes import ConnectionState, GetMembersError, JoinChannelError, SendChannelMessageError
 from rtmcore.errors import RateLimited
 from rtmcore.limits import RateLimit
+
+CONNECTED = ConnectionState.CONNECTED
 
 
 def test_a_window_admits_its_count_in_any_stretch_of_its_length() -> None:
@@ -41,48 +43,48 @@ def test_refused_calls_do_not_count_and_the_wait_is_exact() -> None:
 def test_peer_and_channel_messages_share_one_rate() -> None:
     rates = Rates(enabled=True)
     for n in range(90):
-        rates.admit_send(SEND_PEER, SendPeerMessageError.TOO_OFTEN, 5.0 + n * 0.01, "CONNECTED")
-        rates.admit_send(PUBLISH, SendChannelMessageError.TOO_OFTEN, 5.0 + n * 0.01, "CONNECTED")
+        rates.admit_send(SEND_PEER, 5.0 + n * 0.01, CONNECTED)
+        rates.admit_send(PUBLISH, 5.0 + n * 0.01, CONNECTED)
     with pytest.raises(RateLimited) as caught:
-        rates.admit_send(PUBLISH, SendChannelMessageError.TOO_OFTEN, 6.0, "CONNECTED")
+        rates.admit_send(PUBLISH, 6.0, CONNECTED)
     error = caught.value
     assert error.code is SendChannelMessageError.TOO_OFTEN
     assert error.operation == "publish"
     assert error.state == "CONNECTED"
     assert error.retry_after == pytest.approx(2.0)
     assert "180 in 3 s" in str(error)
-    rates.admit_send(PUBLISH, SendChannelMessageError.TOO_OFTEN, 8.0, "CONNECTED")
+    rates.admit_send(PUBLISH, 8.0, CONNECTED)
 
 
 def test_joins_are_limited_by_channel_and_in_all() -> None:
     rates = Rates(enabled=True)
-    rates.admit_join("room", 1.0, "CONNECTED")
-    rates.admit_join("room", 1.0, "CONNECTED")
+    rates.admit_join("room", 1.0, CONNECTED)
+    rates.admit_join("room", 1.0, CONNECTED)
     with pytest.raises(RateLimited) as caught:
-        rates.admit_join("room", 5.9, "CONNECTED")
+        rates.admit_join("room", 5.9, CONNECTED)
     assert caught.value.code is JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
     assert caught.value.retry_after == pytest.approx(0.1)
     for n in range(50):
-        rates.admit_join(f"room {n}", 10.0, "CONNECTED")
+        rates.admit_join(f"room {n}", 10.0, CONNECTED)
     with pytest.raises(RateLimited) as caught:
-        rates.admit_join("another", 12.9, "CONNECTED")
+        rates.admit_join("another", 12.9, CONNECTED)
     assert caught.value.code is JoinChannelError.TOO_OFTEN
-    rates.admit_join("another", 13.0, "CONNECTED")
+    rates.admit_join("another", 13.0, CONNECTED)
 
 
 def test_windows_of_channels_that_are_long_past_are_forgotten() -> None:
     rates = Rates(enabled=True)
     for n in range(5000):
-        rates.admit_join(f"room {n}", n * 1.0, "CONNECTED")
+        rates.admit_join(f"room {n}", n * 1.0, CONNECTED)
     assert len(rates._join_same) <= 60
 
 
 def test_member_lists_and_logins() -> None:
     rates = Rates(enabled=True)
     for _ in range(5):
-        rates.admit_members(1.0, "CONNECTED")
+        rates.admit_members(1.0, CONNECTED)
     with pytest.raises(RateLimited) as caught:
-        rates.admit_members(2.9, "CONNECTED")
+        rates.admit_members(2.9, CONNECTED)
     assert caught.value.code is GetMembersError.TOO_OFTEN
     rates.count_login(1.0)
     assert rates.login_wait(1.0) is None
@@ -93,8 +95,8 @@ def test_member_lists_and_logins() -> None:
 def test_switched_off_everything_is_admitted() -> None:
     rates = Rates(enabled=False)
     for _ in range(1000):
-        rates.admit_send(SEND_PEER, SendPeerMessageError.TOO_OFTEN, 1.0, "CONNECTED")
-        rates.admit_join("room", 1.0, "CONNECTED")
-        rates.admit_members(1.0, "CONNECTED")
+        rates.admit_send(SEND_PEER, 1.0, CONNECTED)
+        rates.admit_join("room", 1.0, CONNECTED)
+        rates.admit_members(1.0, CONNECTED)
         rates.count_login(1.0)
     assert rates.login_wait(1.0) is None
