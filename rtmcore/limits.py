@@ -123,6 +123,8 @@ GOODBYE_TIMEOUT: Final = 1.0
 EXIT_GOODBYE_TIMEOUT: Final = 2.0
 #: One call of the token provider (design).
 TOKEN_PROVIDER_TIMEOUT: Final = 10.0
+#: From the begin of an attempt to reconnect until it goes on with the last token, the provider's being late (design).
+TOKEN_PATIENCE: Final = 1.0
 
 # --- Silence, reconnecting, replay (RTM policy); seconds ------------------------------------------------------
 
@@ -165,8 +167,6 @@ FRAME_BYTES: Final = 256 * KIB
 PACKETS_PER_FRAME: Final = 64
 #: WebSocket frames that one message may be cut into (design).
 FRAGMENTS_PER_MESSAGE: Final = 64
-#: Arrays and maps inside one another in a packet (design).
-NESTING_DEPTH: Final = 16
 #: Bytes of a ping, pong or close frame's payload (documented: RFC 6455).
 CONTROL_FRAME_BYTES: Final = 125
 #: UTF-8 bytes of a close frame's reason (documented: RFC 6455).

@@ -13,6 +13,7 @@ from rtmcore.errors import InvalidArgument
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES, TOKEN_BYTES
 from rtmcore.wire.codec import CODECS, MSGPACK
+from rtmcore.wire.packets import WEBSOCKET_PATH
 
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PORT_MAX: Final = 65_535
@@ -29,7 +30,7 @@ class Endpoint:
         port: 1 to 65535.
         tls: True for `wss`.
         authority: Value of the Host header.
-        target: Path and query of the URL, from the slash on.
+        target: Path and query to ask for: those of the URL, or `packets.WEBSOCKET_PATH` where it has no path.
     """
 
     url: str
@@ -65,7 +66,7 @@ class Endpoint:
             )
         if parts.fragment:
             raise _invalid("The URL of the server must not have a fragment (#...).")
-        path = parts.path or "/"
+        path = WEBSOCKET_PATH if parts.path in ("", "/") else parts.path
         target = f"{path}?{parts.query}" if parts.query else path
         if not _VISIBLE.fullmatch(target) or not _VISIBLE.fullmatch(host_header):
             raise _invalid(

@@ -29,7 +29,7 @@ from rtmcore.codes import CloseCode, ConnectionChangeReason, ConnectionState, Lo
 from rtmcore.connection.backoff import Backoff
 from rtmcore.connection.rtm import RTM_REASONS, RTM_TABLE, RtmEffect, RtmInput
 from rtmcore.errors import AlreadyLoggedIn, ConnectionFailed, RemoteProtocolError, RtmError, error_for
-from rtmcore.limits import BACKOFF_SETTLED, GOODBYE_TIMEOUT, LATE_GIVE_UP
+from rtmcore.limits import BACKOFF_SETTLED, GOODBYE_TIMEOUT, LATE_GIVE_UP, TOKEN_PATIENCE
 from rtmcore.wire.packets import Bye, Kicked, Packet, Ready, Refused, Welcome
 from rtmcore.wire.transport import Closed, Opened, Received
 
@@ -297,6 +297,8 @@ class Session:
         if candidate is not None and now >= candidate.deadline:
             self._links.close(candidate)
             self._attempt_failed(attempt_timeout_error(now - candidate.begun, candidate.waits_for), None, now)
+        elif candidate is not None:
+            self._say_hello(candidate, now)
         if self._restoring is not None and now >= self._restoring:
             self._restored(now)
         self._judge_silence(now)
@@ -313,6 +315,8 @@ class Session:
         times = [next_at, self._restoring]
         if candidate is not None:
             times.append(candidate.deadline)
+            if candidate.open and not candidate.hello_sent and self._may_use_last_token():
+                times.append(candidate.begun + TOKEN_PATIENCE)
         if self._login is not None and self._restoring is None:
             times.append(self._login.deadline)
         if state is _CONNECTED:
@@ -381,14 +385,16 @@ class Session:
         if not link.open or link.hello_sent or self._logout is not None or link.transport is None:
             return
         returning = self.state is not ConnectionState.CONNECTING
-        # The secret alone brings a session back that lives, so a slow token provider does not delay that.
-        alive = returning and now < self._heard + self.facts.over_after
-        if not self._tokens.ready and not (alive and self._tokens.known):
+        if not self._tokens.ready and (not self._may_use_last_token() or now < link.begun + TOKEN_PATIENCE):
             return
         link.hello_sent = True
         positions = self._parts.positions(link, returning=returning)
         hello = self.facts.hello(link.id, self._tokens.use(), positions, returning=returning)
         link.transport.send((hello,), now)
+
+    def _may_use_last_token(self) -> bool:
+        """Whether a return may go on with an old token where the provider is late: it may still be good."""
+        return self._tokens.known and self.state is not ConnectionState.CONNECTING
 
     def _welcomed(self, link: Link, welcome: Welcome, now: float) -> None:
         assert link.transport is not None
