@@ -21,9 +21,6 @@ from rtmcore.limits import (
     USER_ID_BYTES,
 )
 
-WEBSOCKET_PATH: Final = "/rtm/v1"
-"""The path of the WebSocket endpoint."""
-
 KEEP: Final = "keep"
 ABORT: Final = "abort"
 

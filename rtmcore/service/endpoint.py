@@ -6,12 +6,11 @@ from typing import Final
 import attrs
 
 from rtmcore.limits import BUSY_RETRY
-from rtmcore.service.config import WEBSOCKET_PATH, NodeConfig
+from rtmcore.service.config import NodeConfig
 from rtmcore.wire.codec import CODECS, Codec
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested, choose_subprotocol
+from rtmcore.wire.packets import WEBSOCKET_PATH
 
-_UPGRADED_AT: Final = (WEBSOCKET_PATH, "/")
-"""A URL that names nothing but the server is good for connecting, too."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -47,7 +46,7 @@ def judge_upgrade(config: NodeConfig, request: UpgradeRequested, *, draining: bo
     Returns:
         The codec to speak, or the refusal.
     """
-    if request.path not in _UPGRADED_AT:
+    if request.path != WEBSOCKET_PATH:
         return HttpAnswer(HTTPStatus.NOT_FOUND, f"There is no WebSocket here; its path is {WEBSOCKET_PATH}.")
     host = request.host.lower()
     if config.dev and _name_of(host) not in _LOOPBACK:

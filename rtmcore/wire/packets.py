@@ -21,6 +21,9 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 """A non-negative integer that JavaScript can hold exactly."""
 
+WEBSOCKET_PATH: Final = "/rtm/v1"
+"""Where a server offers this protocol."""
+
 _hidden: Final[Any] = {"repr": False}
 
 

@@ -19,7 +19,6 @@ SENTENCES = {
     ],
     "protocol/encoding.md": [
         "at most {limits.PACKETS_PER_FRAME} packets",
-        "at most {limits.NESTING_DEPTH} deep",
     ],
     "protocol/packets.md": [
         "0 means {limits.INBOX_WINDOW_MESSAGES} |",

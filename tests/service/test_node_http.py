@@ -130,7 +130,7 @@ def test_without_a_common_subprotocol_both_are_named():
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [("/rtm/v1", 101), ("/", 101), ("/rtm/v2", 404), ("/healthz", 404)]
+    ("path", "expected"), [("/rtm/v1", 101), ("/", 404), ("/rtm/v2", 404), ("/healthz", 404)]
 )
 def test_the_websocket_has_its_path(path, expected):
     assert status(upgrade(World(), path=path)) == expected
