@@ -1,9 +1,13 @@
 """What users send, turned into what goes over the wire."""
 
 from enum import IntEnum
+from typing import Final
 
 from rtmcore.codes import MessageType
 from rtmcore.errors import InvalidArgument
+
+_TEXT: Final = MessageType.TEXT
+_RAW: Final = MessageType.RAW
 
 
 def kind_and_body(message: str | bytes, code: IntEnum, operation: str) -> tuple[MessageType, bytes]:
@@ -17,9 +21,11 @@ def kind_and_body(message: str | bytes, code: IntEnum, operation: str) -> tuple[
     Raises:
         InvalidArgument: Neither of them, or text that UTF-8 cannot express.
     """
+    if message.__class__ is bytes:
+        return _RAW, message
     if isinstance(message, str):
         try:
-            return MessageType.TEXT, message.encode()
+            return _TEXT, message.encode()
         except UnicodeEncodeError as error:
             raise InvalidArgument(
                 f"The text cannot be sent: {error.reason} at character {error.start}.",
@@ -27,7 +33,7 @@ def kind_and_body(message: str | bytes, code: IntEnum, operation: str) -> tuple[
                 operation=operation,
             ) from None
     if isinstance(message, bytes | bytearray | memoryview):
-        return MessageType.RAW, bytes(message)
+        return _RAW, bytes(message)
     raise InvalidArgument(
         f"A message is text or bytes, not {type(message).__name__}.", code=code, operation=operation
     )

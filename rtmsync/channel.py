@@ -134,13 +134,14 @@ class Channel:
             RtmError: With a `SendChannelMessageError` as its code: NotInChannel, InvalidArgument, RateLimited,
                 RequestTimeout (see its `outcome_unknown`), NotLoggedIn, …
         """
-        seconds = self._client._seconds("send", timeout)
-        result: PublishResult = self._driver.call("send", self._send(message, seconds), seconds)
+        driver, seconds = self._driver, self._client._seconds("send", timeout)
+        result: PublishResult = driver.call("send", self._send(driver, message, seconds), seconds)
         return result
 
     def send_future(self, message: str | bytes, timeout: Timeout = None) -> "ClientFuture[PublishResult]":
         """Like `send`, without waiting: many messages can be under way."""
-        return self._driver.future(self._send(message, self._client._seconds("send", timeout)))
+        driver = self._driver
+        return driver.future(self._send(driver, message, self._client._seconds("send", timeout)))
 
     def members(self, timeout: Timeout = None) -> tuple[str, ...]:
         """The user ids of the members; of more than 512 a random choice.
@@ -250,8 +251,8 @@ class Channel:
         core = self._driver.core
         return lambda now: core.members(self.id, timeout=seconds, now=now)
 
-    def _send(self, message: str | bytes, seconds: float) -> Intent:
-        core = self._driver.core
+    def _send(self, driver: Driver, message: str | bytes, seconds: float) -> Intent:
+        core = driver.core
 
         def intent(now: float) -> Ticket:
             kind, body = kind_and_body(message, SendChannelMessageError.INVALID_MESSAGE, "send")

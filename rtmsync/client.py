@@ -293,18 +293,18 @@ class Client:
             RtmError: With a `SendPeerMessageError` as its code: InvalidArgument, RateLimited, RequestTimeout (see its
                 `outcome_unknown`), NotLoggedIn, …
         """
-        seconds = self._seconds("send_peer", timeout)
-        result: SendResult = self._driver.call(
-            "send_peer", self._send_peer(user, message, offline, seconds), seconds
-        )
+        driver, seconds = self._driver, self._seconds("send_peer", timeout)
+        intent = self._send_peer(driver, user, message, offline, seconds)
+        result: SendResult = driver.call("send_peer", intent, seconds)
         return result
 
     def send_peer_future(
         self, user: str, message: str | bytes, *, offline: bool = False, timeout: Timeout = None
     ) -> "ClientFuture[SendResult]":
         """Like `send_peer`, without waiting: many messages can be under way."""
-        return self._driver.future(
-            self._send_peer(user, message, offline, self._seconds("send_peer", timeout))
+        driver = self._driver
+        return driver.future(
+            self._send_peer(driver, user, message, offline, self._seconds("send_peer", timeout))
         )
 
     def channel(self, id: str) -> Channel:
@@ -432,8 +432,10 @@ class Client:
         core = self._driver.core
         return lambda now: core.logout(now, seconds)
 
-    def _send_peer(self, user: str, message: str | bytes, offline: bool, seconds: float) -> Intent:
-        core = self._driver.core
+    def _send_peer(
+        self, driver: Driver, user: str, message: str | bytes, offline: bool, seconds: float
+    ) -> Intent:
+        core = driver.core
 
         def intent(now: float) -> Ticket:
             kind, body = kind_and_body(message, SendPeerMessageError.INVALID_MESSAGE, "send_peer")

@@ -13,6 +13,7 @@ import enum
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -39,6 +40,10 @@ class TransportState(enum.Enum):
     CLOSING = "closing"
     """A close frame was made here; the peer's answer is awaited."""
     CLOSED = "closed"
+
+
+# Looking up a member of an enumeration costs a call before Python 3.12, and this one is needed all the time.
+_OPEN: Final = TransportState.OPEN
 
 
 @attrs.frozen
@@ -169,7 +174,7 @@ class Transport:
         Raises:
             LocalProtocolError: The connection is not open.
         """
-        if self._framing is None or self.state is not TransportState.OPEN:
+        if self._framing is None or self.state is not _OPEN:
             raise LocalProtocolError(f"Cannot send packets on a WebSocket that is {self.state.value}.")
         self._output.append(self._framing.frame(self.codec.encode(packets)))
         self.last_sent = now
@@ -212,7 +217,7 @@ class Transport:
         """When `handle_timer` must be called next, in monotonic seconds, or None."""
         if self._close_due is not None:
             return self._close_due
-        if self.state is TransportState.OPEN:
+        if self.state is _OPEN:
             return self.last_sent + self.beat_interval
         return None
 
@@ -366,7 +371,7 @@ class ServerTransport(Transport):
 
         The bytes are shared, not copied: that is what makes a broadcast cheap.
         """
-        if self.state is TransportState.OPEN:
+        if self.state is _OPEN:
             self._output.append(frame)
             self.last_sent = now
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,14 +85,15 @@ class Driver:
         )
         for callback in callbacks:
             self._router.add(callback)
-        self._core = ClientCore(
+        #: For intents, which run under the lock.
+        self.core: Final = ClientCore(
             config.for_core(),
             iid=os.urandom(12).hex(),
             random=_uniform,
             mask_key=lambda: os.urandom(4),
             nonce=lambda: os.urandom(16),
         )
-        self._network = Network(config, self._core, self._router)
+        self._network = Network(config, self.core, self._router)
         self._lock = self._network.lock
         self._thread: threading.Thread | None = None
         # False as soon as the network thread has decided to end; it may still be telling what came of its last step.
@@ -101,10 +101,10 @@ class Driver:
         self._ending = False
         self._ident = 0
         self._pending: set[Completion] = set()
-        self._settled: deque[tuple[Completion, Any, BaseException | None]] = deque()
+        self._settled: list[tuple[Completion, Any, BaseException | None]] = []
         self._notice = Notice()
         self._closing = False
-        self._closers: deque[Completion] = deque()
+        self._closers: list[Completion] = []
         self._broken: BaseException | None = None
         self._fatal: BaseException | None = None
         self._ended = False
@@ -166,7 +166,7 @@ class Driver:
 
     def login(self, now: float, seconds: float) -> Ticket:
         """The intent of a login, which starts the network thread."""
-        ticket = self._core.login(now, seconds)
+        ticket = self.core.login(now, seconds)
         self._start_thread()
         return ticket
 
@@ -194,17 +194,12 @@ class Driver:
         """Run a function of the application on the dispatcher thread."""
         self._dispatcher.dispatch(job)
 
-    @property
-    def core(self) -> ClientCore:
-        """For intents, which run under the lock."""
-        return self._core
-
     # --- State --------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> ConnectionState:
         """The state of the connection."""
-        return ConnectionState.DISCONNECTED if self._broken is not None else self._core.state
+        return ConnectionState.DISCONNECTED if self._broken is not None else self.core.state
 
     @property
     def running(self) -> bool:
@@ -213,7 +208,7 @@ class Driver:
 
     def connection(self) -> ConnectionInfo:
         """How the connection stands."""
-        return self._core.connection(Clock.now())
+        return self.core.connection(Clock.now())
 
     def healthy(self) -> bool:
         """Whether the client is connected and its threads live."""
@@ -340,7 +335,7 @@ class Driver:
 
     def _start_closing(self) -> None:
         if not self._closing and self._broken is None:
-            self._core.close(Clock.now())
+            self.core.close(Clock.now())
         self._closing = True
         self._network.ring()
 
@@ -371,7 +366,7 @@ class Driver:
 
     def _complete_closers(self) -> None:
         while self._closers:
-            self._closers.popleft().complete(None, None)
+            self._closers.pop(0).complete(None, None)
 
     def _stop_with(self, error: BaseException) -> None:
         """A callback has raised SystemExit, KeyboardInterrupt or the like."""
@@ -403,7 +398,7 @@ class Driver:
         if ticket is None:
             return False
         withdrawn: list[bool] = []
-        self._lock.run_or_leave(lambda: withdrawn.append(self._core.cancel(ticket, Clock.now())))
+        self._lock.run_or_leave(lambda: withdrawn.append(self.core.cancel(ticket, Clock.now())))
         if withdrawn == [True]:
             self._pending.discard(completion)
             return True
@@ -485,7 +480,7 @@ class Driver:
     def _tell_settled(self) -> None:
         while self._settled:
             try:
-                completion, value, error = self._settled.popleft()
+                completion, value, error = self._settled.pop(0)
             except IndexError:
                 return
             completion.complete(value, error)
@@ -495,7 +490,7 @@ class Driver:
         logger.error("The client of %s has failed and is closed.", self.config.user_id, exc_info=error)
 
         def break_down() -> list[Completion]:
-            previous = self._core.state
+            previous = self.core.state
             self._broken = error
             self._closing = True
             self._lock.poisoned = True

@@ -28,6 +28,16 @@ def test_every_blocking_method_has_a_twin(make: Connect, name: str) -> None:
     assert len(inbox) == 1
 
 
+def test_a_future_has_all_that_its_base_class_sets_up(make: Connect) -> None:
+    plain = vars(concurrent.futures.Future())
+    ours = vars(make().login_future())
+    assert ours.keys() >= plain.keys()
+    assert {name: type(ours[name]) for name in ("_waiters", "_done_callbacks")} == {
+        name: type(plain[name]) for name in ("_waiters", "_done_callbacks")
+    }
+    assert isinstance(ours["_condition"], type(plain["_condition"]))
+
+
 def test_a_future_is_one(connect: Connect, name: str) -> None:
     client = connect()
     channel = client.channel(name)
