@@ -14,6 +14,7 @@ from rtmcore.service.commands import (
     Page,
     PublishMessage,
     Settled,
+    Trouble,
     Unwatch,
 )
 from tests.service.engine_conformance import refused
@@ -268,6 +269,25 @@ class ChannelRepeats:
         for channel in ("a", "b"):
             alice.join(channel, restore=True)
         assert refused(alice.join("c", restore=True)) is JoinChannelError.EXCEED_LIMIT
+
+
+class Misuse:
+    def test_an_id_that_was_used_for_something_else_is_not_executed(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        alice.node.watch("room")
+        alice.join("room", cmid=1)
+        alice.publish("room", cmid=2)
+        alice.send(bob, cmid=3)
+        for cmid in (1, 3):
+            assert refused(alice.publish("room", cmid=cmid)) is Trouble.FORGOTTEN
+        for cmid in (2, 3):
+            assert refused(alice.join("hall", cmid=cmid)) is Trouble.FORGOTTEN
+        for cmid in (1, 2, 3):
+            assert refused(alice.leave("room", cmid=cmid)) is Trouble.FORGOTTEN
+        for cmid in (1, 2):
+            assert refused(harness.answer(alice.send(bob, cmid=cmid))) is Trouble.FORGOTTEN
+        assert len(alice.node.of(ChannelNotice)) == 1
+        assert len(bob.noticed()) == 1
 
 
 def read(client: Client, channel: str, after: int) -> Page:

@@ -154,6 +154,10 @@ class TestChannelRepeats(conformance_channels.ChannelRepeats):
     pass
 
 
+class TestMisuse(conformance_channels.Misuse):
+    pass
+
+
 class TestReplay(conformance_channels.Replay):
     pass
 

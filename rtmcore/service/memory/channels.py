@@ -32,8 +32,8 @@ from rtmcore.service.commands import (
     Watch,
 )
 from rtmcore.service.memory.positions import Positions
-from rtmcore.service.memory.results import FORGOTTEN
-from rtmcore.service.memory.state import FENCED, Channel, ChannelKey, Item, Live, Member, Outlet, State
+from rtmcore.service.memory.results import FORGOTTEN, fitting
+from rtmcore.service.memory.state import FENCED, Channel, ChannelKey, Live, Member, Outlet, State
 
 _TEXT: Final = "This session is not a member of the channel: join it first."
 _NOT_PUBLISHED: Final = Refusal(NOT_A_MEMBER[PublishMessage], _TEXT)
@@ -110,12 +110,12 @@ class Channels:
         results = live.instance.results
         known = results.look_up(command.cmid, command.floor)
         if known is not None:
+            known = fitting(known, Membership)
             member = live.channels.get(command.channel)
             if member is not None and member.cmid == command.cmid and known is not FORGOTTEN:
                 # The first answer was lost, and what it said of the members may be outdated.
                 known = _membership(member.channel)
-            if not isinstance(known, Item):
-                outlet.answer(command, known)
+            outlet.answer(command, known)
             return
         value = self._enter(live, command, now)
         # A repeat tells who is there then, so the names are not kept.
@@ -154,11 +154,11 @@ class Channels:
         known = results.look_up(command.cmid, command.floor)
         member = live.channels.get(command.channel)
         if known is not None:
+            known = fitting(known, Settled)
             if known is not FORGOTTEN and member is not None and member.cmid == 0:
                 # It had left, and the client restored the channel since, for it had not seen the answer.
                 self._exit(live, command.channel, now)
-            if not isinstance(known, Item):
-                outlet.answer(command, known)
+            outlet.answer(command, known)
             return
         value: Settled | Refusal = _SETTLED
         if member is not None:
@@ -228,8 +228,7 @@ class Channels:
         results = live.instance.results
         known = results.look_up(command.cmid, command.floor)
         if known is not None:
-            if not isinstance(known, Item):
-                outlet.answer(command, known)
+            outlet.answer(command, fitting(known, Logged))
             return
         member = live.channels.get(command.channel)
         if member is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rtmcore.service.commands import Logged, Membership, PeerOutcome, Refusal, Settled, Trouble
 
@@ -15,6 +15,11 @@ FORGOTTEN: Final = Refusal(
     Trouble.FORGOTTEN,
     "The request is older than the results that are kept for repeats, so it was not executed (again).",
 )
+
+
+def fitting(known: Result | Item, kind: type[Any]) -> Result:
+    """What is known of a request as an answer to one of this kind, even where a client used an id for two."""
+    return known if isinstance(known, kind | Refusal) else FORGOTTEN
 
 
 class Results:

@@ -7,6 +7,7 @@ from rtmcore.limits import COMMAND_TIMEOUT, DELIVERY_JOURNAL_DELAY
 from rtmcore.service.commands import InboxNotice, Name, PeerOutcome, PeerSend, Refusal, Trouble
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.offline import CACHED, OFFLINE, TIMED_OUT, Offline
+from rtmcore.service.memory.results import fitting
 from rtmcore.service.memory.state import FENCED, Account, Inbox, Item, Live, Outlet, State, Storage
 from rtmcore.service.memory.stores import Stores
 
@@ -42,7 +43,7 @@ class Sends:
             if isinstance(known, Item):
                 known.command = command
             else:
-                outlet.answer(command, known)
+                outlet.answer(command, fitting(known, PeerOutcome))
             return
         if self._offline.restored and self._repeat_restored(outlet, live, command, now):
             return
