@@ -16,6 +16,7 @@ from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
+from tests.service import engine_conformance_messages as conformance_messages
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
 from tests.service.engine_history import History
@@ -130,19 +131,19 @@ class TestSilence(conformance.Silence):
     pass
 
 
-class TestPeerMessages(conformance.PeerMessages):
+class TestPeerMessages(conformance_messages.PeerMessages):
     pass
 
 
-class TestOutcomes(conformance.Outcomes):
+class TestOutcomes(conformance_messages.Outcomes):
     pass
 
 
-class TestOfflineStore(conformance.OfflineStore):
+class TestOfflineStore(conformance_messages.OfflineStore):
     pass
 
 
-class TestRepeats(conformance.Repeats):
+class TestRepeats(conformance_messages.Repeats):
     pass
 
 
