@@ -60,6 +60,14 @@ def _uniform() -> float:
     return int.from_bytes(os.urandom(_RANDOM_BYTES), "big") / (1 << 8 * _RANDOM_BYTES)
 
 
+def _mask_key() -> bytes:
+    return os.urandom(4)
+
+
+def _nonce() -> bytes:
+    return os.urandom(16)
+
+
 class Driver:
     """Runs one client in one process. A forked child makes its own.
 
@@ -90,8 +98,8 @@ class Driver:
             config.for_core(),
             iid=os.urandom(12).hex(),
             random=_uniform,
-            mask_key=lambda: os.urandom(4),
-            nonce=lambda: os.urandom(16),
+            mask_key=_mask_key,
+            nonce=_nonce,
         )
         self._network = Network(config, self.core, self._router)
         self._lock = self._network.lock
@@ -457,11 +465,11 @@ class Driver:
     def _aftermath(self) -> None:
         """Tell everybody what came of a step."""
         network = self._network
-        while network.completed:
-            ticket = network.completed.popleft()
+        for ticket in network.take_completed():
             completion = ticket.context
             if isinstance(completion, COMPLETIONS):
                 self._pending.discard(completion)
+                completion.ticket = None  # or the two keep each other until the next garbage collection
                 completion.complete(ticket.value, ticket.error)
         if network.changed:
             network.changed.clear()

@@ -2,8 +2,10 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -36,6 +38,20 @@ def test_a_future_has_all_that_its_base_class_sets_up(make: Connect) -> None:
         name: type(plain[name]) for name in ("_waiters", "_done_callbacks")
     }
     assert isinstance(ours["_condition"], type(plain["_condition"]))
+
+
+def test_a_future_that_is_done_needs_no_garbage_collector(connect: Connect, name: str) -> None:
+    channel = connect().channel(name)
+    channel.join()
+    gc.disable()
+    try:
+        future = channel.send_future("x")
+        future.result(5)
+        gone = weakref.ref(future)
+        del future
+        eventually(lambda: gone() is None)
+    finally:
+        gc.enable()
 
 
 def test_a_future_is_one(connect: Connect, name: str) -> None:
