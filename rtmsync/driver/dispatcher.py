@@ -67,7 +67,8 @@ class Dispatcher:
         self._made_room = made_room
         self._stop = stop
         self._died = died
-        self._queue: EventQueue[_Delivery | _Job] = EventQueue(SUBSCRIPTION_QUEUE)
+        # Made when it is needed: most clients of a busy process have no callbacks, and it takes its space.
+        self._made: dict[None, EventQueue[_Delivery | _Job]] = {}
         self._starting = threading.RLock()
         self._ended = False
         self._peers_in = 0  # counted by the network thread alone, as _peers_out by the dispatcher
@@ -103,11 +104,18 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Start the thread if there is something to do for it, or wake it. Not under the client's lock."""
-        if len(self._queue):
+        queue = self._made.get(None)
+        if queue is not None and len(queue):
             self._ensure_running()
-            self._queue.wake()
+            queue.wake()
 
     # --- Any thread ---------------------------------------------------------------------------------------------
+
+    @property
+    def _queue(self) -> "EventQueue[_Delivery | _Job]":
+        # One step, and no lock: the network thread asks while it holds the client's.
+        made = self._made.get(None)
+        return self._made.setdefault(None, EventQueue(SUBSCRIPTION_QUEUE)) if made is None else made
 
     def dispatch(self, function: Callable[[], object]) -> None:
         """Run a function of the application. Not under the client's lock."""

@@ -3,7 +3,6 @@
 import enum
 import select
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -124,7 +123,7 @@ class Link:
         self._dialer: Dialer | None = None
         self._proxy_connect: ProxyConnect | None = None
         self._tls: TlsLayer | None = None
-        self._output: deque[bytes | memoryview] = deque()
+        self._output: list[bytes | memoryview] = []
         self.phase = Phase.RESOLVING
         self.sock: socket.socket | None = None
         self.fd = -1
@@ -348,7 +347,7 @@ class Link:
             if taken < len(piece):
                 output[0] = memoryview(piece)[taken:]
                 return
-            output.popleft()
+            del output[0]
 
     def check(self, now: float) -> None:
         """Tell the core where the connection broke, and say what matters about the descriptor now."""

@@ -3,7 +3,6 @@
 import logging
 import math
 import select
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -60,7 +59,6 @@ class Network:
     Attributes:
         sockets: All sockets, for a forked child to close.
         posted: Functions that other threads want run by the network thread, with the lock and the time.
-        completed: Tickets whose owners have not been told yet.
         changed: State changes that the owner of the client has not been told of yet.
         abandon: Drop what is open, without a goodbye.
         silent: Log nothing any more: the interpreter is ending.
@@ -82,14 +80,14 @@ class Network:
         self._sleeps_until = _AT_ONCE
         self._stepping = False
         self._outage_logged = False
-        self._log_later: deque[Callable[[], None]] = deque()
+        self._log_later: list[Callable[[], None]] = []
         self._received = 0
         self._sent = 0
         self.lock: Final = CoreLock(self.settle, self.ring)
         self.sockets: Final = OpenSockets()
         self.posted: Final[SimpleQueue[Callable[[float], None]]] = SimpleQueue()
-        self.completed: Final[deque[Ticket]] = deque()
-        self.changed: Final[deque[StateChanged]] = deque()
+        self._completed: list[Ticket] = []
+        self.changed: Final[list[StateChanged]] = []
         self.abandon = False
         self.silent = False
 
@@ -233,11 +231,18 @@ class Network:
                 ready.append((link, fd, None))
         return ready
 
+    def take_completed(self) -> list[Ticket]:
+        """The tickets whose owners have not been told yet."""
+        completed = self._completed
+        if completed:
+            self._completed = []
+        return completed
+
     def aftermath(self) -> None:
         """Tell everybody what came of the last step. Without the lock."""
         self._router.wake()
         while self._log_later and not self.silent:
-            self._log_later.popleft()()
+            self._log_later.pop(0)()
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
@@ -291,7 +296,7 @@ class Network:
     def _complete(self, ticket: Ticket) -> None:
         if ticket.operation is LEAVE and ticket.error is None and isinstance(ticket.packet, Leave):
             self._router.forget_channel(ticket.packet.ch)
-        self.completed.append(ticket)
+        self._completed.append(ticket)
 
     def _answer_token(self, token: str | None, error: RtmError | None, now: float) -> None:
         if error is None:

@@ -1,7 +1,6 @@
 """Waits for something to become true, by threads that may be interrupted anywhere."""
 
 import threading
-from collections import deque
 from collections.abc import Callable
 
 from rtmcore.limits import WAIT_SLICE
@@ -17,13 +16,13 @@ class Notice:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: deque[threading.Lock] = deque()
+        self._waiting: list[threading.Lock] = []
 
     def give(self) -> None:
         """Wake all; they look again at what they wait for."""
         while self._waiting:
             try:
-                self._waiting.popleft().release()
+                self._waiting.pop(0).release()
             except IndexError:
                 return
 

@@ -65,7 +65,7 @@ class EventQueue(Generic[T]):
         self._order = 0
         self._count = 0
         self._closed = False
-        self._waiting: deque[threading.Lock] = deque()
+        self._waiting: list[threading.Lock] = []
         # The consumers' side, guarded by _taking.
         self._taking = threading.RLock()
         self._taker = 0
@@ -100,7 +100,7 @@ class EventQueue(Generic[T]):
     def wake(self) -> None:
         """Wake one waiting consumer, if there is one; any thread may call this."""
         try:
-            self._waiting.popleft().release()
+            self._waiting.pop(0).release()
         except IndexError:
             pass
 

@@ -145,9 +145,10 @@ class Router:
 
     def __init__(self, callbacks: CallbackQueue) -> None:
         self._dispatcher = callbacks
-        self._added: deque[Sink] = deque()
+        # Lists, since a deque takes 600 bytes even when it is empty, and these mostly are.
+        self._added: list[Sink] = []
         self._sinks: dict[type[Any], list[Sink]] = {}
-        self._peers: deque[PeerMessage] = deque()
+        self._peers: list[PeerMessage] = []
         self._early: dict[str, _EarlyChannel] = {}
         self._known: set[tuple[str | None, type[Any]]] = set()
         self.holding = False
@@ -169,7 +170,7 @@ class Router:
     def adopt(self) -> None:
         """Begin to serve the subscriptions that were added; they get first what has waited for them."""
         while self._added:
-            sink = self._added.popleft()
+            sink = self._added.pop(0)
             for kind in sink.types:
                 self._sinks.setdefault(kind, []).append(sink)
             self._serve_early(sink)
@@ -197,7 +198,7 @@ class Router:
         position = None
         peers = self._peers
         while peers and self._taken(peers[0]):
-            position = peers.popleft().id
+            position = peers.pop(0).id
         self.holding = bool(peers)
         return position
 

@@ -41,7 +41,17 @@ def run(server: Server, name: str, code: str, *, url: str | None = None) -> subp
     """Run a program against the server; it may take 30 seconds."""
     program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
     return subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", program, url or server.url, name],
+        [
+            sys.executable,
+            "-W",
+            "error::ResourceWarning",
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            program,
+            url or server.url,
+            name,
+        ],
         capture_output=True,
         text=True,
         timeout=30,
