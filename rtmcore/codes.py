@@ -606,12 +606,11 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 1011  # comes back
 
     SHUTDOWN = 4000  # the server stops or is drained; comes back after `retry_after`
-    MOVED = 4001  # the node lost its lease or the session moved; comes back at once, any URL
     ENGINE_UNAVAILABLE = 4002  # the shared state cannot be reached; comes back with backoff
     HEARTBEAT_TIMEOUT = 4003  # the server heard nothing for too long; comes back and resumes
     SLOW_CONSUMER = 4004  # the client did not read fast enough; comes back and catches up from its positions
     RESYNC = 4005  # new epoch or insufficient state; comes back, rejoins, sends its attributes again
-    TOO_MANY_REQUESTS = 4006  # more in flight than announced; comes back after `retry_after`
+    TOO_MANY_REQUESTS = 4006  # too many connections without a hello; comes back after `retry_after`
     HELLO_TIMEOUT = 4007  # no valid hello in time; comes back with backoff
     MALFORMED = 4010  # a packet could not be decoded; comes back, fails the requests sent on that transport
     TOO_LARGE = 4011  # a packet exceeds a limit; comes back, fails the requests sent on that transport
