@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from rtmcore.client.requests import Ticket
@@ -12,6 +12,10 @@ from rtmcore.limits import WAIT_SLICE
 from rtmsync.driver.clock import Clock
 
 T = TypeVar("T")
+
+# As in concurrent.futures, where these states have no public names.
+_PENDING: Final = "PENDING"
+_FINISHED: Final = "FINISHED"
 
 
 class Waiter:
@@ -69,33 +73,6 @@ class FutureHost(Protocol):
         """Raise WouldDeadlock where this thread could only wait for itself."""
 
 
-class _Condition(threading.Condition):
-    """A condition that consists of three objects instead of nine.
-
-    Many calls under way are many Futures, and each object that lives for some milliseconds brings the next full
-    garbage collection nearer.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._waiters: list[Any] = []
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        return self._lock.acquire(blocking, timeout)
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def _release_save(self) -> Any:
-        return self._lock._release_save()  # type: ignore[attr-defined]
-
-    def _acquire_restore(self, state: Any) -> None:
-        self._lock._acquire_restore(state)  # type: ignore[attr-defined]
-
-    def _is_owned(self) -> bool:
-        return bool(self._lock._is_owned())  # type: ignore[attr-defined]
-
-
 class ClientFuture(Future[T], Generic[T]):
     """The result of a request that has not arrived yet.
 
@@ -104,27 +81,64 @@ class ClientFuture(Future[T], Generic[T]):
     it where that could never end raises WouldDeadlock; and in a forked child it fails with ForkedClient.
     """
 
+    # The base class makes five objects for each Future, most of them for threads that wait, and most Futures are done
+    # before anybody does. Here they are made when they are asked for. All methods of the base class work as they are;
+    # it is only that a result can be set without its lock: first the state, then a look for waiting threads, while
+    # a waiting thread first makes the condition, then looks at the state. So one of the two sees the other.
+    _state: str = _PENDING
+    _result: T | None = None
+    _exception: BaseException | None = None
+    _made_condition: threading.Condition | None = None
+    _made_waiters: list[Any] | None = None
+    _made_callbacks: list[Any] | None = None
+    ticket: Ticket | None = None
+
     def __init__(self, host: FutureHost) -> None:
-        # What the base class sets up, but for the condition; a test compares the two.
-        self._condition = _Condition()
-        self._state = "PENDING"
-        self._result = None
-        self._exception = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Any] = []
-        self.ticket: Ticket | None = None
         self._host: Final = host
-        self._pid: Final = host.pid
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        if self._made_condition is None:
+            self.__dict__.setdefault("_made_condition", threading.Condition())
+        return self.__dict__["_made_condition"]  # type: ignore[no-any-return]
+
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        if self._made_waiters is None:
+            self.__dict__.setdefault("_made_waiters", [])
+        return self.__dict__["_made_waiters"]  # type: ignore[no-any-return]
+
+    @property
+    def _done_callbacks(self) -> list[Any]:
+        if self._made_callbacks is None:
+            self.__dict__.setdefault("_made_callbacks", [])
+        return self.__dict__["_made_callbacks"]  # type: ignore[no-any-return]
 
     def complete(self, value: Any, error: BaseException | None) -> None:
-        """Set the result; a Future that is done already stays as it is."""
-        try:
-            if error is not None:
-                self.set_exception(error)
-            else:
-                self.set_result(value)
-        except InvalidStateError:
-            pass
+        """Set the result; a Future that is done already stays as it is. One thread at a time may do so."""
+        if self._state != _PENDING:
+            return
+        if error is None:
+            self._result = value
+        else:
+            self._exception = error
+        self._state = _FINISHED
+        condition = self._made_condition
+        if condition is None:
+            return
+        with condition:
+            for waiter in self._waiters:
+                if error is None:
+                    waiter.add_result(self)
+                else:
+                    waiter.add_exception(self)
+            condition.notify_all()
+        if self._made_callbacks is not None:
+            self._invoke_callbacks()  # type: ignore[attr-defined]
+
+    def done(self) -> bool:
+        """Whether the result is there, or the request was withdrawn."""
+        return self._state != _PENDING
 
     def cancel(self) -> bool:
         """Withdraw the request.
@@ -155,6 +169,8 @@ class ClientFuture(Future[T], Generic[T]):
             WouldDeadlock: This thread is the one that would have to bring the result.
             RtmError: What the request failed with.
         """
+        if self._state == _FINISHED and self._exception is None:
+            return self._result  # type: ignore[return-value]
         self._check("Future.result")
         return super().result(timeout)
 
@@ -166,7 +182,7 @@ class ClientFuture(Future[T], Generic[T]):
     def _check(self, operation: str) -> None:
         if self.done():
             return
-        if os.getpid() != self._pid:
+        if os.getpid() != self._host.pid:
             raise forked(operation)
         self._host.check_may_block(operation)
 
@@ -179,7 +195,7 @@ COMPLETIONS: Final = (Waiter, ClientFuture)
 
 def fail_in_child(future: ClientFuture[Any]) -> None:
     """Fail a Future that was inherited over a fork, whose condition may be held by a thread that is no more."""
-    future._condition = threading.Condition()
+    future._made_condition = threading.Condition()
     future.complete(None, forked("the call that this Future stands for"))
 
 
