@@ -524,6 +524,8 @@ POSITIONS_REMEMBERED: Final = 262_144
 ALL_POSITIONS_REMEMBERED: Final = 4_194_304
 #: Bytes of bodies in the windows of all channels; beyond, a channel that grows shortens its own (design).
 ALL_WINDOWS_BYTES: Final = 256 * MIB
+#: Users that may be banned at the same time (design).
+BANS: Final = 100_000
 #: Seconds between two looks for what an engine may forget (design).
 SWEEP_INTERVAL: Final = 30.0
 #: Seconds after which the journal tries again to write what nobody waits for (design).

@@ -221,6 +221,26 @@ class Unwatch:
     channel: str
 
 
+@attrs.frozen
+class Ban:
+    """Keep a name out: its session ends at once, and each claim is refused until `Unban`. No session needed.
+
+    Answered by `Settled`, by an engine with a disk when the ban is on it; or by `Refusal` with FULL. Of a banned
+    name it changes the text.
+    """
+
+    name: Name
+    text: str
+    """Why, for people: what a refused login says."""
+
+
+@attrs.frozen
+class Unban:
+    """Let a name in again. No session needed. Answered by `Settled`, as `Ban` is; also for a name without a ban."""
+
+    name: Name
+
+
 Command = (
     Claim
     | Silent
@@ -236,6 +256,8 @@ Command = (
     | ListMembers
     | Watch
     | Unwatch
+    | Ban
+    | Unban
 )
 
 
@@ -330,7 +352,7 @@ class Trouble(IntEnum):
     UNAVAILABLE = 5
     """The engine could not do it now; nothing has changed."""
     FULL = 6
-    """A cap on stored messages is reached."""
+    """A cap on stored messages, or on bans, is reached."""
     FORGOTTEN = 7
     """A request below the floor or beyond the results kept: never executed."""
     TIMED_OUT = 8
@@ -411,6 +433,7 @@ class Ending(IntEnum):
     REMOTE_LOGIN = 2
     """Another instance logged in."""
     BANNED = 3
+    """The name was banned."""
     EXPIRED = 4
     """The session was silent for too long, or the engine lost it."""
 
@@ -421,6 +444,8 @@ class Ended:
 
     session: Session
     reason: Ending
+    text: str = ""
+    """What is to be said of it, where there is more to say than the reason."""
 
 
 Output = Answer | InboxNotice | ChannelNotice | MemberNotice | Ended

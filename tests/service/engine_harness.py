@@ -13,6 +13,7 @@ from rtmcore.limits import DAY, SWEEP_INTERVAL
 from rtmcore.service.commands import (
     Acknowledge,
     Answer,
+    Ban,
     Claim,
     Claimed,
     Command,
@@ -34,6 +35,7 @@ from rtmcore.service.commands import (
     Release,
     Session,
     Silent,
+    Unban,
     Value,
     Watch,
 )
@@ -104,6 +106,18 @@ class Node:
 
     def watch(self, channel: str) -> None:
         self.submit(Watch(APP, channel))
+
+    def ban(self, user: str, text: str = "for a reason") -> Ban:
+        """Issue a ban; `Harness.answer` has its outcome."""
+        command = Ban(Name(APP, "rtm", user), text)
+        self.submit(command)
+        return command
+
+    def unban(self, user: str) -> Unban:
+        """Issue the end of a ban; `Harness.answer` has its outcome."""
+        command = Unban(Name(APP, "rtm", user))
+        self.submit(command)
+        return command
 
 
 class Harness:

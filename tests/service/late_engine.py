@@ -7,13 +7,16 @@ import attrs
 
 from rtmcore.service.commands import (
     Answer,
+    Ban,
     ChannelNotice,
     Claim,
     Command,
     Ended,
     InboxNotice,
     MemberNotice,
+    Name,
     Output,
+    Unban,
     Unwatch,
     Watch,
 )
@@ -50,8 +53,7 @@ class LateEngine:
         if isinstance(command, Watch | Unwatch):
             self._inner.submit(command, now, wall)
             return
-        name = command.name if isinstance(command, Claim) else command.session.name
-        stream = self._stream(name)
+        stream = self._stream(_name(command))
         stream.commands.append((self._later(now, stream.commands), command))
 
     def handle_timer(self, now: float, wall: int) -> None:
@@ -100,10 +102,13 @@ class LateEngine:
         return max(due, queue[-1][0]) if queue else due
 
 
+def _name(command: Command) -> Name:
+    return command.name if isinstance(command, Claim | Ban | Unban) else command.session.name
+
+
 def _key(output: Output) -> object:
     if isinstance(output, Answer):
-        command = output.command
-        return command.name if isinstance(command, Claim) else command.session.name
+        return _name(output.command)
     if isinstance(output, InboxNotice | Ended):
         return output.session.name
     assert isinstance(output, ChannelNotice | MemberNotice)

@@ -127,6 +127,10 @@ class TestSessions(conformance.Sessions):
     pass
 
 
+class TestBans(conformance.Bans):
+    pass
+
+
 class TestSilence(conformance.Silence):
     pass
 
@@ -168,6 +172,10 @@ class TestCommits(conformance_journal.Commits):
 
 
 class TestRestarts(conformance_journal.Restarts):
+    pass
+
+
+class TestBansOnDisk(conformance_journal.BansOnDisk):
     pass
 
 

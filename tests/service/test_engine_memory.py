@@ -102,6 +102,10 @@ class TestSessions(conformance.Sessions):
     pass
 
 
+class TestBans(conformance.Bans):
+    pass
+
+
 class TestSilence(conformance.Silence):
     pass
 
@@ -145,6 +149,11 @@ class TestCommits(conformance_journal.Commits):
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestRestarts(conformance_journal.Restarts):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestBansOnDisk(conformance_journal.BansOnDisk):
     pass
 
 

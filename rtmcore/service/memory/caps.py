@@ -6,6 +6,7 @@ from rtmcore.limits import (
     ALL_INBOXES_BYTES,
     ALL_POSITIONS_REMEMBERED,
     ALL_WINDOWS_BYTES,
+    BANS,
     CHANNELS_JOINED,
     CHANNELS_REMEMBERED,
     INBOX_BYTES,
@@ -41,6 +42,7 @@ class Caps:
         positions: Entries of one channel whose positions are remembered at least.
         all_positions: The same in all channels.
         all_windows_bytes: Bytes of bodies in the windows of all channels.
+        bans: Names that are banned.
     """
 
     inbox_messages: int = INBOX_MESSAGES
@@ -58,3 +60,4 @@ class Caps:
     positions: int = POSITIONS_REMEMBERED
     all_positions: int = ALL_POSITIONS_REMEMBERED
     all_windows_bytes: int = ALL_WINDOWS_BYTES
+    bans: int = BANS

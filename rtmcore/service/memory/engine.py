@@ -7,6 +7,7 @@ from rtmcore.limits import CLOCK_RESERVATION
 from rtmcore.service.commands import (
     Acknowledge,
     Answer,
+    Ban,
     Claim,
     Command,
     Heard,
@@ -22,9 +23,11 @@ from rtmcore.service.commands import (
     Release,
     Silent,
     Trouble,
+    Unban,
     Unwatch,
     Watch,
 )
+from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.caps import Caps
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
@@ -77,7 +80,8 @@ class MemoryEngine:
         self._offline = Offline(state, stores, inboxes)
         self._sends = Sends(state, stores, inboxes, self._offline)
         self._channels = Channels(state)
-        self._sessions = Sessions(state, inboxes, self._offline, self._channels)
+        self._bans = Bans(state)
+        self._sessions = Sessions(state, inboxes, self._offline, self._channels, self._bans)
         self._ports: dict[str, MemoryPort] = {}
         self._reserve_at: float | None = None
         self.handlers: dict[type[Any], Callable[[Outlet, Any, float, int], None]] = {
@@ -95,9 +99,12 @@ class MemoryEngine:
             ListMembers: self._channels.list_members,
             Watch: self._channels.watch,
             Unwatch: self._channels.unwatch,
+            Ban: self._sessions.ban,
+            Unban: self._bans.lift,
         }
         """What carries out each command."""
         if image is not None:
+            self._bans.restore(image.bans.items())
             for record in image.sessions.values():
                 self._sessions.restore(record, now)
             self._offline.restore(image.entries.values(), now, clean=image.clean)
@@ -181,6 +188,7 @@ class MemoryEngine:
         if batch.reserved is not None:
             self._state.clock.reach(batch.reserved)
         self._offline.committed(entry.id for entry in batch.stored)
+        self._bans.committed(number)
 
     def commit_failed(self, number: int, now: float) -> None:
         """A batch could not be committed: its messages never existed, and their senders are told.

@@ -66,6 +66,10 @@ class Batch:
     marks: tuple[Mark, ...]
     removed: tuple[int, ...]
     """Ids of entries that are no longer needed; unknown ones are to be ignored."""
+    bans: tuple[tuple[Name, str], ...] = ()
+    """Banned names with what their claims are answered; each replaces what was known of its name."""
+    unbanned: tuple[Name, ...] = ()
+    """Names that are banned no more; unknown ones are to be ignored."""
     clean: bool = False
     """The last batch of an engine that was closed in order."""
 
@@ -77,6 +81,7 @@ class Image:
     reserved: int = 0
     sessions: dict[Name, SessionRecord] = attrs.field(factory=dict)
     entries: dict[int, StoredEntry] = attrs.field(factory=dict)
+    bans: dict[Name, str] = attrs.field(factory=dict)
     clean: bool = True
     """The engine that wrote it was closed in order, so its marks are complete."""
 
@@ -100,18 +105,22 @@ class Image:
                 )
         for entry_id in batch.removed:
             self.entries.pop(entry_id, None)
+        self.bans.update(batch.bans)
+        for name in batch.unbanned:
+            self.bans.pop(name, None)
         self.clean = batch.clean
 
     def copy(self) -> "Image":
         """An image of the same content; records are values and shared."""
-        return Image(self.reserved, dict(self.sessions), dict(self.entries), self.clean)
+        return Image(self.reserved, dict(self.sessions), dict(self.entries), dict(self.bans), self.clean)
 
 
 class Journal:
     """Collects records between two commits; one batch is being committed at a time.
 
     What is overtaken before it was handed out is never written: a session that ended, an entry that was
-    acknowledged. So what waits here is bounded by the sessions and by the caps on inboxes, however slow the disk.
+    acknowledged. So what waits here is bounded by the sessions, the names that were banned, and the caps on inboxes,
+    however slow the disk.
 
     Args:
         enabled: False for an engine without a disk: nothing is collected, and everything counts as stored at once.
@@ -127,6 +136,7 @@ class Journal:
         self._stored: dict[int, StoredEntry] = {}
         self._marks: dict[int, Mark] = {}
         self._removed: dict[int, None] = {}
+        self._bans: dict[Name, str | None] = {}
 
     # --- Records in ---------------------------------------------------------------
 
@@ -144,6 +154,11 @@ class Journal:
         """A name has no session any more."""
         if self.enabled:
             self._sessions[name] = None
+
+    def ban(self, name: Name, text: str | None) -> int:
+        """A name is banned, or with None no longer; the number of the batch that says so is returned."""
+        self._bans[name] = text
+        return self._number + 1
 
     def store(self, entry: StoredEntry) -> None:
         """An entry is to be stored; `committed` tells when it is."""
@@ -169,7 +184,12 @@ class Journal:
     @property
     def _waiting(self) -> bool:
         return bool(
-            self._stored or self._sessions or self._removed or self._marks or self._reserved is not None
+            self._stored
+            or self._sessions
+            or self._removed
+            or self._marks
+            or self._bans
+            or self._reserved is not None
         )
 
     def next_batch(self, now: float) -> Batch | None:
@@ -207,6 +227,8 @@ class Journal:
             stored=tuple(self._stored.values()),
             marks=tuple(self._marks.values()),
             removed=tuple(self._removed),
+            bans=tuple((name, text) for name, text in self._bans.items() if text is not None),
+            unbanned=tuple(name for name, text in self._bans.items() if text is None),
             clean=clean,
         )
         self._reserved = None
@@ -214,6 +236,7 @@ class Journal:
         self._stored = {}
         self._marks = {}
         self._removed = {}
+        self._bans = {}
         self._committing = batch
         return batch
 
@@ -237,6 +260,10 @@ class Journal:
             self._sessions.setdefault(record.name, record)
         for name in batch.ended:
             self._sessions.setdefault(name, None)
+        for name, text in batch.bans:
+            self._bans.setdefault(name, text)
+        for name in batch.unbanned:
+            self._bans.setdefault(name, None)
         gone = dict.fromkeys((*batch.removed, *(entry.id for entry in batch.stored)))
         for mark in batch.marks:
             if mark.id not in gone and mark.id not in self._removed:

@@ -5,6 +5,7 @@ from hmac import compare_digest
 
 from rtmcore.limits import INSTANCES_REMEMBERED, NAME_MEMORY, RESULT_MEMORY, UNREACHABLE_AFTER
 from rtmcore.service.commands import (
+    Ban,
     Claim,
     Claimed,
     Ended,
@@ -18,6 +19,7 @@ from rtmcore.service.commands import (
     Silent,
     Trouble,
 )
+from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import SessionRecord
@@ -39,6 +41,7 @@ _UNAUTHORIZED = Refusal(
     Trouble.UNAUTHORIZED,
     "The session is over or its secret is another, and there is no valid token to log in with.",
 )
+_TOO_MANY_BANS = Refusal(Trouble.FULL, "The server holds no more bans: lift one first.")
 
 
 class Sessions:
@@ -49,13 +52,17 @@ class Sessions:
         inboxes: Told from where receivers go on.
         offline: Told when receivers come and go.
         channels: Told when members go.
+        bans: Who may not log in.
     """
 
-    def __init__(self, state: State, inboxes: Inboxes, offline: Offline, channels: Channels) -> None:
+    def __init__(
+        self, state: State, inboxes: Inboxes, offline: Offline, channels: Channels, bans: Bans
+    ) -> None:
         self._state = state
         self._inboxes = inboxes
         self._offline = offline
         self._channels = channels
+        self._bans = bans
         self._silent: dict[Live, None] = {}
         self._departed: dict[Instance, float] = {}
         """When the sessions of instances ended that are not back, the longest gone first."""
@@ -69,7 +76,7 @@ class Sessions:
         account = self._state.accounts.get(command.name)
         instance = None if account is None else account.instances.get(command.iid)
         proven = instance is not None and _proves(command.secret, instance.digest)
-        refusal = _refusal(account, instance, command, proven=proven)
+        refusal = _refusal(account, instance, command, self._bans.refusal(command.name), proven=proven)
         if refusal is not None:
             outlet.answer(command, refusal)
             return
@@ -166,13 +173,24 @@ class Sessions:
         self._go_offline(live.account, now, wall)
         outlet.answer(command, Settled())
 
-    def _end(self, live: Live, ending: Ending | None, now: float) -> None:
+    def ban(self, outlet: Outlet, command: Ban, now: float, wall: int) -> None:
+        """Carry out `Ban`."""
+        if not self._bans.has_room(command.name):
+            outlet.answer(command, _TOO_MANY_BANS)
+            return
+        account = self._state.accounts.get(command.name)
+        if account is not None and account.live is not None:
+            self._end(account.live, Ending.BANNED, now, command.text)
+            self._go_offline(account, now, wall)
+        self._bans.add(outlet, command)
+
+    def _end(self, live: Live, ending: Ending | None, now: float, text: str = "") -> None:
         """End a session. Its name stays online until `_go_offline`."""
         self._state.alarms.set(live, None)
         self._silent.pop(live, None)
         live.account.live = None
         if ending is not None and live.outlet is not None and not live.gone:
-            live.outlet.outputs.append(Ended(live.session, ending))
+            live.outlet.outputs.append(Ended(live.session, ending, text))
         self._channels.leave_all(live, now)
         self._departed.pop(live.instance, None)
         self._departed[live.instance] = now
@@ -279,11 +297,18 @@ class Sessions:
 
 
 def _refusal(
-    account: Account | None, instance: Instance | None, command: Claim, *, proven: bool
+    account: Account | None,
+    instance: Instance | None,
+    command: Claim,
+    ban: Refusal | None,
+    *,
+    proven: bool,
 ) -> Refusal | None:
     """Why a claim is not even looked at: only those who prove something learn anything."""
     if not (proven or command.authorized):
         return _UNAUTHORIZED
+    if ban is not None:
+        return ban
     if instance is not None and command.attempt <= instance.attempt:
         return _STALE
     if (

@@ -31,6 +31,10 @@ CREATE TABLE IF NOT EXISTS entries (
     type INTEGER NOT NULL, body BLOB NOT NULL, offline INTEGER NOT NULL, written INTEGER NOT NULL,
     UNIQUE (app, kind, sender, iid, cmid)
 );
+CREATE TABLE IF NOT EXISTS bans (
+    app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (app, kind, name)
+) WITHOUT ROWID;
 """
 
 # SQLite keeps whatever a damaged file says in whichever column: each row is checked as a message would be.
@@ -40,6 +44,7 @@ _META_ROW: Final = tuple[_Text, _Number]
 _SESSION_ROW: Final = tuple[
     _Text, _Text, _Text, _Text, _Number, _Number, bytes, Annotated[float, Meta(gt=0, le=DAY)], _Number
 ]
+_BAN_ROW: Final = tuple[_Text, _Text, _Text, str]
 _ENTRY_ROW: Final = tuple[
     _Number, _Text, _Text, _Text, _Text, _Text, _Number, _Number, bytes, Annotated[int, Meta(ge=0, le=1)],
     Annotated[int, Meta(ge=0, le=1)],
@@ -145,6 +150,8 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
             bool(offline),
             bool(written),
         )
+    for app, kind, name, reason in _checked(connection, "SELECT app, kind, name, reason FROM bans", _BAN_ROW):
+        image.bans[Name(app, kind, name)] = reason
     return image
 
 
@@ -202,6 +209,10 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         [(mark.offline, mark.written, mark.id) for mark in batch.marks],
     )
     connection.executemany("DELETE FROM entries WHERE id = ?", [(entry_id,) for entry_id in batch.removed])
+    connection.executemany(
+        "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?)", [(*name, text) for name, text in batch.bans]
+    )
+    connection.executemany("DELETE FROM bans WHERE app = ? AND kind = ? AND name = ?", batch.unbanned)
 
 
 def _failure(path: Path, error: Exception) -> ServerFailure:

@@ -29,6 +29,7 @@ _COLUMNS = {
     "entries": (
         "id", "app", "kind", "receiver", "sender", "iid", "cmid", "type", "body", "offline", "written",
     ),
+    "bans": ("app", "kind", "name", "reason"),
 }  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def _batch() -> Batch:
         SessionRecord(alice, "0" * 16, 3, WALL + 40, bytes(32), 30.0, 0),
         SessionRecord(bob, "1" * 16, 1, WALL + 41, b"\1" * 32, 30.0, WALL + 5),
     )
-    return Batch(1, WALL + 60_000_000, sessions, (), entries, (Mark(WALL + 3, offline=True),), ())
+    bans = ((alice, "spam"), (bob, ""))
+    return Batch(1, WALL + 60_000_000, sessions, (), entries, (Mark(WALL + 3, offline=True),), (), bans)
 
 
 class JournalTarget:
@@ -123,7 +125,7 @@ def _change(path: Path, changes: list[tuple[str, str, Any, int]]) -> None:
         return
     with closing(sqlite3.connect(path)) as connection, connection:
         for table, column, value, row in changes:
-            key = {"meta": "key", "sessions": "name", "entries": "id"}[table]
+            key = {"meta": "key", "sessions": "name", "entries": "id", "bans": "name"}[table]
             keys = [found for (found,) in connection.execute(f"SELECT {key} FROM {table}")]
             if not keys:
                 continue
