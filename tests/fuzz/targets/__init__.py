@@ -2,6 +2,7 @@
 
 from rtmcore.wire.codec import JSON, MSGPACK
 from tests.fuzz.harness import Target
+from tests.fuzz.targets.client import ClientTarget
 from tests.fuzz.targets.journal import JournalTarget
 from tests.fuzz.targets.node import NodeTarget
 from tests.fuzz.targets.settings import UrlTarget
@@ -30,6 +31,7 @@ def targets() -> list[Target]:
         ProxyTarget(),
         ClientTransportTarget(),
         ServerTransportTarget(),
+        ClientTarget(),
         NodeTarget(),
         TokenTarget(),
         JournalTarget(),
