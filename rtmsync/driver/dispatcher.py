@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from rtmcore.limits import LAGGED_LOG_INTERVAL, SLOW_CALLBACK, SUBSCRIPTION_QUEUE
+from rtmcore.limits import DISPATCH_WAITING, LAGGED_LOG_INTERVAL, SLOW_CALLBACK, SUBSCRIPTION_QUEUE
 from rtmcore.models import PeerMessage
 from rtmsync.driver.clock import FOREVER, Clock
 from rtmsync.driver.queues import EventQueue, Lagged, QueueClosed
@@ -43,7 +43,7 @@ class Dispatcher:
 
     Args:
         user: Appears in the thread's name.
-        made_room: Called when a peer message was taken and the network thread holds more of them.
+        made_room: Called when a peer message was taken and there is room for many more.
         stop: Called with a SystemExit, KeyboardInterrupt or the like that a callback has raised.
         died: Called with an error of the dispatcher itself.
 
@@ -52,7 +52,6 @@ class Dispatcher:
         failed: Callbacks that have raised.
         called: Callbacks that were called.
         lagged: Events that were dropped because callbacks were too slow.
-        holding: Set where the network thread wants to hear of room for more peer messages.
     """
 
     def __init__(
@@ -172,7 +171,8 @@ class Dispatcher:
         event = delivery.event
         if type(event) is PeerMessage:
             self._peers_out += 1
-            self._made_room()
+            if self.peers_waiting < DISPATCH_WAITING // 2:
+                self._made_room()
         for callback in delivery.callbacks:
             if callback.active:
                 self._call(callback.function, event)

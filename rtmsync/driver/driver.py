@@ -12,7 +12,7 @@ from rtmcore.client.core import ClientCore
 from rtmcore.client.events import StateChanged
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import ConnectionChangeReason, ConnectionState
-from rtmcore.errors import ClientClosed, RequestTimeout, RtmError
+from rtmcore.errors import ClientClosed, ConnectionFailed, RequestTimeout, RtmError
 from rtmcore.limits import OUTCOME_GRACE
 from rtmcore.models import ConnectionInfo
 from rtmsync.driver.clock import FOREVER, Clock
@@ -115,6 +115,7 @@ class Driver:
         self._closers: list[Completion] = []
         self._broken: BaseException | None = None
         self._fatal: BaseException | None = None
+        self._waiting_for_end = 0
         self._ended = False
         self.finished = False
 
@@ -174,9 +175,8 @@ class Driver:
 
     def login(self, now: float, seconds: float) -> Ticket:
         """The intent of a login, which starts the network thread."""
-        ticket = self.core.login(now, seconds)
         self._start_thread()
-        return ticket
+        return self.core.login(now, seconds)
 
     def check_may_block(self, operation: str) -> None:
         """See that waiting can end.
@@ -260,7 +260,11 @@ class Driver:
     def wait_for_end(self, stopped: Callable[[], bool]) -> None:
         """Wait until the client is closed, or `stopped` says so."""
         self.check_may_block("run_forever")
-        self._notice.wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER)
+        self._waiting_for_end += 1
+        try:
+            self._notice.wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER)
+        finally:
+            self._waiting_for_end -= 1
         self.raise_fatal()
 
     def give_notice(self) -> None:
@@ -268,7 +272,12 @@ class Driver:
         self._notice.give()
 
     def raise_fatal(self) -> None:
-        """Raise, once, the SystemExit or KeyboardInterrupt that a callback has raised."""
+        """Raise, once, the SystemExit or KeyboardInterrupt that a callback has raised.
+
+        A thread that does nothing but wait for the client's end comes first.
+        """
+        if self._waiting_for_end:
+            return
         fatal, self._fatal = self._fatal, None
         if fatal is not None:
             raise fatal
@@ -307,7 +316,7 @@ class Driver:
             self._network.nudge()
             self._notice.wait(lambda: self.finished, Clock.now() + OUTCOME_GRACE)
         for thread in (self._thread, self._dispatcher.thread):
-            if thread is not None:
+            if thread is not None and thread.ident is not None:
                 thread.join(max(0.0, until - Clock.now()))
 
     def begin_close(self) -> None:
@@ -421,15 +430,15 @@ class Driver:
         )
         self._network.open_waker()
         self._running = True
+        self._thread = thread
+        LIFECYCLE.enter(self)
         try:
             thread.start()
         except RuntimeError as error:
             self._running = False
+            self._thread = previous
             self._network.close_waker()
-            self._broken = error
-            raise self._closed_error("login") from error
-        self._thread = thread
-        LIFECYCLE.enter(self)
+            raise ConnectionFailed(f"No thread could be started: {error}.", operation="login") from error
 
     # --- The network thread -------------------------------------------------------------------------------------
 

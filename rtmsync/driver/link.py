@@ -67,6 +67,7 @@ class Link:
         backlog: Bytes made that the socket has not taken.
         broken: Why nothing can be read or written any more.
         ended: Whether the server has ended its side.
+        opened_at: When bytes could be sent first; None before.
         received: Bytes read.
         sent: Bytes written.
     """
@@ -89,6 +90,7 @@ class Link:
         "fd",
         "host",
         "id",
+        "opened_at",
         "phase",
         "port",
         "received",
@@ -129,6 +131,7 @@ class Link:
         self.fd = -1
         self.broken: OSError | RtmError | None = None
         self.ended = False
+        self.opened_at: float | None = None
         self.backlog = 0
         self.received = 0
         self.sent = 0
@@ -215,6 +218,7 @@ class Link:
 
     def _open(self, now: float) -> None:
         self.phase = Phase.OPEN
+        self.opened_at = now
         self._core.transport_opened(self.id, now)
 
     # --- Bytes in -----------------------------------------------------------------------------------------------

@@ -14,12 +14,14 @@ from rtmcore.client.events import (
     CloseTransport,
     NeedToken,
     OpenTransport,
+    Purpose,
     RequestCompleted,
     StateChanged,
 )
 from rtmcore.client.requests import LEAVE, Ticket
 from rtmcore.codes import ConnectionState
 from rtmcore.errors import ConnectionFailed, RtmError
+from rtmcore.limits import BACKOFF_SETTLED
 from rtmcore.models import PeerMessage
 from rtmcore.wire.packets import Leave
 from rtmsync.driver.clock import Clock
@@ -283,7 +285,7 @@ class Network:
             elif isinstance(event, OpenTransport):
                 self._open(event, now)
             elif isinstance(event, CloseTransport):
-                self._close(event.id)
+                self._close(event.id, now)
             elif isinstance(event, NeedToken):
                 self._tokens.ask(event.reason.value, self._answer_token, now)
             else:
@@ -308,6 +310,9 @@ class Network:
         self._later(
             wire_logger.debug, "Connection %d for %s to %s begins.", event.id, event.purpose.value, event.url
         )
+        if event.purpose is Purpose.RECONNECT:
+            cause = self._core.connection(now).cause
+            self._log_outage("%s has lost its connection and opens another: %s", self._config.user_id, cause)
         try:
             proxy = choose_proxy(self._config.proxy, event.host, event.port, event.tls)
             link = Link(
@@ -371,7 +376,7 @@ class Network:
                 self._context = (setting if isinstance(setting, TlsConfig) else TlsConfig()).context()
         return self._context, name
 
-    def _close(self, id: int) -> None:
+    def _close(self, id: int, now: float) -> None:
         for other, data in self._core.data_to_send():
             link = self._links.get(other)
             if link is not None:
@@ -379,10 +384,12 @@ class Network:
         link = self._links.get(id)
         if link is not None:
             link.flush()
-            self._forget(link)
+            self._forget(link, now)
 
-    def _forget(self, link: Link) -> None:
+    def _forget(self, link: Link, now: float) -> None:
         link.close()
+        if link.opened_at is not None and now - link.opened_at >= BACKOFF_SETTLED:
+            self._outage_logged = False  # it has worked for a while: what comes now is another outage
         self._received += link.received
         self._sent += link.sent
         self._links.pop(link.id, None)
@@ -390,11 +397,15 @@ class Network:
     def _failed(self, id: int, error: RtmError, now: float) -> None:
         link = self._links.get(id)
         if link is not None:
-            self._forget(link)
+            self._forget(link, now)
+        self._log_outage("Connection %d of %s has failed: %s", id, self._config.user_id, error)
+        self._core.transport_failed(id, error, now)
+
+    def _log_outage(self, text: str, *arguments: object) -> None:
+        """Warn of an outage once; what else is said of it is for those who look for details."""
         level = logging.DEBUG if self._outage_logged else logging.WARNING
         self._outage_logged = True
-        self._later(logger.log, level, "Connection %d of %s has failed: %s", id, self._config.user_id, error)
-        self._core.transport_failed(id, error, now)
+        self._later(logger.log, level, text, *arguments)
 
     def _recover(self, now: float) -> None:
         """Drop connections in whose bytes there may be a hole; the session resumes on another one."""

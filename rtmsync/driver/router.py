@@ -172,7 +172,9 @@ class Router:
         while self._added:
             sink = self._added.pop(0)
             for kind in sink.types:
-                self._sinks.setdefault(kind, []).append(sink)
+                # Those that were taken back are forgotten here too, since many classes of events hardly ever come.
+                served = [other for other in self._sinks.get(kind, ()) if other.active]
+                self._sinks[kind] = [*served, sink]
             self._serve_early(sink)
 
     def route(self, event: Any) -> None:
@@ -197,9 +199,13 @@ class Router:
         """
         position = None
         peers = self._peers
-        while peers and self._taken(peers[0]):
-            position = peers.pop(0).id
-        self.holding = bool(peers)
+        # Twice where some are left: whoever makes room after `holding` is set rings, who made it before does not.
+        for _ in range(2):
+            while peers and self._taken(peers[0]):
+                position = peers.pop(0).id
+            self.holding = bool(peers)
+            if not peers:
+                break
         return position
 
     def forget_channel(self, channel: str) -> None:
@@ -271,7 +277,6 @@ class Router:
             # Once it held back, it goes on only when half of them are done, so that not each one rings.
             room = DISPATCH_WAITING // 2 if self.holding else DISPATCH_WAITING
             if self._dispatcher.peers_waiting >= room:
-                self.holding = True
                 return False
             self._dispatcher.keep_peer(message, callbacks)
         elif not any(feed.has_room for feed in feeds):

@@ -1,6 +1,7 @@
 """Callbacks: in order, on one thread, free to block, to raise and to call everything."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 import rtmsync
 from rtmcore.limits import SUBSCRIPTION_QUEUE
 from rtmsync import ConnectionState, SendStatus
+from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect
 from tests.sync.test_messages import eventually
 
@@ -193,6 +195,32 @@ def test_a_callback_can_stop_the_client(connect: Connect, error: BaseException) 
     client.run_forever()  # raised once; the client is closed
 
 
+def test_whoever_waits_for_the_end_hears_of_the_stop_first(connect: Connect) -> None:
+    client = connect()
+    client.on(rtmsync.PeerMessage, lambda _: sys.exit(5))
+    others: list[type[BaseException]] = []
+
+    def work() -> None:
+        while True:
+            try:
+                client.channel("c").members()
+            except (rtmsync.ClientClosed, SystemExit) as error:
+                others.append(type(error))
+                return
+            except rtmsync.RtmError:
+                pass
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    timer = threading.Timer(0.1, lambda: client.send_peer_future(client.user_id, "x"))
+    timer.start()
+    with pytest.raises(SystemExit):
+        client.run_forever()
+    worker.join(5)
+    timer.join()
+    assert others == [rtmsync.ClientClosed]
+
+
 def test_a_blocked_call_hears_of_the_stop(connect: Connect) -> None:
     alice, client = connect(), connect()
 
@@ -291,6 +319,21 @@ def test_retries_are_warned_of_once_per_outage(
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "refused" in warnings[0].getMessage()
+
+
+def test_each_outage_is_warned_of(
+    connect: Connect, proxy: FaultProxy, proxied: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(url=proxied)
+    for number in range(1, 3):
+        time.sleep(1.1)  # a connection that worked for less belongs to the same outage
+        proxy.cut("fin" if number == 1 else "rst")
+        eventually(lambda number=number: proxy.connections == number + 1)
+        eventually(client.healthy)
+        client.channel(f"{number}").join()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert all(client.user_id in warning for warning in warnings)
 
 
 def test_a_log_handler_may_use_the_client(make: Connect) -> None:

@@ -427,3 +427,13 @@ def test_callbacks_that_are_behind_leave_the_rest_with_the_server(connect: Conne
     assert {future.result(20).status for future in sent} == {SendStatus.DELIVERED}
     eventually(lambda: len(got) == count)
     assert got == [str(number) for number in range(count)]
+
+
+def test_subscriptions_that_come_and_go_leave_nothing_behind(connect: Connect, name: str) -> None:
+    channel = connect().channel(name)
+    channel.join()
+    for _ in range(200):
+        assert list(channel.messages(idle_timeout=0)) == []
+    channel.members()
+    sinks = channel._client._driver._router._sinks
+    assert max(map(len, sinks.values())) <= 2
