@@ -480,6 +480,8 @@ LATE_TURN: Final = 1.0
 CLOCK_RESERVATION: Final = 60.0
 #: Threads that write, sync and hash files (design).
 BLOB_THREADS: Final = 4
+#: Seconds that a program waits for its own server to ban a user, or to let him in again (design).
+BAN_TIMEOUT: Final = 10.0
 #: Seconds that a stopping server gives its connections to leave (design).
 DRAIN_TIMEOUT: Final = 10.0
 
@@ -526,6 +528,8 @@ ALL_POSITIONS_REMEMBERED: Final = 4_194_304
 ALL_WINDOWS_BYTES: Final = 256 * MIB
 #: Users that may be banned at the same time (design).
 BANS: Final = 100_000
+#: Characters of the reason of a ban (design).
+BAN_REASON_LENGTH: Final = 500
 #: Seconds between two looks for what an engine may forget (design).
 SWEEP_INTERVAL: Final = 30.0
 #: Seconds after which the journal tries again to write what nobody waits for (design).

@@ -32,6 +32,7 @@ from rtmcore.limits import (
 from rtmcore.service.admission import Entry
 from rtmcore.service.commands import (
     Answer,
+    Ban,
     ChannelNotice,
     Claim,
     Ended,
@@ -42,12 +43,14 @@ from rtmcore.service.commands import (
     LeaveChannel,
     ListMembers,
     MemberNotice,
+    Name,
     PeerSend,
     PublishMessage,
     ReadChannel,
     ReadInbox,
     Release,
     Silent,
+    Unban,
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
@@ -57,7 +60,8 @@ from rtmcore.service.endpoint import HttpAnswer, answer_request, judge_upgrade
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.feeds import Feeds
 from rtmcore.service.grants import TokenVerifier
-from rtmcore.service.logins import Logins
+from rtmcore.service.logins import KIND, Logins
+from rtmcore.service.orders import Orders, Report
 from rtmcore.service.pumps import Pumps
 from rtmcore.service.requests import Requests
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
@@ -99,6 +103,7 @@ class Node:
         self._pumps = Pumps(self._context, self._feeds, close)
         self._requests = Requests(self._context, self._feeds, close)
         self._logins = Logins(self._context, self._feeds, self._pumps, self._departures, verify, secret)
+        self._orders = Orders(self._context)
         self._events: list[CloseConnection] = []
         self._effects = self._bind_effects()
         self._answers = self._bind_answers()
@@ -271,6 +276,25 @@ class Node:
             retry_after = over * place / len(going)
             self._departures.close(connection, CloseCode.SHUTDOWN, "the server is being stopped", retry_after)
 
+    def ban(self, app: str, user: str, text: str, now: float, report: Report) -> None:
+        """Put a user out, and refuse his logins until `unban`.
+
+        Args:
+            app: The app id.
+            user: The user id.
+            text: What he is told, and each login of his from now on.
+            now: Monotonic seconds.
+            report: Called once, in a later turn perhaps, with what became of it: `Settled` when it is done, or a
+                `Refusal`.
+        """
+        self._context.now = now
+        self._orders.submit(Ban(Name(app, KIND, user), text), report)
+
+    def unban(self, app: str, user: str, now: float, report: Report) -> None:
+        """Let a user in again, whether he was banned or not; see `ban`."""
+        self._context.now = now
+        self._orders.submit(Unban(Name(app, KIND, user)), report)
+
     @property
     def draining(self) -> bool:
         """Whether `drain` was called."""
@@ -395,6 +419,8 @@ class Node:
             PublishMessage: self._requests.answered,
             LeaveChannel: self._requests.answered,
             ListMembers: self._take_members,
+            Ban: self._orders.answered,
+            Unban: self._orders.answered,
         }
 
     def _take_membership(self, command: JoinChannel, value: object) -> None:
@@ -432,7 +458,7 @@ class Node:
                 connection,
                 ConnectionChangeReason.BANNED_BY_SERVER,
                 CloseCode.BANNED,
-                "The user was banned.",
+                ended.text or "The user is banned.",
             )
         else:
             self._departures.close(connection, CloseCode.RESYNC, "the session is over; log in afresh")
@@ -515,11 +541,12 @@ class Node:
 
     def _judge_silence(self, connection: Connection) -> None:
         assert connection.session is not None
-        silence = self._context.now - connection.heard
-        if silence >= OFFLINE_AFTER:
+        # Sums are compared, as in `_deadline`: a difference may be rounded to just below the time that is due.
+        now, heard = self._context.now, connection.heard
+        if now >= heard + OFFLINE_AFTER:
             text = f"nothing was heard for {OFFLINE_AFTER:g} s"
             self._departures.close(connection, CloseCode.HEARTBEAT_TIMEOUT, text)
-        elif silence >= UNREACHABLE_AFTER and not connection.silent:
+        elif now >= heard + UNREACHABLE_AFTER and not connection.silent:
             connection.silent = True
             self._context.submit(Silent(connection.session, connection.heard))
 

@@ -11,6 +11,7 @@ import selectors
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -44,7 +45,7 @@ class ServerLoop:
         self._selector = selectors.DefaultSelector()
         self._waker = Waker()
         self._peers: dict[int, Peer] = {}
-        self._calls: list[Callable[[float], None]] = []
+        self._calls: deque[Callable[[float], None]] = deque()
         self._last_connection = 0
         self._stopping = False
         self._stopping_when_empty = False
@@ -94,9 +95,8 @@ class ServerLoop:
         ready = self._selector.select(timeout)
         now = Clock.now()
         self._node.turn(now, time.time_ns() // 1000)
-        calls, self._calls = self._calls, []
-        for function in calls:
-            function(now)
+        for _ in range(len(self._calls)):
+            self._calls.popleft()(now)
         for key, mask in ready:
             owner = key.data
             if isinstance(owner, Peer):

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rtmcore.errors import InvalidArgument, ServerFailure
-from rtmcore.limits import WAIT_SLICE
+from rtmcore.limits import BAN_TIMEOUT, WAIT_SLICE
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import MemoryEngine
@@ -17,6 +17,7 @@ from rtmcore.service.node import Node
 from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
 from rtmsync.server.loop import ServerLoop
+from rtmsync.server.orders import Orders
 from rtmsync.server.tokens import JwtVerifier
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Server:
         self._embedded: EmbeddedEngine | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
-        self._stop_due: float | None = None
+        self._orders = Orders(config)
 
     @property
     def port(self) -> int:
@@ -91,6 +92,7 @@ class Server:
             listener.close()
             self._close_engine()
             raise
+        self._orders.open(self._loop, self._node)
         self._port = int(listener.getsockname()[1])
 
     def run(self) -> None:
@@ -99,8 +101,10 @@ class Server:
         assert self._loop is not None
         _log.info("serving on %s", self.url)
         try:
+            self._orders.begin()
             self._loop.run()
         finally:
+            self._orders.end()
             self._close_engine()
             _log.info("stopped")
 
@@ -149,6 +153,41 @@ class Server:
     def stats(self) -> dict[str, int]:
         """Counters of the node, by name."""
         return self._node.stats() if self._node is not None else {}
+
+    def ban(self, app: str, user: str, reason: str = "", *, timeout: float = BAN_TIMEOUT) -> None:
+        """Put a user out, and keep him out until `unban`; with a data directory, across restarts too.
+
+        A client of his becomes ABORTED / BANNED_BY_SERVER, at once or when it comes back, and each login raises
+        `rtmsync.Banned` with the reason. Messages to him are kept as for anybody who is away. To ban him again
+        changes the reason. Any thread may call this, but no signal handler in the thread that serves.
+
+        Args:
+            app: The app id, one of those that the server holds.
+            user: The user id.
+            reason: Why, for the user, at most `limits.BAN_REASON_LENGTH` characters.
+            timeout: Seconds to wait until it is done, which with a data directory means on the disk.
+
+        Raises:
+            InvalidArgument: There can be no such user, or the reason is too long.
+            LimitExceeded: `limits.BANS` users are banned already.
+            ServerFailure: It was not done in time, and may be done all the same; or the server stopped meanwhile.
+            StateError: The server has not been started, or has stopped.
+            WouldDeadlock: This is the thread that serves.
+        """
+        self._orders.ban(app, user, reason, timeout)
+
+    def unban(self, app: str, user: str, *, timeout: float = BAN_TIMEOUT) -> None:
+        """Let a user log in again, whether he was banned or not. See `ban`.
+
+        Args:
+            app: The app id, one of those that the server holds.
+            user: The user id.
+            timeout: Seconds to wait until it is done.
+
+        Raises:
+            InvalidArgument, ServerFailure, StateError, WouldDeadlock: See `ban`.
+        """
+        self._orders.unban(app, user, timeout)
 
     def __enter__(self) -> "Server":
         self.start()

@@ -9,7 +9,6 @@ import pytest
 
 from rtmcore.limits import INSTANCES_REMEMBERED, NAME_MEMORY
 from rtmcore.service.commands import (
-    BANNED,
     Acknowledge,
     Answer,
     Claimed,
@@ -306,89 +305,6 @@ class Memory:
         assert refused(clients[1].log_in(attempt=5)) is Trouble.STALE_ATTEMPT
         assert isinstance(clients[0].log_in(attempt=5), Claimed)
         assert isinstance(clients[1].log_in(attempt=5), Claimed), "it has made room for the other"
-
-
-class Bans:
-    def test_a_ban_ends_the_session_at_once(self, harness: Harness) -> None:
-        alice, bob, carol = harness.online("alice", "bob", "carol")
-        alice.node.watch("room")
-        for client in (alice, bob):
-            client.join("room")
-        waiting = carol.send(alice)
-        before = alice.here
-        alice.node.drain()
-        ban = harness.node().ban("alice", "spam")
-        assert harness.answer(ban) == Settled()
-        ended, left, *_ = alice.node.log[-4:]
-        assert ended == Ended(before, Ending.BANNED, "spam")
-        assert (left.user, left.joined, left.count) == ("alice", False, 1)
-        assert refused(harness.answer(waiting)) is Trouble.TIMED_OUT, "it was written, and nobody acknowledges it"
-        assert outcome(harness.answer(carol.send(alice))) == PEER_UNREACHABLE
-        assert refused(alice.publish("room")) is Trouble.FENCED
-        assert bob.endings() == carol.endings() == []
-
-    def test_no_claim_of_a_banned_name_succeeds_until_the_ban_is_lifted(self, harness: Harness) -> None:
-        (alice,) = harness.online("alice")
-        harness.node().ban("alice", "spam")
-        other = harness.client("alice", "another-instance", node="n2")
-        for claim in (alice.come_back, alice.claim, alice.log_in, other.log_in, lambda: other.claim(attempt=9)):
-            assert claim() == Refusal(BANNED, "spam")
-        assert isinstance(harness.client("bob").log_in(), Claimed), "others are not concerned"
-        assert harness.answer(harness.node().unban("alice")) == Settled()
-        value = alice.log_in()
-        assert isinstance(value, Claimed)
-        assert not value.resumed
-        assert alice.ask(ReadInbox(alice.here, 0, 1, 1)).complete
-
-    def test_a_session_without_a_transport_is_banned_too(self, harness: Harness) -> None:
-        alice, bob = harness.online("alice", "bob")
-        alice.silent(gone=True)
-        harness.advance(7)
-        message = bob.send(alice)
-        harness.node("n2").ban("alice", "spam")
-        assert outcome(harness.answer(message)) == PEER_UNREACHABLE
-        assert alice.endings() == []
-        assert alice.come_back() == Refusal(BANNED, "spam")
-        harness.advance(60)
-        assert alice.endings() == []
-
-    def test_a_stranger_without_a_token_does_not_learn_of_a_ban(self, harness: Harness) -> None:
-        harness.node().ban("alice", "spam")
-        assert refused(harness.client("alice").claim(authorized=False)) is Trouble.UNAUTHORIZED
-
-    def test_another_ban_changes_the_text(self, harness: Harness) -> None:
-        harness.node().ban("alice", "spam")
-        assert harness.answer(harness.node().ban("alice", "more spam")) == Settled()
-        assert harness.client("alice").log_in() == Refusal(BANNED, "more spam")
-        assert harness.answer(harness.node().unban("alice")) == Settled()
-        assert isinstance(harness.client("alice").log_in(attempt=2), Claimed)
-
-    def test_a_name_without_a_ban_can_be_let_in(self, harness: Harness) -> None:
-        (alice,) = harness.online("alice")
-        assert harness.answer(harness.node().unban("alice")) == Settled()
-        assert harness.answer(harness.node().unban("nobody")) == Settled()
-        assert alice.endings() == []
-
-    def test_messages_are_kept_for_a_banned_user(self, harness: Harness) -> None:
-        alice, bob = harness.online("alice", "bob")
-        harness.node().ban("alice")
-        assert outcome(harness.answer(bob.send(alice, b"kept", offline=True))) == CACHED
-        harness.node().unban("alice")
-        alice.log_in()
-        assert alice.inbox() == [b"kept"]
-
-    def test_bans_above_the_cap_are_refused_and_do_nothing(self, make: MakeHarness) -> None:
-        harness = make(bans=2)
-        (carol,) = harness.online("carol")
-        node = harness.node()
-        for user in ("alice", "bob", "alice"):
-            assert harness.answer(node.ban(user)) == Settled()
-        assert refused(harness.answer(node.ban("carol"))) is Trouble.FULL
-        assert carol.endings() == []
-        assert carol.come_back().resumed
-        node.unban("bob")
-        assert harness.answer(node.ban("carol")) == Settled()
-        assert carol.endings()[-1] is Ending.BANNED
 
 
 class Silence:

@@ -3,17 +3,7 @@
 import pytest
 
 from rtmcore.limits import CLOCK_RESERVATION, COMMAND_TIMEOUT, JOURNAL_RETRY
-from rtmcore.service.commands import (
-    BANNED,
-    Claimed,
-    Ending,
-    Logged,
-    MemberNotice,
-    Membership,
-    Refusal,
-    Settled,
-    Trouble,
-)
+from rtmcore.service.commands import Claimed, Ending, Logged, MemberNotice, Membership, Trouble
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE, outcome, refused
 from tests.service.engine_harness import Harness, MakeHarness
 
@@ -601,69 +591,3 @@ class Restarts:
         (bob,) = harness.online("bob")
         bob.acknowledge(bob.read().top)
         assert outcome(harness.answer(alice.send("carol", b"x" * 10, offline=True))) == CACHED
-
-
-class BansOnDisk:
-    def test_a_ban_counts_at_once_and_is_answered_when_it_is_committed(self, harness: Harness) -> None:
-        (alice,) = harness.online("alice")
-        harness.settle()
-        harness.system.hold()
-        ban = harness.node().ban("alice", "spam")
-        assert harness.answer(ban) is None
-        assert alice.endings() == [Ending.BANNED]
-        assert alice.come_back() == Refusal(BANNED, "spam")
-        unban = harness.node().unban("alice")
-        assert isinstance(alice.log_in(), Claimed)
-        assert harness.answer(unban) is None
-        harness.system.let_go()
-        assert harness.answer(ban) == harness.answer(unban) == Settled()
-
-    @pytest.mark.parametrize("clean", [False, True])
-    def test_bans_survive_a_restart(self, harness: Harness, clean: bool) -> None:
-        alice, bob = harness.online("alice", "bob")
-        for user in ("alice", "bob", "carol"):
-            harness.node().ban(user, f"{user} sends spam")
-        harness.node().unban("bob")
-        harness.settle()
-        harness.restart(clean=clean)
-        assert alice.come_back(authorized=True) == Refusal(BANNED, "alice sends spam")
-        assert harness.client("carol").log_in() == Refusal(BANNED, "carol sends spam")
-        assert isinstance(bob.log_in(), Claimed)
-        harness.node().unban("alice")
-        harness.settle()
-        harness.restart(clean=clean)
-        assert isinstance(alice.log_in(), Claimed)
-        assert refused(harness.client("carol").log_in(attempt=2)) is BANNED
-
-    def test_a_ban_whose_commit_failed_counts_and_is_written_later(self, harness: Harness) -> None:
-        (alice,) = harness.online("alice")
-        harness.settle()
-        harness.system.fail(True)
-        ban = harness.node().ban("alice", "spam")
-        assert harness.answer(ban) is None
-        assert alice.log_in() == Refusal(BANNED, "spam")
-        harness.system.fail(False)
-        harness.advance(JOURNAL_RETRY + 0.1)
-        assert harness.answer(ban) == Settled()
-        harness.restart()
-        assert alice.log_in() == Refusal(BANNED, "spam")
-
-    def test_the_end_of_a_ban_counts_although_the_commit_of_the_ban_fails(self, harness: Harness) -> None:
-        harness.system.hold()
-        node = harness.node()
-        answers = [node.ban("alice", "spam"), node.unban("alice")]
-        harness.system.fail(True)
-        harness.system.let_go()
-        assert [harness.answer(command) for command in answers] == [None, None]
-        harness.system.fail(False)
-        harness.advance(JOURNAL_RETRY + 0.1)
-        assert [harness.answer(command) for command in answers] == [Settled(), Settled()]
-        harness.restart()
-        assert isinstance(harness.client("alice").log_in(), Claimed)
-
-    def test_the_cap_counts_what_was_banned_before(self, make: MakeHarness) -> None:
-        harness = make(bans=1)
-        harness.node().ban("alice")
-        harness.settle()
-        harness.restart()
-        assert refused(harness.answer(harness.node().ban("bob"))) is Trouble.FULL

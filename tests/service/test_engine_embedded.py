@@ -14,6 +14,7 @@ from rtmcore.service.memory.journal import Batch, Image
 from rtmsync.server.engines.embedded import JOURNAL_FILE, EmbeddedEngine
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service import engine_conformance as conformance
+from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
@@ -127,7 +128,7 @@ class TestSessions(conformance.Sessions):
     pass
 
 
-class TestBans(conformance.Bans):
+class TestBans(conformance_bans.Bans):
     pass
 
 
@@ -175,7 +176,7 @@ class TestRestarts(conformance_journal.Restarts):
     pass
 
 
-class TestBansOnDisk(conformance_journal.BansOnDisk):
+class TestBansOnDisk(conformance_bans.BansOnDisk):
     pass
 
 

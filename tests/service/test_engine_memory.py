@@ -10,6 +10,7 @@ from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps, MemoryEngine
 from rtmcore.service.memory.journal import Batch, Image
 from tests.service import engine_conformance as conformance
+from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
@@ -102,7 +103,7 @@ class TestSessions(conformance.Sessions):
     pass
 
 
-class TestBans(conformance.Bans):
+class TestBans(conformance_bans.Bans):
     pass
 
 
@@ -153,7 +154,7 @@ class TestRestarts(conformance_journal.Restarts):
 
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
-class TestBansOnDisk(conformance_journal.BansOnDisk):
+class TestBansOnDisk(conformance_bans.BansOnDisk):
     pass
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from rtmcore.service.commands import BANNED, Ban, Name, Refusal, Settled, Unban
 from rtmcore.service.memory.state import Outlet, State
 
+
 class Bans:
     """Holds the bans. A ban counts at once; its command is answered when it is committed.
 
