@@ -194,9 +194,16 @@ COMPLETIONS: Final = (Waiter, ClientFuture)
 
 
 def fail_in_child(future: ClientFuture[Any]) -> None:
-    """Fail a Future that was inherited over a fork, whose condition may be held by a thread that is no more."""
-    future._made_condition = threading.Condition()
+    """Fail a Future that was inherited over a fork.
+
+    Its condition may be held by a thread that is no more, and so may what other threads wait with. Its callbacks
+    belong to the parent, where they are still going to be called.
+    """
+    future._made_condition = None
+    future._made_waiters = None
+    future._made_callbacks = None
     future.complete(None, forked("the call that this Future stands for"))
+    future._made_condition = threading.Condition()
 
 
 def forked(operation: str) -> ForkedClient:

@@ -259,6 +259,8 @@ def test_inherited_futures_fail_in_the_child_and_hold_in_the_parent(server: Serv
     code = """
         client = connect()
         pending = [client.send_peer_future(user, str(number)) for number in range(20)]
+        called = []
+        pending[1].add_done_callback(lambda future: called.append(os.getpid()))
         blocked = threading.Thread(target=lambda: pending[0].result(20))
         blocked.start()  # holds the Future's condition every now and then
         time.sleep(0.05)
@@ -269,15 +271,16 @@ def test_inherited_futures_fail_in_the_child_and_hold_in_the_parent(server: Serv
             try:
                 pending[0].result(5)
             except rtmsync.ForkedClient as error:
-                print("fork" in str(error), flush=True)
+                print("fork" in str(error), called, flush=True)
 
         in_child(child)
         inbox = client.events(rtmsync.PeerMessage)
         print({future.result(5).status.name for future in pending})
         blocked.join()
         client.close()
+        print(called == [os.getpid()])
     """
-    check(run(server, name, code), "True\n{'DELIVERED'}\n")
+    check(run(server, name, code), "True []\n{'DELIVERED'}\nTrue\n")
 
 
 def test_a_fork_in_the_middle_of_work_never_hangs(server: Server, name: str) -> None:

@@ -1,5 +1,6 @@
 """Signals and finalizers, which run between any two instructions of a thread."""
 
+import random
 import signal
 import threading
 import time
@@ -317,3 +318,62 @@ def test_finalizers_may_send(connect: Connect, name: str) -> None:
     assert sorted(text for text in texts if text.startswith("parting")) == sorted(
         f"parting {number}" for number in range(2000)
     )
+
+
+def test_exceptions_at_random_moments_lose_and_double_nothing(
+    connect: Connect, handle: Handle, name: str
+) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    sender, receiver = connect(), connect()
+    channel = sender.channel(name)
+    channel.join()
+    receiver.channel(name).join()
+    queue = receiver.channel(name).events(rtmsync.ChannelMessage, maxsize=100_000)
+    main = threading.main_thread().ident
+    assert main is not None
+    armed, strikes = [False], [0]
+
+    def strike(*_: object) -> None:
+        if armed[0]:
+            armed[0] = False
+            raise KeyboardInterrupt
+
+    handle(signal.SIGUSR1, strike)
+
+    def storm() -> None:
+        for _ in range(200):
+            time.sleep(chance.uniform(0, 0.004))
+            signal.pthread_kill(main, signal.SIGUSR1)
+        time.sleep(0.1)  # the last one is handled before the loop ends
+        strikes[0] = -1
+
+    storming = threading.Thread(target=storm)
+    storming.start()
+    tried, acknowledged = 0, []
+    while strikes[0] >= 0:
+        try:
+            armed[0] = True
+            while strikes[0] >= 0:
+                text, tried = str(tried), tried + 1
+                if chance.random() < 0.5:
+                    channel.send(text, timeout=30)
+                    acknowledged.append(text)
+                else:
+                    channel.send_future(text, timeout=30)
+        except KeyboardInterrupt:
+            pass
+        except rtmsync.LimitExceeded:
+            time.sleep(0.001)
+    armed[0] = False
+    storming.join()
+    channel.send("end", timeout=30)
+    received = []
+    while "end" not in received[-1:]:
+        message = queue.get()
+        assert isinstance(message, rtmsync.ChannelMessage)
+        received.append(message.text)
+    numbers = [int(text) for text in received[:-1]]
+    assert numbers == sorted(set(numbers))
+    assert set(acknowledged) <= set(received)
