@@ -1,4 +1,4 @@
-"""Figures in the text of docs/protocol are those of `rtmcore.limits`, and the codes those of `rtmcore.codes`."""
+"""Figures in the text of docs/protocol and docs/howto are those of `rtmcore.limits`, codes those of `rtmcore.codes`."""
 
 import pytest
 
@@ -97,6 +97,7 @@ SENTENCES = {
         "up to {limits.RETRY_AFTER_MAX:g} seconds",
         "more than {limits.SERVER_OUTBOUND_BYTES:,} bytes wait for it",
     ],
+    "howto/server.md": ["There can be {limits.BANS:,} bans"],
     "protocol/tokens.md": [
         "at most {limits.TOKEN_ISSUED_AHEAD} seconds in the future",
         "at most {limits.TOKEN_SECONDS_MAX:,} seconds ({limits.TOKEN_SECONDS_MAX // 3600} hours)",
