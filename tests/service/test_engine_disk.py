@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,21 @@ def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(ServerFailure, match="schema version 99"):
         Running(tmp_path)
+
+
+def test_a_journal_from_before_there_were_bans_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL_FILE
+    store = SqliteStore(path)
+    store.open()
+    store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE bans")
+    name = Name(APP, "rtm", "alice")
+    store.open()
+    store.commit(Batch(1, 1000, (), (), (), (), (), bans=((name, ""),)))
+    store.close()
+    assert store.open().bans == {name: ""}
+    store.close()
 
 
 def test_a_transaction_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
