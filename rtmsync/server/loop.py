@@ -95,8 +95,6 @@ class ServerLoop:
         ready = self._selector.select(timeout)
         now = Clock.now()
         self._node.turn(now, time.time_ns() // 1000)
-        for _ in range(len(self._calls)):
-            self._calls.popleft()(now)
         for key, mask in ready:
             owner = key.data
             if isinstance(owner, Peer):
@@ -105,6 +103,8 @@ class ServerLoop:
                 self._waker.silence()
             else:
                 self._accept(owner, now)
+        for _ in range(len(self._calls)):  # after the waker was silenced, or a call that came between is forgotten
+            self._calls.popleft()(now)
         self._node.handle_timer(now)
         for connection in self._node.dirty():
             peer = self._peers.get(connection)

@@ -123,11 +123,20 @@ def test_a_ban_and_its_end_survive_a_restart(serve, connect, tmp_path) -> None:
 
 def test_bans_may_come_from_many_threads(server) -> None:
     users = [f"user-{number}" for number in range(50)]
-    threads = [threading.Thread(target=server.ban, args=(DEV_APP_ID, user, user)) for user in users]
+    done = []
+
+    def change_often(user: str) -> None:
+        for _ in range(20):
+            server.unban(DEV_APP_ID, user)
+            server.ban(DEV_APP_ID, user, user)
+        done.append(user)
+
+    threads = [threading.Thread(target=change_often, args=(user,)) for user in users]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(WAIT)
+    assert sorted(done) == sorted(users), "an order was lost"
     for user in users[::10]:
         with Client(server.url, app_id=DEV_APP_ID, user_id=user, proxy=None) as client:
             assert user in str(refused(client))
