@@ -103,7 +103,9 @@ class ServerLoop:
                 self._waker.silence()
             else:
                 self._accept(owner, now)
-        for _ in range(len(self._calls)):  # after the waker was silenced, or a call that came between is forgotten
+        for _ in range(
+            len(self._calls)
+        ):  # after the waker was silenced, or a call that came between is forgotten
             self._calls.popleft()(now)
         self._node.handle_timer(now)
         for connection in self._node.dirty():
