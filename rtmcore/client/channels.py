@@ -1,6 +1,6 @@
 """Channels that this client is in: its place in their logs, who else is there, and what happens on a return."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -183,11 +183,16 @@ class Channels:
             if not channel.leaving
         ]
 
-    def welcomed(self, restored: frozenset[str], *, new_epoch: bool) -> None:
+    def taken(self) -> dict[str, int]:
+        """How many messages were taken from each channel of the hello; `welcomed` wants it back."""
+        return {name: channel.reader.taken for name, channel in self._joined.items() if not channel.leaving}
+
+    def welcomed(self, restored: Mapping[str, int], *, new_epoch: bool) -> None:
         """A session begins or goes on.
 
         Args:
-            restored: The channels of the hello; the server reads their logs from the positions in it.
+            restored: The channels of the hello; the server reads their logs from the positions in it. What was
+                taken from each when it was made; more may have come since on the transport before.
             new_epoch: True where the server has lost its memory of members and windows.
         """
         for name, channel in list(self._joined.items()):
@@ -195,7 +200,10 @@ class Channels:
                 self.left(name)
                 continue
             channel.barrier = None
-            channel.reader.restart(replaying=name in restored)
+            reader = channel.reader
+            reader.restart(
+                replaying=name in restored, surplus=max(0, reader.taken - restored.get(name, reader.taken))
+            )
             if new_epoch:
                 channel.reborn = channel.log_reborn = True
             if name not in restored:

@@ -434,7 +434,7 @@ class ClientCore:
         """Say where the client stands, for the hello of a transport."""
         channels = self._channels.positions() if returning else []
         link.floor = self._requests.floor
-        link.restores = frozenset(position.ch for position in channels)
+        link.restores = self._channels.taken() if returning else {}
         return Positions(self._inbox.position, channels, link.floor)
 
     def welcomed(self, link: Link, welcome: Welcome, *, new_epoch: bool, now: float) -> None:

@@ -31,8 +31,8 @@ class Link:
     hello_sent: bool = False
     floor: int = 0
     """The oldest id that its hello said may be repeated."""
-    restores: frozenset[str] = frozenset()
-    """The channels in its hello."""
+    restores: dict[str, int] = attrs.field(factory=dict)
+    """The channels in its hello, with the number of messages that had been taken from each."""
     refusal: Refused | None = None
     """The server's answer to the hello, if it was no; the close code behind it says what to do about it."""
 

@@ -1,41 +1,67 @@
 """Reading a log whose entries name their predecessor: in order, each once, with questions about gaps."""
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_OWN_REMEMBERED: Final = 64
+"""Own entries that are remembered as predecessors of others; more only makes a count of losses too high."""
 
 
 class LogReader(Generic[T]):
     """Where a reader stands in a log, and what it holds behind a gap.
 
     An entry whose predecessor is the last one seen is in order. Any other that is newer stands behind a gap and is
-    held. The gap closes when the missing link comes, or when the server has read the log to its top (`top`).
+    held. The gap closes when the missing link comes, or when the server has read the log to its top (`top`): after
+    a return it does so by itself, otherwise when it is asked.
+
+    The server counts what it does not have any more as lost. The reader may have it all the same, from before the
+    server read its position or its question, so such entries are subtracted.
 
     Args:
         last: The position of the last entry seen.
 
     Attributes:
         last: See above; 0 stands before everything.
-        replaying: The server reads the log from `last` to its top by itself, after a return.
+        replaying: The server reads the log from the reader's position to its top by itself, after a return.
         asked: The server was asked to do so.
+        taken: Entries of others that were in order, in all.
         held_bytes: Sum of the sizes of what is held.
     """
 
-    __slots__ = ("_answering", "_held", "_newest", "_unrepeated", "asked", "held_bytes", "last", "replaying")
+    __slots__ = (
+        "_answering",
+        "_had",
+        "_held",
+        "_newest",
+        "_own",
+        "_surplus",
+        "asked",
+        "held_bytes",
+        "last",
+        "replaying",
+        "taken",
+    )
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.replaying = False
         self.asked = False
+        self.taken = 0
         self.held_bytes = 0
         # By predecessor: position, entry (None for one's own), size.
         self._held: dict[int, tuple[int, T | None, int]] = {}
-        # What was held when the server was asked, or came before it read the question, and is not in its answer.
-        self._unrepeated: set[int] = set()
-        # The newest position that was ever held.
-        self._newest = 0
+        # The newest entry of another that came on this transport, and own ones that may lie behind it.
+        self._newest = last
+        self._own: deque[int] = deque(maxlen=_OWN_REMEMBERED)
+        # While the server was asked: others' entries that came before its answer, and are not in it.
+        self._had: set[int] = set()
         self._answering = False
+        # While the server replays: others' entries behind the position it starts from that are here, and were not
+        # repeated.
+        self._surplus = 0
 
     @property
     def gap(self) -> bool:
@@ -43,14 +69,14 @@ class LogReader(Generic[T]):
         return bool(self._held)
 
     @property
-    def answering(self) -> bool:
-        """Whether what is held belongs to a replay or to an answer, so that it will not come again."""
-        return self.replaying or (self.asked and self._answering)
-
-    @property
     def held(self) -> int:
         """How many entries are held."""
         return len(self._held)
+
+    @property
+    def answering(self) -> bool:
+        """Whether what is held belongs to a replay or to an answer, so that it will not come again."""
+        return self.replaying or (self.asked and self._answering)
 
     def take(self, position: int, prev: int, entry: T | None, size: int = 0) -> Sequence[T]:
         """Take an entry.
@@ -64,38 +90,51 @@ class LogReader(Generic[T]):
         Returns:
             What is in order now, oldest first.
         """
+        if entry is None:
+            self._own.append(position)
+        elif self.asked:
+            self._compare(position, prev)
+        elif position > self._newest:
+            self._newest = position
         if position <= self.last:
+            if self._surplus and entry is not None:
+                self._surplus -= 1
             return ()
-        if self.asked:
-            self._note_answer(position, prev)
         if prev != self.last:
             if prev not in self._held:
                 self._held[prev] = (position, entry, size)
                 self.held_bytes += size
-            self._newest = max(self._newest, position)
             return ()
         self.last = position
-        if not self._held:
-            return () if entry is None else (entry,)
-        return self._follow([] if entry is None else [entry])
+        if entry is None:
+            return self._follow([]) if self._held else ()
+        self.taken += 1
+        return self._follow([entry]) if self._held else (entry,)
 
     def ask(self) -> None:
         """Note that the server was asked to read the log from `last`."""
         self.asked = True
         self._answering = False
-        self._unrepeated = {position for position, entry, _ in self._held.values() if entry is not None}
-        self._newest = max(self._newest, self.last)
+        self._had = {position for position, entry, _ in self._held.values() if entry is not None}
 
-    def restart(self, *, replaying: bool) -> None:
-        """Begin on another transport: what was held comes again."""
+    def restart(self, *, replaying: bool, surplus: int = 0) -> None:
+        """Begin on another transport: what was held comes again.
+
+        Args:
+            replaying: Whether the server reads the log by itself.
+            surplus: Entries of others that came since the position was told from which it does.
+        """
         self.forget_held()
         self.asked = False
         self.replaying = replaying
+        self._surplus = surplus if replaying else 0
+        self._newest = self.last
+        self._had.clear()
 
     def forget_held(self) -> None:
         """Let go of what is held; the server's answer brings it again, or counts it as lost."""
+        self._had.difference_update(position for position, _, _ in self._held.values())
         self._held.clear()
-        self._unrepeated.clear()
         self.held_bytes = 0
 
     def top(self, position: int, lost: int) -> tuple[int, Sequence[T]]:
@@ -106,17 +145,18 @@ class LogReader(Generic[T]):
             lost: Entries after the reader's position that the server does not have any more.
 
         Returns:
-            How many entries are lost to the reader, and what it held, in order: it may have what the server lacks.
+            How many entries are lost to the reader, and what it held, in order.
         """
-        ready = {held[0]: held[1] for held in self._held.values() if self.last < held[0] <= position}
-        late = sum(1 for number in ready if number in self._unrepeated)
+        here = self._surplus if self.replaying else sum(1 for number in self._had if number <= position)
+        found = {number: entry for number, entry, _ in self._held.values() if self.last < number <= position}
         rest = {prev: held for prev, held in self._held.items() if held[0] > position}
         self.restart(replaying=False)
         self._held = rest
         self.held_bytes = sum(size for _, _, size in rest.values())
-        self.last = max(self.last, position)
-        in_order = [ready[number] for number in sorted(ready)]
-        return max(0, lost - late), self._follow([entry for entry in in_order if entry is not None])
+        self.last = self._newest = max(self.last, position)
+        ready = [entry for number in sorted(found) if (entry := found[number]) is not None]
+        self.taken += len(ready)
+        return max(0, lost - here), self._follow(ready)
 
     def _follow(self, ready: list[T]) -> list[T]:
         """Go on from `last` through what is held."""
@@ -124,17 +164,18 @@ class LogReader(Generic[T]):
             self.last, entry, size = self._held.pop(self.last)
             self.held_bytes -= size
             if entry is not None:
+                self.taken += 1
                 ready.append(entry)
         return ready
 
-    def _note_answer(self, position: int, prev: int) -> None:
-        """Tell what came before the server read the question from what belongs to its answer.
+    def _compare(self, position: int, prev: int) -> None:
+        """Tell entries that came before the server read the question from those of its answer.
 
-        The log goes on until then, so its entries follow on the newest; the answer begins further back.
+        The former go on where the log stood on this transport; the answer begins further back, or behind a loss.
         """
-        if not self._answering and position > self._newest and prev == self._newest:
+        if not self._answering and position > self._newest and (prev == self._newest or prev in self._own):
             self._newest = position
-            self._unrepeated.add(position)
+            self._had.add(position)
             return
         self._answering = True
-        self._unrepeated.discard(position)
+        self._had.discard(position)
