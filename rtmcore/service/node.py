@@ -356,9 +356,13 @@ class Node:
             self._context.schedule(connection, self._context.now + connection.transport.beat_interval)
 
     def _take_packets(self, connection: Connection, packets: list[Packet]) -> None:
-        effects = self._effects
+        phase = connection.phase
+        effects = self._effects[phase]
         for packet in packets:
-            effect = effects[connection.phase].get(packet.__class__)
+            if connection.phase is not phase:
+                phase = connection.phase
+                effects = self._effects[phase]
+            effect = effects.get(packet.__class__)
             if effect is None:
                 text = f"a {packet.__class__.__name__} packet has no place here"
                 self._departures.close(connection, CloseCode.MALFORMED, text)
@@ -393,14 +397,14 @@ class Node:
     # --- What the engine brings -------------------------------------------------------
 
     def _drain_outputs(self) -> None:
-        port = self._port
-        while (output := port.next_output()) is not None:
+        next_output, answers, announce = self._port.next_output, self._answers, self._feeds.announce
+        while (output := next_output()) is not None:
             if isinstance(output, Answer):
-                take = self._answers.get(output.command.__class__)
+                take = answers.get(output.command.__class__)
                 if take is not None:
                     take(output.command, output.value)
             elif isinstance(output, ChannelNotice):
-                self._feeds.announce(output)
+                announce(output)
             elif isinstance(output, InboxNotice):
                 self._pumps.announce(output)
             elif isinstance(output, MemberNotice):

@@ -107,19 +107,22 @@ _JOINS: Final = f"At most {JOIN_RATE} channels may be joined."
 _SAME_JOINS: Final = f"The same channel may be joined at most {JOIN_SAME_CHANNEL_RATE}."
 
 _KINDS: Final = frozenset({MessageType.TEXT, MessageType.RAW})
+_TEXT: Final = int(MessageType.TEXT)
+_RAW: Final = int(MessageType.RAW)
 
 
 def explain_invalid_message(kind: int, body: bytes) -> str | None:
     """Say what is wrong with a message; None where it is well-formed."""
+    if len(body) <= MESSAGE_BYTES and (kind == _RAW or (kind == _TEXT and body.isascii())):
+        return None
     if kind not in _KINDS:
         return f"Messages are text ({MessageType.TEXT:d}) or raw ({MessageType.RAW:d})."
     if len(body) > MESSAGE_BYTES:
         return f"The message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
-    if kind == MessageType.TEXT and not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            return "The text of the message is not valid UTF-8."
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return "The text of the message is not valid UTF-8."
     return None
 
 
@@ -358,20 +361,21 @@ class Requests:
 
     def answered(self, command: RequestCommand, value: object) -> None:
         """Take the engine's answer. It belongs to the session, whichever transport speaks for it now."""
-        if isinstance(value, Refusal) and value.code is Trouble.FENCED:
+        refusal = value if isinstance(value, Refusal) else None
+        if refusal is not None and refusal.code is Trouble.FENCED:
             outdated = self._context.connection_at(command.session)
             if outdated is not None:
                 self._close(outdated, CloseCode.RESYNC, "the session is no longer current")
             return
         connection = self._context.connection_of(command.session)
-        if connection is None or _is_of_the_past(connection, command, value):
+        if connection is None or (refusal is not None and _is_of_the_past(connection, command, refusal)):
             return
         waiting = connection.waiting.pop(command.cmid, None)
         if waiting is None:
             self._take_late(connection, command, value)
             return
-        if isinstance(value, Refusal):
-            self._refused(connection, command, waiting, value)
+        if refusal is not None:
+            self._refused(connection, command, waiting, refusal)
             return
         self._context.engine_answered()
         if isinstance(value, Logged) and waiting.kind is Publish:
@@ -485,11 +489,10 @@ class Requests:
         connection.say(Failed(packet.i, int(code), text, retry))
 
 
-def _is_of_the_past(connection: Connection, command: RequestCommand, value: object) -> bool:
+def _is_of_the_past(connection: Connection, command: RequestCommand, refusal: Refusal) -> bool:
     """Whether a command of an earlier transport was not carried out: its repeat, if any, is answered by itself."""
     return (
-        isinstance(value, Refusal)
-        and value.code is Trouble.UNAVAILABLE
+        refusal.code is Trouble.UNAVAILABLE
         and connection.session is not None
         and connection.session.place != command.session.place
     )
