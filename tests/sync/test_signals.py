@@ -1,5 +1,6 @@
 """Signals and finalizers, which run between any two instructions of a thread."""
 
+import gc
 import random
 import signal
 import threading
@@ -309,9 +310,9 @@ def test_finalizers_may_send(connect: Connect, name: str) -> None:
         Parting(number)
         if number % 10 == 0:
             channel.send("in between", timeout=30)
-    import gc
-
-    gc.collect()
+        if number % 400 == 399:
+            gc.collect()  # some collectors leave all of them to the end, and so many calls may not wait at once
+            assert all(future.result(30).message_id for future in list(futures))
     assert len(futures) == 2000
     assert all(future.result(30).message_id for future in futures)
     texts = []
