@@ -105,6 +105,8 @@ class Node:
         self._logins = Logins(self._context, self._feeds, self._pumps, self._departures, verify, secret)
         self._orders = Orders(self._context)
         self._events: list[CloseConnection] = []
+        # Connections that were heard in this turn.
+        self._heard: list[int] = []
         self._effects = self._bind_effects()
         self._answers = self._bind_answers()
 
@@ -120,11 +122,13 @@ class Node:
             now: Monotonic seconds.
             wall: Microseconds since 1970.
         """
-        due = self.next_deadline()
-        last, self._context.now = self._context.now, now
+        last = self._context.now
+        if now - last > LATE_TURN:
+            due = self.next_deadline()
+            if due is not None:
+                self._forgive_absence(now - max(due, last))
+        self._context.now = now
         self._context.wall = wall
-        if due is not None:
-            self._forgive_absence(now - max(due, last))
         self._drain_outputs()
 
     def connection_opened(self, cid: int, address: str, now: float) -> None:
@@ -164,6 +168,7 @@ class Node:
         elif connection.phase is Phase.HTTP:
             data, rest = data[:_AT_ONCE_AT_THE_DOOR], data[_AT_ONCE_AT_THE_DOOR:]
         connection.absence = 0.0
+        self._heard.append(cid)
         connection.transport.receive_data(data, now)
         if connection.silent:
             connection.silent = False
@@ -210,14 +215,23 @@ class Node:
     def dirty(self) -> Iterator[int]:
         """End a turn: the connections that have something to write or to close, one after the other.
 
-        What a driver does about one connection may let another have more to say, so a number can come twice.
+        Those that were heard in this turn come first: they wait for answers. What a driver does about one
+        connection may let another have more to say, so a number can come twice.
         """
+        dirty, heard = self._context.dirty, self._heard
         while True:
             self._settle()
-            if not self._context.dirty:
+            if not dirty:
+                heard.clear()
                 return
-            while self._context.dirty:
-                number = self._context.dirty.pop()
+            while dirty:
+                if heard:
+                    number = heard.pop()
+                    if number not in dirty:
+                        continue
+                    dirty.remove(number)
+                else:
+                    number = dirty.pop()
                 connection = self._connections.get(number)
                 if connection is None or self._is_too_slow(connection):
                     continue

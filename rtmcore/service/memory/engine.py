@@ -141,8 +141,11 @@ class MemoryEngine:
     def next_deadline(self) -> float | None:
         """When `handle_timer` or `next_batch` must be called next, in monotonic seconds."""
         state = self._state
-        candidates = (state.alarms.next(), state.sweep_at, self._reserve_at, state.journal.next_deadline())
-        return min((when for when in candidates if when is not None), default=None)
+        earliest = state.alarms.next()
+        for when in (state.sweep_at, self._reserve_at, state.journal.next_deadline()):
+            if when is not None and (earliest is None or when < earliest):
+                earliest = when
+        return earliest
 
     def _reserve(self, now: float, wall: int) -> None:
         self._state.journal.reserve(self._state.clock.wanted(wall))
