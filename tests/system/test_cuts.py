@@ -1,6 +1,5 @@
 """Ten thousand messages through links that are cut at random bytes: each once, in order, or counted as lost."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 
@@ -65,18 +64,10 @@ def test_channel_messages_arrive_once_and_in_order_when_the_senders_link_is_cut(
     ours, theirs = alice.channel("ops"), bob.channel("ops")
     ours.join()
     theirs.join()
-    got: list[str] = []
-    complete = threading.Event()
-
-    @theirs.on(ChannelMessage)
-    def note(message: ChannelMessage) -> None:
-        got.append(message.text)
-        if len(got) >= COUNT:
-            complete.set()
-
+    # A queue with room for all: in this one process, readers may fall behind by more than the usual thousand.
+    arriving = theirs.events(ChannelMessage, maxsize=COUNT)
     send_all(lambda text: ours.send_future(text, timeout=WAIT), range(COUNT))
-    assert complete.wait(WAIT)
-    assert got == [str(number) for number in range(COUNT)]
+    assert [arriving.get(WAIT).text for _ in range(COUNT)] == [str(number) for number in range(COUNT)]
     assert all_cuts_happened(link)
 
 
@@ -86,9 +77,8 @@ def test_what_a_cut_receiver_misses_is_counted(server, connect, proxy) -> None:
     ours, theirs = alice.channel("ops"), bob.channel("ops")
     ours.join()
     theirs.join()
+    arriving = theirs.events(ChannelMessage, ChannelGap, maxsize=2 * COUNT)
     arrived: list[ChannelMessage | ChannelGap] = []
-    theirs.on(ChannelMessage, arrived.append)
-    theirs.on(ChannelGap, arrived.append)
     sent = 0
 
     def publish(count: int) -> None:
@@ -96,17 +86,18 @@ def test_what_a_cut_receiver_misses_is_counted(server, connect, proxy) -> None:
         send_all(lambda text: ours.send_future(text, timeout=WAIT), range(sent, sent + count))
         sent += count
 
+    def accounted_for() -> int:
+        while len(arriving):
+            arrived.append(arriving.get(WAIT))
+        return sum(one.lost if isinstance(one, ChannelGap) else 1 for one in arrived)
+
     publish(COUNT)
     wait_for(lambda: all_cuts_happened(link), lambda: publish(100))
-    wait_for(lambda: accounted_for(arrived) >= sent, lambda: publish(1))
-    assert accounted_for(arrived) == sent
+    wait_for(lambda: accounted_for() >= sent, lambda: publish(1))
+    assert accounted_for() == sent
     numbers = [int(one.text) for one in arrived if isinstance(one, ChannelMessage)]
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == sent - 1
-
-
-def accounted_for(arrived: list[ChannelMessage | ChannelGap]) -> int:
-    return sum(one.lost if isinstance(one, ChannelGap) else 1 for one in list(arrived))
 
 
 def wait_for(condition: Callable[[], bool], nudge: Callable[[], None] = lambda: None) -> None:
@@ -118,7 +109,7 @@ def wait_for(condition: Callable[[], bool], nudge: Callable[[], None] = lambda: 
             nudge()
 
 
-def test_a_short_hole_changes_no_state_and_a_longer_one_is_told(server, connect, proxy) -> None:
+def test_a_short_hole_changes_no_state(server, connect, proxy) -> None:
     link = proxy()
     alice: Client = connect(server, "alice")
     bob: Client = connect(link, "bob")
