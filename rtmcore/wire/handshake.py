@@ -316,11 +316,10 @@ class ServerHandshake:
     who answers each event once.
     """
 
-    __slots__ = ("_answered", "_failure", "_http", "_key", "_late", "_method", "_request")
+    __slots__ = ("_answered", "_failure", "_http", "_key", "_late", "_request")
 
     def __init__(self) -> None:
         self._http = BoundedHttp(client=False)
-        self._method = ""
         self._key = ""
         self._request: UpgradeRequested | HttpRequested | None = None
         self._late = bytearray()
@@ -466,7 +465,6 @@ class ServerHandshake:
     def _judge(self, event: h11.Request) -> UpgradeRequested | HttpRequested:
         method = bytes(event.method).decode("ascii")
         headers = decoded(event.headers)
-        self._method = method
         if bytes(event.http_version) not in (b"1.0", b"1.1"):
             raise NotHttp("only HTTP/1.1 is spoken here", 505)
         if header_values(headers, "transfer-encoding") or any(
@@ -511,7 +509,7 @@ class ServerHandshake:
         ]
         with local_errors():
             response = h11.Response(status_code=status, headers=encoded(fields), reason=reason.encode())
-        if self._method == "HEAD" or not body:
+        if self._http.answers_head or not body:
             return self._http.send(response, h11.EndOfMessage())
         return self._http.send(response, h11.Data(data=body), h11.EndOfMessage())
 

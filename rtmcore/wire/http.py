@@ -22,6 +22,10 @@ Headers = list[tuple[str, str]]
 
 _TLS_FIRST_BYTES: Final = (0x15, 0x16)  # an alert, a handshake record
 _QUOTED_INPUT: Final = re.compile(r":? (bytearray\(|b['\"]).*", re.DOTALL)
+# h11 words this in three ways, depending on how the bytes were cut into reads.
+_FIRST_LINE: Final = re.compile(
+    r"no (?:request|response) line received|illegal (?:request|status) line.*", re.DOTALL
+)
 _MARKUP: Final = re.compile(r"<[^>]*>")
 _UNPRINTABLE: Final = re.compile(r"[^\x21-\x7e\xa1-\U0010ffff]+")
 _DELAY_SECONDS: Final = re.compile(r"[0-9]{1,6}")
@@ -101,17 +105,20 @@ class BoundedHttp:
 
     Attributes:
         started: True when a byte has arrived.
+        answers_head: True when the peer's request was HEAD, whose answer has no body, whatever is wrong with it.
     """
 
-    __slots__ = ("_budget", "_connection", "_rest", "started")
+    __slots__ = ("_budget", "_connection", "_illegal_line", "_rest", "answers_head", "started")
 
     def __init__(self, *, client: bool) -> None:
         self._connection = h11.Connection(
             h11.CLIENT if client else h11.SERVER, max_incomplete_event_size=HANDSHAKE_BYTES
         )
+        self._illegal_line = "illegal status line" if client else "illegal request line"
         self._budget = HANDSHAKE_BYTES
         self._rest = b""
         self.started = False
+        self.answers_head = False
 
     @property
     def switched(self) -> bool:
@@ -146,7 +153,10 @@ class BoundedHttp:
         try:
             event = self._connection.next_event()
         except h11.RemoteProtocolError as error:
-            raise NotHttp(_QUOTED_INPUT.sub("", str(error)), error.error_status_hint) from None
+            what = _FIRST_LINE.sub(self._illegal_line, _QUOTED_INPUT.sub("", str(error)))
+            raise NotHttp(what, error.error_status_hint) from None
+        if isinstance(event, h11.Request):
+            self.answers_head = event.method == b"HEAD"
         if event is h11.NEED_DATA and self._rest:
             raise NotHttp(f"the head is longer than {HANDSHAKE_BYTES} bytes", 431)
         if isinstance(event, h11.Request | h11.Response | h11.InformationalResponse) and (

@@ -801,3 +801,18 @@ def test_whatever_a_proxy_sends_is_a_tunnel_or_a_proxy_error(stream: bytes, cuts
             connect.receive_eof()
     except ProxyError:
         pass
+
+
+@pytest.mark.parametrize("fields", [HANDSHAKE_HEADERS, HANDSHAKE_HEADERS + 1])
+def test_the_answer_to_head_has_no_body_even_where_the_head_is_refused(fields: int) -> None:
+    server = ServerHandshake()
+    request = b"HEAD /readyz HTTP/1.1\r\n" + b"Host: x\r\n" + b"A: x\r\n" * (fields - 1) + b"\r\n"
+    if fields > HANDSHAKE_HEADERS:
+        with pytest.raises(RemoteProtocolError):
+            server.receive(request)
+        answer = server.failure_response()
+        assert answer.startswith(b"HTTP/1.1 431 ")
+    else:
+        assert isinstance(server.receive(request), HttpRequested)
+        answer = server.respond(200, (), b"ready")
+    assert answer.endswith(b"\r\n\r\n")
