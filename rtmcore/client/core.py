@@ -538,7 +538,8 @@ class ClientCore:
         """Take back what a request had reserved, where it came to nothing."""
         packet = ticket.packet
         if isinstance(packet, Publish):
-            self._channels.publish_ended(packet.ch, packet.i)
+            if ticket.value is None:
+                self._channels.publish_ended(packet.ch, packet.i)
         elif isinstance(packet, Join):
             if ticket.value is None:
                 self._channels.join_ended(packet.ch)

@@ -166,14 +166,7 @@ class Feed:
             if entry.prev != position:
                 self._fall_behind()
         packet = ChannelEntry(
-            ch=self.channel,
-            id=entry.id,
-            prev=entry.prev,
-            user=entry.user,
-            iid=entry.iid,
-            i=entry.cmid,
-            kind=entry.kind,
-            body=entry.body,
+            self.channel, entry.id, entry.prev, entry.user, entry.iid, entry.cmid, entry.kind, entry.body
         )
         if self.pending:
             self._hold(packet)

@@ -22,7 +22,7 @@ from rtmcore.client.requests import LEAVE, Ticket
 from rtmcore.codes import ConnectionState
 from rtmcore.errors import ConnectionFailed, RtmError
 from rtmcore.limits import BACKOFF_SETTLED
-from rtmcore.models import PeerMessage
+from rtmcore.models import ChannelMessage, PeerMessage
 from rtmcore.wire.packets import Leave
 from rtmsync.driver.clock import Clock
 from rtmsync.driver.helpers import Helpers, TokenSource, addresses_of, is_address, unresolved
@@ -278,10 +278,12 @@ class Network:
     def _carry_out(self, now: float) -> None:
         core, router = self._core, self._router
         while (event := core.next_event()) is not None:
-            if isinstance(event, PeerMessage):
-                router.receive_peer(event)
-            elif isinstance(event, RequestCompleted):
+            if isinstance(event, RequestCompleted):
                 self._complete(event.ticket)
+            elif isinstance(event, ChannelMessage):
+                router.route(event)
+            elif isinstance(event, PeerMessage):
+                router.receive_peer(event)
             elif isinstance(event, OpenTransport):
                 self._open(event, now)
             elif isinstance(event, CloseTransport):

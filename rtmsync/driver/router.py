@@ -244,14 +244,15 @@ class Router:
         sinks = self._sinks.get(kind)
         if not sinks:
             return []
-        wanting = [
-            sink
-            for sink in sinks
-            if sink.active and (channel is None or sink.channel is None or sink.channel == channel)
-        ]
-        if len(wanting) != len(sinks):
-            self._sinks[kind] = [sink for sink in sinks if sink.active]
-        return wanting
+        for sink in sinks:
+            if not sink.active or (channel is not None and sink.channel not in (None, channel)):
+                break
+        else:
+            return sinks
+        active = [sink for sink in sinks if sink.active]
+        if len(active) != len(sinks):
+            self._sinks[kind] = active
+        return [sink for sink in active if channel is None or sink.channel in (None, channel)]
 
     def _give(self, event: Any, sinks: list[Sink]) -> None:
         callbacks: list[Callback] = []
