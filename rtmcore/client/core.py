@@ -14,7 +14,7 @@ from rtmcore.client.channels import Channels
 from rtmcore.client.config import ClientConfig
 from rtmcore.client.events import Event, RequestCompleted
 from rtmcore.client.facts import Positions
-from rtmcore.client.failures import closed_error
+from rtmcore.client.failures import closed_error, login_refusal
 from rtmcore.client.inbox import Inbox
 from rtmcore.client.links import Link, Links
 from rtmcore.client.rates import Rates
@@ -47,6 +47,7 @@ from rtmcore.limits import (
     LOGOUT_TIMEOUT,
     MESSAGE_BYTES,
     OPERATION_TIMEOUT,
+    REQUESTS_IN_FLIGHT,
     SEND_TIMEOUT,
 )
 from rtmcore.models import ConnectionInfo
@@ -149,15 +150,19 @@ class ClientCore:
             RateLimited: More than `limits.LOGIN_RATE` (10).
         """
         self._now = now
-        self._session.check_login(now, None)
-        if not is_valid_app_id(self._config.app_id):
-            raise error_for(
+        if self._session.closed:
+            raise closed_error(LOGIN)
+        refusal = login_refusal(self.state, None)
+        if refusal is None and not is_valid_app_id(self._config.app_id):
+            refusal = error_for(
                 LoginError.INVALID_APP_ID,
                 f"The app id has to have exactly {APP_ID_LENGTH} visible ASCII characters.",
                 operation=LOGIN.name,
                 state=self.state.name,
             )
-        self._session.check_login(now, self._rates.login_wait(now))
+        refusal = refusal or login_refusal(self.state, self._rates.login_wait(now))
+        if refusal is not None:
+            raise refusal
         self._rates.count_login(now)
         return self._session.login(now, timeout)
 
@@ -269,6 +274,11 @@ class ClientCore:
 
         A join that is given up without an answer is undone: the channel is left again without a word.
 
+        Args:
+            channel: 1 to 64 bytes of the documented characters.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
         Raises:
             ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
             InvalidArgument: The channel's id is not valid (3).
@@ -293,6 +303,13 @@ class ClientCore:
     def leave(self, channel: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
         """Leave a channel. The ticket's value is None.
 
+        A leave that is given up without an answer counts as carried out here, and the server is told again.
+
+        Args:
+            channel: A channel that this client is in.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
         Raises:
             ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
             NotInChannel: The channel is not joined, or being left already (3).
@@ -308,6 +325,11 @@ class ClientCore:
 
     def members(self, channel: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
         """Ask who is in a channel. The ticket's value is a tuple of user ids: all, or 512 at random of more.
+
+        Args:
+            channel: A channel that this client is in.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
 
         Raises:
             ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
@@ -446,7 +468,8 @@ class ClientCore:
         self._inbox.welcomed(welcome.inbox)
         self._channels.welcomed(link.restores, new_epoch=new_epoch)
         self._outbox.submit_all(self._requests, now)
-        for channel in self._unwanted:
+        under_way = {ticket.packet.ch for ticket in self._requests if isinstance(ticket.packet, Leave)}
+        for channel in self._unwanted - under_way:
             self._forget(channel, now)
 
     def packets(self, link: Link, packets: Sequence[Packet], now: float) -> None:
@@ -560,7 +583,8 @@ class ClientCore:
     def _leave_unwanted(self, ticket: Ticket, channel: str) -> None:
         """After a time-out nobody knows whether the server has carried it out: make sure of not being a member."""
         if isinstance(ticket.error, RequestTimeout) and ticket.written:
-            self._unwanted.add(channel)
+            if len(self._unwanted) < REQUESTS_IN_FLIGHT:
+                self._unwanted.add(channel)
             self._forget(channel, self._now)
 
     def _forget(self, channel: str, now: float) -> None:

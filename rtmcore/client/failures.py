@@ -5,6 +5,7 @@ from typing import Final
 
 from rtmcore.client.requests import LOGIN, Operation
 from rtmcore.codes import CloseCode, ConnectionChangeReason, ConnectionState, LoginError, LogoutError
+from rtmcore.connection.rtm import RTM_TABLE, RtmEffect, RtmInput
 from rtmcore.errors import (
     Aborted,
     Banned,
@@ -16,6 +17,7 @@ from rtmcore.errors import (
     TlsError,
     error_for,
 )
+from rtmcore.limits import LOGIN_RATE
 from rtmcore.wire.framing import ABNORMAL_CLOSURE
 from rtmcore.wire.handshake import HandshakeRefused
 from rtmcore.wire.packets import Refused
@@ -184,3 +186,29 @@ def not_logged_in_error(
         )
     text = "The client is logging out." if leaving else "The client is not logged in."
     return NotLoggedIn(text, code=code, operation=operation.name, state=state.name)
+
+
+def login_refusal(state: ConnectionState, rate_wait: float | None) -> RtmError | None:
+    """Why a login cannot be made now: 8, 10, or None where it can.
+
+    Args:
+        state: The connection state.
+        rate_wait: Seconds until the documented rate admits a login; None where it does.
+    """
+    if RTM_TABLE.rule(state, RtmInput.LOGIN).effect is RtmEffect.REFUSE_LOGIN:
+        return error_for(
+            LoginError.ALREADY_LOGIN,
+            f"The client is {state.name}.",
+            operation=LOGIN.name,
+            state=state.name,
+        )
+    too_often = RTM_TABLE.rule(state, RtmInput.LOGIN_TOO_OFTEN).effect is RtmEffect.REFUSE_RATE
+    if rate_wait is not None and too_often:
+        return error_for(
+            LoginError.TOO_OFTEN,
+            f"Called more often than {LOGIN_RATE}.",
+            operation=LOGIN.name,
+            state=state.name,
+            retry_after=rate_wait,
+        )
+    return None

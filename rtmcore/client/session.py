@@ -27,8 +27,8 @@ from rtmcore.client.links import Attempts, Link, Links, Tokens
 from rtmcore.client.requests import LOGIN, LOGOUT, Operation, Ticket
 from rtmcore.codes import CloseCode, ConnectionChangeReason, ConnectionState, LoginError
 from rtmcore.connection.backoff import Backoff
-from rtmcore.connection.rtm import RTM_REASONS, RTM_TABLE, RtmEffect, RtmInput
-from rtmcore.errors import AlreadyLoggedIn, ConnectionFailed, RemoteProtocolError, RtmError, error_for
+from rtmcore.connection.rtm import RTM_REASONS, RTM_TABLE, RtmInput
+from rtmcore.errors import ConnectionFailed, RemoteProtocolError, RtmError, error_for
 from rtmcore.limits import BACKOFF_SETTLED, GOODBYE_TIMEOUT, LATE_GIVE_UP, TOKEN_PATIENCE
 from rtmcore.wire.packets import Bye, Kicked, Packet, Ready, Refused, Welcome
 from rtmcore.wire.transport import Closed, Opened, Received
@@ -148,34 +148,6 @@ class Session:
         return None
 
     # --- Intents ------------------------------------------------------------------------------------------------
-
-    def check_login(self, now: float, rate_wait: float | None) -> None:
-        """Refuse a login that does not fit the state, or comes too soon.
-
-        Raises:
-            ClientClosed: After `close`.
-            AlreadyLoggedIn: In every state but DISCONNECTED.
-            RateLimited: There were too many; such a call does not count.
-        """
-        if self.closed:
-            raise closed_error(LOGIN)
-        state = self.state
-        if RTM_TABLE.rule(state, RtmInput.LOGIN).effect is RtmEffect.REFUSE_LOGIN:
-            raise AlreadyLoggedIn(
-                f"The client is {state.name}.",
-                code=LoginError.ALREADY_LOGIN,
-                operation=LOGIN.name,
-                state=state.name,
-            )
-        if rate_wait is not None:
-            self._feed(RtmInput.LOGIN_TOO_OFTEN, now)
-            raise error_for(
-                LoginError.TOO_OFTEN,
-                "Called more often than allowed.",
-                operation=LOGIN.name,
-                state=state.name,
-                retry_after=rate_wait,
-            )
 
     def login(self, now: float, timeout: float) -> Ticket:
         """Log in; the ticket completes when the state is CONNECTED, or DISCONNECTED again."""

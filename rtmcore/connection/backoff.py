@@ -41,15 +41,16 @@ class Backoff:
         """The wait before the next attempt; counts that attempt.
 
         Args:
-            retry_after: What the server asked for, in seconds. It wins, up to `limits.RETRY_AFTER_MAX`.
+            retry_after: What the server asked for, in seconds. It wins, up to `limits.RETRY_AFTER_MAX`; 0 does
+                not, since that would be an endless loop.
 
         Returns:
             Seconds; 0 for the first attempt.
         """
         attempts = self._attempts
         self._attempts += 1
-        if retry_after is not None:
-            return min(max(retry_after, 0.0), RETRY_AFTER_MAX)
+        if retry_after is not None and retry_after > 0:
+            return min(retry_after, RETRY_AFTER_MAX)
         if attempts == 0:
             return 0.0
         policy = self._policy
