@@ -190,9 +190,6 @@ class Requests:
         # A lower bound of all deadlines: exact after each `expire`, so that adding and settling cost nothing.
         self._earliest: float | None = None
 
-    def __len__(self) -> int:
-        return len(self._pending)
-
     def __iter__(self) -> Iterator[Ticket]:
         return iter(self._pending.values())
 

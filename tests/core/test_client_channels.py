@@ -375,6 +375,45 @@ def test_more_than_the_window_is_told_as_lost_before_what_is_left() -> None:
     assert shown == [b"before", 68, *[str(n).encode() for n in range(68, 100)], b"after"]
 
 
+def test_what_still_came_on_the_old_transport_is_not_counted_as_lost() -> None:
+    bench = in_room()
+    old = bench.server.last
+    bench.server.answer_hello = False
+    old.hole_down = True
+    bench.run(3.5)
+    new = bench.server.last
+    assert new.hello is not None
+    assert new.hello.channels[0].id == 10
+    old.hole_down = False
+    old.send(entry(11, 10), entry(12, 11), entry(13, 12))
+    bench.turn()
+    assert ids(bench) == [11, 12, 13]
+    # The server reads from 10; its window begins with 13, so it counts 11 and 12 as lost.
+    new.send(
+        welcome(resumed=True), Restored("room"), Ready(), entry(13, 12), entry(14, 13), Top(14, 2, "room")
+    )
+    bench.turn()
+    assert ids(bench) == [11, 12, 13, 14]
+    assert bench.of(ChannelGap) == []
+
+
+def test_live_messages_that_cross_a_question_are_not_counted_as_lost() -> None:
+    bench = in_room()
+    connection = bench.server.last
+    own = publish(bench)
+    bench.turn()
+    # The own message is answered before 11 to 13, which are on their way, have come.
+    connection.send(Published(own.request_id or 0, 14, 13))
+    bench.turn()
+    assert connection.got(Sync) == [Sync(10, "room")]
+    connection.send(entry(11, 10), entry(12, 11), entry(13, 12), entry(15, 14))
+    # Then the answer: of 11 to 40 the server has the newest.
+    connection.send(*[entry(n, n - 1) for n in range(30, 41)], Top(40, 18, "room"))
+    bench.turn()
+    assert ids(bench) == [11, 12, 13, 15, *range(30, 41)]
+    assert [gap.lost for gap in bench.of(ChannelGap)] == [14]
+
+
 def test_everything_lost_is_told_as_well() -> None:
     bench = in_room()
     bench.server.on_hello = answering(Top(50, 40, "room"), Top(0, 0), entry(51, 50))

@@ -193,6 +193,26 @@ def test_a_refusal_whose_close_frame_got_lost_counts_all_the_same() -> None:
     assert isinstance(ticket.error, InvalidToken)
 
 
+@pytest.mark.parametrize("code", [0, 999])
+def test_a_refusal_with_a_code_that_is_none_is_unknown(code: int) -> None:
+    bench = Bench()
+    bench.server.refuse(code, "")
+    error = bench.login().error
+    assert error is not None
+    assert error.code is LoginError.UNKNOWN
+    assert "refused" in str(error)
+
+
+def test_a_connection_that_ends_before_it_was_established_is_tried_again() -> None:
+    bench = Bench()
+    bench.dial = never
+    ticket = bench.login()
+    bench.core.receive_eof(1, bench.now)
+    bench.dial = lambda event: None
+    bench.run(1)
+    assert ticket.error is None
+
+
 @pytest.mark.parametrize(
     ("close", "code"),
     [
@@ -471,6 +491,8 @@ def test_a_malformed_app_id_is_the_login_s_error() -> None:
         ({"endpoints": "ws://user:pw@server"}, "password"),
         ({"endpoints": "ws://server/#x"}, "fragment"),
         ({"endpoints": "ws://server:99999"}, "read"),
+        ({"endpoints": "ws://server:0"}, "port"),
+        ({"endpoints": "ws://server/ü"}, "ASCII"),
         ({"endpoints": ["ws://ok", 5]}, "string"),
         ({"subprotocols": ("mqtt",)}, "rtm.v1.msgpack"),
         ({"subprotocols": ()}, "rtm.v1.msgpack"),
@@ -775,6 +797,27 @@ def test_an_expired_token_does_not_end_the_session_where_the_policy_keeps_it() -
     bench.run(1)
     assert bench.states == []
     assert len(bench.opened) == 2
+
+
+def test_a_token_that_expires_while_reconnecting_ends_nothing() -> None:
+    bench = Bench()
+    bench.server.figures = {"token_policy": "abort"}
+    bench.online()
+    bench.dial = refused
+    bench.reset()
+    bench.run(5)
+
+    def answer(connection: object, hello: Hello) -> None:
+        bench.server.last.send(Kicked(ConnectionChangeReason.TOKEN_EXPIRED, "Expired."))
+        bench.server.last.close(CloseCode.TOKEN_EXPIRED)
+
+    bench.server.on_hello = answer
+    bench.dial = lambda event: None
+    bench.run(20)
+    assert bench.states == [("RECONNECTING", "INTERRUPTED")]
+    bench.server.on_hello = bench.server.accept
+    bench.run(9)
+    assert bench.states[-1] == CONNECTED
 
 
 def test_a_return_that_meets_a_newer_login_is_aborted_and_stays_so() -> None:
