@@ -17,6 +17,9 @@ from tests.fuzz.targets import targets
 TURN_SECONDS = 0.5
 """How long one target is fed before it is another one's turn."""
 
+WEIGHTS = {"client": 4, "node": 4}
+"""Turns of those in which there is the most to go wrong."""
+
 SHOWN = 4000
 """Characters of a failure that are printed; the file has all."""
 
@@ -79,7 +82,8 @@ def run(chosen: list[Target], seed: int, seconds: float) -> int:
     while status == 0 and time.monotonic() < end:
         for target in chosen:
             started = time.monotonic()
-            while status == 0 and time.monotonic() < min(end, started + TURN_SECONDS):
+            turn = TURN_SECONDS * WEIGHTS.get(target.name, 1)
+            while status == 0 and time.monotonic() < min(end, started + turn):
                 number = numbers[target.name]
                 failure = attempt(target, seed, number)
                 numbers[target.name] += 1
