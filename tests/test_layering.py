@@ -144,7 +144,6 @@ def test_layer_contracts_hold() -> None:
             sys.executable,
             "-c",
             "from importlinter.cli import lint_imports_command as run; run()",
-            "--no-logo",
             "--no-cache",
         ],
         cwd=ROOT,
