@@ -103,9 +103,8 @@ class ServerLoop:
                 self._waker.silence()
             else:
                 self._accept(owner, now)
-        for _ in range(
-            len(self._calls)
-        ):  # after the waker was silenced, or a call that came between is forgotten
+        # After the waker was silenced, or a call that came in between would be forgotten.
+        for _ in range(len(self._calls)):
             self._calls.popleft()(now)
         self._node.handle_timer(now)
         for connection in self._node.dirty():
