@@ -45,6 +45,11 @@ def notes(family: type[Enum]) -> dict[str, str]:
     return found
 
 
+def members(family: type[Enum]) -> list[Enum]:
+    """Each member once. Iterating a flag leaves out its combined members, on some versions of Python."""
+    return [member for name, member in family.__members__.items() if name == member.name]
+
+
 def aliases(family: type[Enum]) -> dict[str, list[str]]:
     """The further names of each member that has some."""
     found: dict[str, list[str]] = {}
@@ -131,7 +136,7 @@ def codes_page() -> str:
         if heading != last:
             lines += ["", f"## {heading}"]
             last = heading
-        rows = [(number(member), f"`{member.name}`", remark(family, member)) for member in family]
+        rows = [(number(member), f"`{member.name}`", remark(family, member)) for member in members(family)]
         lines += [
             "",
             f"### {family.__name__}",
@@ -176,7 +181,7 @@ def errors_page() -> str:
     ]
     for family in errors.ERROR_FAMILIES:
         rows = []
-        for member in family:
+        for member in members(family):
             try:
                 raised = f"`{errors.error_class(member).__name__}`"
             except ValueError:

@@ -180,6 +180,10 @@ def world():
         "recursion limit": sys.getrecursionlimit(),
     }}
 
+try:
+    import exceptiongroup  # before Python 3.11 cattrs needs it, and it sets a hook of its own
+except ImportError:
+    pass
 before = world()
 count = 0
 for package in ("rtmcore", "rtmsync"):

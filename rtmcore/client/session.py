@@ -530,7 +530,8 @@ class Session:
 
     def _time_out_login(self, login: _Login, now: float) -> None:
         candidate = self._links.candidate
-        if candidate is not None:
+        if candidate is not None and self.cause is None:
+            # An attempt that is cut short says less than one that failed before it.
             self.cause = attempt_timeout_error(now - candidate.begun, candidate.waits_for)
         attempts = self._links.latest - login.first_attempt + 1
         error = login_timeout_error(now - login.ticket.begun, attempts, self.cause)
