@@ -442,6 +442,14 @@ ROOM_NETWORK_QUALITY_MAX: Final = 5
 ROOM_NETWORK_QUALITY_VERBOSITY_MAX: Final = 3
 #: Deadline of one network quality exchange, in seconds (documented).
 ROOM_NETWORK_QUALITY_TIMEOUT: Final = 5.0
+#: Participants of one room; there are no larger ones (documented as the bound of ordinary rooms).
+ROOM_PARTICIPANTS: Final = 50
+#: Data frames that wait for one receiver; older ones are dropped (design).
+DATA_FRAMES_KEPT: Final = 64
+#: Name of a data track (documented).
+TRACK_NAME_BYTES: Final = 128
+#: Data tracks of one participant (design).
+DATA_TRACKS: Final = 16
 #: Participants above which one is announced only when he publishes (documented).
 ROOM_LARGE_PARTICIPANTS: Final = 50
 

@@ -10,7 +10,17 @@ from typing import Final
 import attrs
 
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import ConnectionChangeReason, ConnectionState, JoinChannelError
+from rtmcore.codes import (
+    ConnectionChangeReason,
+    ConnectionState,
+    JoinChannelError,
+    MessageType,
+    PeerConnectionState,
+    PeerOnlineState,
+    RtcConnectionChangeReason,
+    RtcConnectionState,
+    UserOfflineReason,
+)
 from rtmcore.errors import RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
 
@@ -65,6 +75,191 @@ class MemberLeft:
     user: str
     count: int
     """Members afterwards, this client included."""
+
+
+@attrs.frozen
+class PresenceChanged:
+    """Users that this client has subscribed to have other online states now; at first, all of them."""
+
+    states: dict[str, PeerOnlineState]
+
+
+@attrs.frozen
+class TokenWillExpire:
+    """The token expires soon: hand over a new one by `renew_token`. Once a token."""
+
+    seconds: float
+    """Until then, at most `limits.TOKEN_WILL_EXPIRE_BEFORE`."""
+
+
+@attrs.frozen
+class TokenHasExpired:
+    """The token has expired. What that does is the server's policy; a reconnect waits for a new one. Once a token."""
+
+
+@attrs.frozen
+class PeerConnectionStateChanged:
+    """The aggregate over all transports of a client is another one now (seed 003)."""
+
+    state: PeerConnectionState
+    previous: PeerConnectionState
+
+
+# --- For the application: an RTC channel (seed 001) ---------------------------------------------------------------
+
+
+@attrs.frozen
+class RtcStateChanged:
+    """The connection to an RTC channel is in another state now."""
+
+    state: RtcConnectionState
+    reason: RtcConnectionChangeReason
+    previous: RtcConnectionState
+    cause: RtmError | None = None
+
+
+@attrs.frozen
+class RtcJoined:
+    """The channel was joined (T1)."""
+
+    channel: str
+    uid: str
+    elapsed: float
+    """Seconds since the join call."""
+
+
+@attrs.frozen
+class RtcRejoined:
+    """The channel was joined again after an interruption."""
+
+    channel: str
+    uid: str
+    elapsed: float
+    """Seconds since the interruption began: since the last byte before it."""
+
+
+@attrs.frozen
+class RtcInterrupted:
+    """Nothing was heard for 4 s (T4); the client goes on trying."""
+
+
+@attrs.frozen
+class RtcConnectionLost:
+    """Nothing was heard for 10 s (T5), or a first join took that long. Once an outage."""
+
+
+@attrs.frozen
+class RtcUserJoined:
+    """Another user is in the channel (T2); those who were there before are told right after the join."""
+
+    uid: str
+
+
+@attrs.frozen
+class RtcUserOffline:
+    """Another user is no longer in the channel (T6)."""
+
+    uid: str
+    reason: UserOfflineReason
+
+
+@attrs.define
+class StreamMessage:
+    """A data frame of another user of an RTC channel."""
+
+    uid: str
+    body: bytes = attrs.field(repr=False)
+    n: int
+    """The sender's number; counts up."""
+    dropped: int = 0
+    """Frames of this sender that were dropped before this one, because this client was slow or away."""
+
+
+# --- For the application: a room (seed 002) -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class RoomReconnecting:
+    """The room is reconnecting: its code is 53001 for signaling and 53405 for media."""
+
+    error: RtmError
+
+
+@attrs.frozen
+class RoomReconnected:
+    """Signaling and media are connected again."""
+
+
+@attrs.frozen
+class RoomDisconnected:
+    """The room is disconnected for good."""
+
+    error: RtmError | None
+    """None after one's own `disconnect`."""
+
+
+@attrs.frozen
+class ParticipantConnected:
+    """Another participant is in the room."""
+
+    identity: str
+
+
+@attrs.frozen
+class ParticipantReconnecting:
+    """The signaling connection of another participant is interrupted."""
+
+    identity: str
+
+
+@attrs.frozen
+class ParticipantReconnected:
+    """The signaling connection of another participant is back."""
+
+    identity: str
+
+
+@attrs.frozen
+class ParticipantDisconnected:
+    """Another participant has left, or was away for too long."""
+
+    identity: str
+
+
+@attrs.define
+class RoomMessage:
+    """A message of another participant to the room."""
+
+    sender: str
+    kind: MessageType
+    body: bytes = attrs.field(repr=False)
+    id: int
+    """Its position in the room's log, the same for all: the larger, the later."""
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is not UTF-8 is replaced by U+FFFD."""
+        return self.body.decode("utf-8", "replace")
+
+
+@attrs.frozen
+class RoomGap:
+    """Messages to the room are lost to this participant; it comes in the place where they would have been."""
+
+    lost: int
+
+
+@attrs.define
+class DataReceived:
+    """A frame of another participant's data track."""
+
+    identity: str
+    track: str
+    body: bytes = attrs.field(repr=False)
+    n: int
+    """The sender's number within the track; counts up."""
+    dropped: int = 0
+    """Frames of this track that were dropped before this one, because this client was slow or away."""
 
 
 # --- For the driver --------------------------------------------------------------------------------------------
@@ -135,6 +330,28 @@ Event = (
     | ChannelLost
     | MemberJoined
     | MemberLeft
+    | PresenceChanged
+    | TokenWillExpire
+    | TokenHasExpired
+    | PeerConnectionStateChanged
+    | RtcStateChanged
+    | RtcJoined
+    | RtcRejoined
+    | RtcInterrupted
+    | RtcConnectionLost
+    | RtcUserJoined
+    | RtcUserOffline
+    | StreamMessage
+    | RoomReconnecting
+    | RoomReconnected
+    | RoomDisconnected
+    | ParticipantConnected
+    | ParticipantReconnecting
+    | ParticipantReconnected
+    | ParticipantDisconnected
+    | RoomMessage
+    | RoomGap
+    | DataReceived
     | RequestCompleted
     | OpenTransport
     | CloseTransport

@@ -7,6 +7,7 @@ acknowledged it, seconds later perhaps.
 """
 
 from enum import IntEnum
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 import attrs
@@ -16,8 +17,15 @@ from rtmcore.codes import (
     JoinChannelError,
     LeaveChannelError,
     LoginError,
+    PeerOnlineState,
     SendChannelMessageError,
 )
+
+RTM: Final = "rtm"
+RTC: Final = "rtc"
+ROOM: Final = "room"
+KINDS: Final = (RTM, RTC, ROOM)
+"""The name spaces: nobody is kicked across them."""
 
 
 class Name(NamedTuple):
@@ -27,6 +35,9 @@ class Name(NamedTuple):
     kind: str
     """The name space: `rtm`, `rtc` or `room`."""
     name: str
+    """The user, the uid or the identity."""
+    scope: str = ""
+    """The RTC channel or the room that the name is good for; empty for `rtm`."""
 
 
 class Place(NamedTuple):
@@ -47,6 +58,11 @@ class Session:
     name: Name
     fence: int
     place: Place
+
+
+def media_secret(secret: str) -> str:
+    """The secret with which the media connection of a room session opens: made from the session's, and no way back."""
+    return sha256(b"media connection of " + secret.encode()).hexdigest()
 
 
 # --- Commands ---------------------------------------------------------------
@@ -207,10 +223,14 @@ class ListMembers:
 
 @attrs.frozen
 class Watch:
-    """A node wants the notices of a channel from now on. Not answered; no session needed."""
+    """A node wants the notices of a channel from now on. Not answered; no session needed.
+
+    An RTC channel and a room are channels too, each in the name space of its kind.
+    """
 
     app: str
     channel: str
+    kind: str = RTM
 
 
 @attrs.frozen
@@ -219,6 +239,84 @@ class Unwatch:
 
     app: str
     channel: str
+    kind: str = RTM
+
+
+@attrs.frozen
+class SubscribePresence:
+    """Be told of the online states of users. Answered by `Settled` or `Refusal` (with OVERFLOW above 512 in all).
+
+    A `PresenceNotice` with the states of all who are new follows the answer. Ends with the session.
+    """
+
+    session: Session
+    cmid: int
+    floor: int
+    users: tuple[str, ...]
+
+
+@attrs.frozen
+class UnsubscribePresence:
+    """Be told of users no longer. Answered by `Settled`, also for unknown ones."""
+
+    session: Session
+    cmid: int
+    floor: int
+    users: tuple[str, ...]
+
+
+@attrs.frozen
+class WriteAttributes:
+    """Replace all attributes of the session's user. Answered by `Settled`. They end with the session."""
+
+    session: Session
+    cmid: int
+    floor: int
+    attributes: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class ReadAttributes:
+    """Ask for the attributes of a user. Answered by `Attributes`, or `Refusal` (USER_NOT_FOUND: not online)."""
+
+    session: Session
+    cmid: int
+    floor: int
+    user: str
+
+
+@attrs.frozen
+class AttachMedia:
+    """A media connection opens for a live room session. Answered by `Settled` or `Refusal`.
+
+    `session` has the name and fence of the room session and the place of the media connection. A later one with a
+    greater attempt replaces it. It ends with the session (`Ended` with this `session`), not with its signaling.
+    """
+
+    session: Session
+    secret: str = attrs.field(repr=False)
+    """The media secret that the client offers; see `media_secret`."""
+    attempt: int
+
+
+@attrs.frozen
+class DetachMedia:
+    """A media connection is gone. Not answered."""
+
+    session: Session
+
+
+@attrs.define
+class SendData:
+    """Send a data frame to all others in the room or RTC channel. Not answered, not kept.
+
+    `session` is that of `AttachMedia` for a room, and the session itself for RTC.
+    """
+
+    session: Session
+    track: str
+    n: int
+    body: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -256,6 +354,13 @@ Command = (
     | ListMembers
     | Watch
     | Unwatch
+    | SubscribePresence
+    | UnsubscribePresence
+    | WriteAttributes
+    | ReadAttributes
+    | AttachMedia
+    | DetachMedia
+    | SendData
     | Ban
     | Unban
 )
@@ -331,6 +436,15 @@ class Membership:
     count: int
     users: tuple[str, ...] | None
     """All members; for `ListMembers` 512 at random of a larger channel, otherwise None above 512."""
+    unreachable: tuple[str, ...] = ()
+    """In a room: those of them who are UNREACHABLE."""
+
+
+@attrs.frozen
+class Attributes:
+    """The attributes of a user."""
+
+    attributes: tuple[tuple[str, str], ...] = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -381,7 +495,7 @@ ALREADY_JOINED: Final = JoinChannelError.ALREADY_JOINED
 TOO_MANY_CHANNELS: Final = JoinChannelError.EXCEED_LIMIT
 BANNED: Final = LoginError.REJECTED
 
-Value = Claimed | Logged | PeerOutcome | Page | Membership | Settled | Refusal
+Value = Claimed | Logged | PeerOutcome | Page | Membership | Attributes | Settled | Refusal
 
 
 # --- Outputs ------------------------------------------------------------------
@@ -411,6 +525,7 @@ class ChannelNotice:
     channel: str
     entry: Entry
     author: Name
+    kind: str = RTM
 
 
 @attrs.frozen
@@ -423,6 +538,43 @@ class MemberNotice:
     joined: bool
     version: int
     count: int
+    kind: str = RTM
+    dropped: bool = False
+    """For one who left: by silence."""
+
+
+@attrs.frozen
+class MemberStateNotice:
+    """A participant of a watched room has become UNREACHABLE, or is ONLINE again."""
+
+    app: str
+    channel: str
+    user: str
+    state: PeerOnlineState
+    kind: str = ROOM
+
+
+@attrs.define
+class DataNotice:
+    """A data frame was sent to a watched room or RTC channel."""
+
+    app: str
+    channel: str
+    author: Name
+    track: str
+    n: int
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class PresenceNotice:
+    """Online states of users that a session on this node has subscribed to.
+
+    After a resume: those of all of them, since changes may have been missed.
+    """
+
+    session: Session
+    states: tuple[tuple[str, PeerOnlineState], ...]
 
 
 class Ending(IntEnum):
@@ -448,4 +600,13 @@ class Ended:
     """What is to be said of it, where there is more to say than the reason."""
 
 
-Output = Answer | InboxNotice | ChannelNotice | MemberNotice | Ended
+Output = (
+    Answer
+    | InboxNotice
+    | ChannelNotice
+    | MemberNotice
+    | MemberStateNotice
+    | DataNotice
+    | PresenceNotice
+    | Ended
+)

@@ -423,7 +423,7 @@ class Node:
                 self._pumps.announce(output)
             elif isinstance(output, MemberNotice):
                 self._feeds.change(output)
-            else:
+            elif isinstance(output, Ended):
                 self._end_session(output)
 
     def _bind_answers(self) -> dict[type[Any], Callable[[Any, object], None]]:

@@ -70,7 +70,11 @@ class Hello:
     window_bytes: Count = 0
     """The same in bytes; 0 means the server's default."""
     kind: str = "rtm"
-    """The name space that the user belongs to."""
+    """The name space that the user belongs to: `rtm`, `rtc` or `room`."""
+    scope: str = ""
+    """The RTC channel or the room; empty for `rtm`."""
+    replay_total: bool = False
+    """Replay the newest messages of all channels together, not of each channel."""
     sdk: str = ""
 
 
@@ -165,6 +169,80 @@ class GetMembers:
     ch: str
 
 
+@attrs.define
+class RenewToken:
+    """Hand over a new token for the session."""
+
+    i: Count
+    token: str = attrs.field(**_hidden)
+
+
+@attrs.define
+class Subscribe:
+    """Subscribe to the online state of users."""
+
+    i: Count
+    users: list[str]
+    restore: bool = False
+    """What was subscribed to before the session was lost: no rate limit applies."""
+
+
+@attrs.define
+class Unsubscribe:
+    """Unsubscribe from the online state of users."""
+
+    i: Count
+    users: list[str]
+
+
+@attrs.define
+class SetAttributes:
+    """Replace all attributes of the sender."""
+
+    i: Count
+    attributes: dict[str, str] = attrs.field(**_hidden)
+    restore: bool = False
+    """What was set before the session was lost: no rate limit applies."""
+
+
+@attrs.define
+class GetAttributes:
+    """Ask for the attributes of a user, who must be online."""
+
+    i: Count
+    user: str
+
+
+# --- Client to server: data ------------------------------------------------
+
+
+@attrs.define
+class MediaHello:
+    """The first packet of the media connection of a room session."""
+
+    app: str
+    user: str
+    scope: str
+    """The room."""
+    fence: Count
+    """Of the room session."""
+    secret: str = attrs.field(**_hidden)
+    """The media secret, from the welcome of the room session."""
+    attempt: Count = 0
+    """Counts up with each media connection of a session."""
+
+
+@attrs.define
+class Data:
+    """A data frame for all others in the room or RTC channel; not answered."""
+
+    n: Count
+    """Counts up with each frame of a track."""
+    body: bytes = attrs.field(**_hidden)
+    track: str = ""
+    """Name of the data track; empty for stream messages of RTC."""
+
+
 # --- Server to client: the session -----------------------------------------
 
 
@@ -199,6 +277,8 @@ class Welcome:
     """`keep` or `abort`: what an expired token does to a connected session."""
     token_expires: Count | None = None
     """When the token expires, in milliseconds since 1970."""
+    media: str | None = attrs.field(default=None, **_hidden)
+    """The media secret of a room session; None for other kinds."""
 
 
 @attrs.define
@@ -210,6 +290,8 @@ class Refused:
     text: str
     retry: Count | None = None
     """Milliseconds to wait before the next attempt."""
+    detail: Count = 0
+    """For the kind `room`: a `RoomErrorCode`; 0 where there is none."""
 
 
 @attrs.define
@@ -286,6 +368,25 @@ class Joined:
 
 
 @attrs.define
+class Renewed:
+    """The new token is in force."""
+
+    i: Count
+    expires: Count | None = None
+    """When it expires, in milliseconds since 1970; None for never."""
+    now: Count = 0
+    """The server's clock in milliseconds since 1970."""
+
+
+@attrs.define
+class AttributeList:
+    """The attributes of a user."""
+
+    i: Count
+    attributes: dict[str, str] = attrs.field(**_hidden)
+
+
+@attrs.define
 class MemberList:
     """Members of a channel: all, or a random 512 of a larger one."""
 
@@ -345,6 +446,8 @@ class Roster:
     version: Count
     count: Count
     users: list[str] | None = None
+    unreachable: list[str] = attrs.field(factory=list)
+    """In a room: those of them who are reconnecting."""
 
 
 @attrs.define
@@ -356,6 +459,50 @@ class MemberChanged:
     joined: bool
     version: Count
     count: Count
+    dropped: bool = False
+    """For one who has left: by silence, not by leaving or logging out."""
+
+
+@attrs.define
+class MemberState:
+    """A participant of a room is reconnecting, or is back."""
+
+    ch: str
+    user: str
+    state: Count
+    """A `PeerOnlineState`: ONLINE or UNREACHABLE."""
+
+
+@attrs.define
+class PeerStates:
+    """The online states of users that the client has subscribed to: all new ones, or what has changed."""
+
+    states: dict[str, Count]
+    """A `PeerOnlineState` by user."""
+
+
+# --- Server to client: data ------------------------------------------------
+
+
+@attrs.define
+class MediaWelcome:
+    """The answer to a media hello that was accepted."""
+
+    beat: Count
+    """Milliseconds after which a silent side sends a `Beat`."""
+    interrupted: Count
+    """Milliseconds of silence after which the media connection counts as interrupted."""
+
+
+@attrs.define
+class DataEntry:
+    """A data frame of another participant; older ones are dropped where the receiver is slow."""
+
+    user: str
+    n: Count
+    """The sender's number: a gap means dropped frames."""
+    body: bytes = attrs.field(**_hidden)
+    track: str = ""
 
 
 @attrs.define
@@ -381,6 +528,13 @@ Packet = (
     | Join
     | Leave
     | GetMembers
+    | RenewToken
+    | Subscribe
+    | Unsubscribe
+    | SetAttributes
+    | GetAttributes
+    | MediaHello
+    | Data
     | Welcome
     | Refused
     | Restored
@@ -391,16 +545,33 @@ Packet = (
     | Published
     | PeerSent
     | Joined
+    | Renewed
+    | AttributeList
     | MemberList
     | ChannelEntry
     | InboxEntry
     | Top
     | Roster
     | MemberChanged
+    | MemberState
+    | PeerStates
+    | MediaWelcome
+    | DataEntry
     | Unknown
 )
 
-Request = SendPeer | Publish | Join | Leave | GetMembers
+Request = (
+    SendPeer
+    | Publish
+    | Join
+    | Leave
+    | GetMembers
+    | RenewToken
+    | Subscribe
+    | Unsubscribe
+    | SetAttributes
+    | GetAttributes
+)
 """Packets with a request id, each answered exactly once."""
 
 TAGS: Final[dict[str, type[Any]]] = {
@@ -415,6 +586,13 @@ TAGS: Final[dict[str, type[Any]]] = {
     "join": Join,
     "leave": Leave,
     "members": GetMembers,
+    "renew": RenewToken,
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "set_attributes": SetAttributes,
+    "get_attributes": GetAttributes,
+    "media": MediaHello,
+    "data": Data,
     "welcome": Welcome,
     "refused": Refused,
     "restored": Restored,
@@ -425,11 +603,17 @@ TAGS: Final[dict[str, type[Any]]] = {
     "published": Published,
     "sent": PeerSent,
     "joined": Joined,
+    "renewed": Renewed,
+    "attributes": AttributeList,
     "member_list": MemberList,
     "channel": ChannelEntry,
     "inbox": InboxEntry,
     "top": Top,
     "roster": Roster,
     "member": MemberChanged,
+    "member_state": MemberState,
+    "peer_states": PeerStates,
+    "media_welcome": MediaWelcome,
+    "frame": DataEntry,
 }
 """The tag of each packet on the wire."""
