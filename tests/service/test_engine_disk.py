@@ -26,7 +26,7 @@ from rtmcore.service.commands import (
     ReadInbox,
     Session,
 )
-from rtmcore.service.memory.journal import Batch, Image, StoredEntry
+from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
 from rtmsync.server.engines.embedded import JOURNAL_FILE, LOCK_FILE, EmbeddedEngine, EmbeddedPort
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service.engine_harness import APP
@@ -168,6 +168,57 @@ def test_a_journal_from_before_there_were_bans_is_taken(tmp_path: Path) -> None:
     store.close()
     assert store.open().bans == {name: ""}
     store.close()
+
+
+_VERSION_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('schema', 1), ('reserved', 9000), ('clean', 1);
+CREATE TABLE sessions (
+    app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    iid TEXT NOT NULL, attempt INTEGER NOT NULL, fence INTEGER NOT NULL, digest BLOB NOT NULL,
+    keepalive REAL NOT NULL, inbox INTEGER NOT NULL,
+    PRIMARY KEY (app, kind, name)
+) WITHOUT ROWID;
+INSERT INTO sessions VALUES ('app', 'rtm', 'alice', 'iid', 3, 500, x'00ff', 30.0, 400);
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY,
+    app TEXT NOT NULL, kind TEXT NOT NULL, receiver TEXT NOT NULL,
+    sender TEXT NOT NULL, iid TEXT NOT NULL, cmid INTEGER NOT NULL,
+    type INTEGER NOT NULL, body BLOB NOT NULL, offline INTEGER NOT NULL, written INTEGER NOT NULL,
+    UNIQUE (app, kind, sender, iid, cmid)
+);
+INSERT INTO entries VALUES (600, 'app', 'rtm', 'bob', 'alice', 'iid', 7, 1, x'626f6479', 1, 0);
+"""
+
+
+def test_a_journal_from_before_names_had_scopes_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL_FILE
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_VERSION_1)
+    store = SqliteStore(path)
+    alice, bob = Name("app", "rtm", "alice"), Name("app", "rtm", "bob")
+    for _ in range(2):
+        image = store.open()
+        assert image.reserved == 9000
+        assert image.sessions == {alice: SessionRecord(alice, "iid", 3, 500, b"\x00\xff", 30.0, 400)}
+        assert image.entries == {600: StoredEntry(600, bob, "alice", "iid", 7, 1, b"body", True, False)}
+        assert image.bans == {}
+        store.close()
+
+
+def test_one_identity_has_a_session_and_a_ban_in_each_room(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    names = [Name(APP, "room", "alice", room) for room in ("red", "blue", "green")]
+    records = tuple(SessionRecord(name, "iid", 1, n + 1, b"", 30.0, 0) for n, name in enumerate(names))
+    bans = tuple((name, name.scope) for name in names)
+    store.commit(Batch(1, None, records, (), (), (), (), bans=bans))
+    store.commit(Batch(2, None, (), (names[0],), (), (), (), unbanned=(names[1],)))
+    store.close()
+    image = store.open()
+    store.close()
+    assert image.sessions == {record.name: record for record in records[1:]}
+    assert image.bans == {names[0]: "red", names[2]: "green"}
 
 
 def test_a_transaction_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -14,42 +14,54 @@ from rtmcore.limits import DAY
 from rtmcore.service.commands import Name
 from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+_WITHOUT_SCOPES: Final = 1
+"""The version whose names had no scope: it is brought up to date when it is opened."""
 
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+_META: Final = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
+"""
+_TABLES: Final = {
+    "sessions": """
 CREATE TABLE IF NOT EXISTS sessions (
-    app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',
     iid TEXT NOT NULL, attempt INTEGER NOT NULL, fence INTEGER NOT NULL, digest BLOB NOT NULL,
     keepalive REAL NOT NULL, inbox INTEGER NOT NULL,
-    PRIMARY KEY (app, kind, name)
-) WITHOUT ROWID;
+    PRIMARY KEY (app, kind, name, scope)
+) WITHOUT ROWID
+""",
+    "entries": """
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY,
-    app TEXT NOT NULL, kind TEXT NOT NULL, receiver TEXT NOT NULL,
+    app TEXT NOT NULL, kind TEXT NOT NULL, receiver TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',
     sender TEXT NOT NULL, iid TEXT NOT NULL, cmid INTEGER NOT NULL,
     type INTEGER NOT NULL, body BLOB NOT NULL, offline INTEGER NOT NULL, written INTEGER NOT NULL,
-    UNIQUE (app, kind, sender, iid, cmid)
-);
+    UNIQUE (app, kind, scope, sender, iid, cmid)
+)
+""",
+    "bans": """
 CREATE TABLE IF NOT EXISTS bans (
-    app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (app, kind, name)
-) WITHOUT ROWID;
-"""
+    app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL,
+    PRIMARY KEY (app, kind, name, scope)
+) WITHOUT ROWID
+""",
+}
 
 # SQLite keeps whatever a damaged file says in whichever column: each row is checked as a message would be.
 _Text = Annotated[str, Meta(min_length=1)]
 _Number = Annotated[int, Meta(ge=0)]
 _META_ROW: Final = tuple[_Text, _Number]
 _SESSION_ROW: Final = tuple[
-    _Text, _Text, _Text, _Text, _Number, _Number, bytes, Annotated[float, Meta(gt=0, le=DAY)], _Number
+    _Text, _Text, _Text, str, _Text, _Number, _Number, bytes, Annotated[float, Meta(gt=0, le=DAY)], _Number
 ]
-_BAN_ROW: Final = tuple[_Text, _Text, _Text, str]
+_BAN_ROW: Final = tuple[_Text, _Text, _Text, str, str]
 _ENTRY_ROW: Final = tuple[
-    _Number, _Text, _Text, _Text, _Text, _Text, _Number, _Number, bytes, Annotated[int, Meta(ge=0, le=1)],
+    _Number, _Text, _Text, _Text, str, _Text, _Text, _Number, _Number, bytes, Annotated[int, Meta(ge=0, le=1)],
     Annotated[int, Meta(ge=0, le=1)],
 ]  # fmt: skip
 
+_IS_NAME: Final = "app = ? AND kind = ? AND name = ? AND scope = ?"
 _SET: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -115,33 +127,24 @@ class SqliteStore:
 def _load(connection: sqlite3.Connection, path: Path) -> Image:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(_TABLES)
+    _prepare(connection, path)
     meta = dict(_checked(connection, "SELECT key, value FROM meta", _META_ROW))
-    version = meta.get("schema")
-    if version is None:
-        connection.execute(_SET, ("schema", SCHEMA_VERSION))
-    elif version != SCHEMA_VERSION:
-        raise ServerFailure(
-            f"The journal {path} has schema version {version}, this server knows version {SCHEMA_VERSION}.",
-            operation="serve",
-            hint="Use the version of the server that wrote it, or another data directory.",
-        )
     image = Image(reserved=meta.get("reserved", 0), clean=bool(meta.get("clean", 1)))
-    for app, kind, name, iid, attempt, fence, digest, keepalive, inbox in _checked(
+    for app, kind, name, scope, iid, attempt, fence, digest, keepalive, inbox in _checked(
         connection,
-        "SELECT app, kind, name, iid, attempt, fence, digest, keepalive, inbox FROM sessions",
+        "SELECT app, kind, name, scope, iid, attempt, fence, digest, keepalive, inbox FROM sessions",
         _SESSION_ROW,
     ):
-        key = Name(app, kind, name)
+        key = Name(app, kind, name, scope)
         image.sessions[key] = SessionRecord(key, iid, attempt, fence, digest, keepalive, inbox)
-    for entry_id, app, kind, receiver, sender, iid, cmid, type_, body, offline, written in _checked(
+    for entry_id, app, kind, receiver, scope, sender, iid, cmid, type_, body, offline, written in _checked(
         connection,
-        "SELECT id, app, kind, receiver, sender, iid, cmid, type, body, offline, written FROM entries",
+        "SELECT id, app, kind, receiver, scope, sender, iid, cmid, type, body, offline, written FROM entries",
         _ENTRY_ROW,
     ):
         image.entries[entry_id] = StoredEntry(
             entry_id,
-            Name(app, kind, receiver),
+            Name(app, kind, receiver, scope),
             sender,
             iid,
             cmid,
@@ -150,9 +153,43 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
             bool(offline),
             bool(written),
         )
-    for app, kind, name, reason in _checked(connection, "SELECT app, kind, name, reason FROM bans", _BAN_ROW):
-        image.bans[Name(app, kind, name)] = reason
+    for *name, reason in _checked(connection, "SELECT app, kind, name, scope, reason FROM bans", _BAN_ROW):
+        image.bans[Name(*name)] = reason
     return image
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables that are missing, or bring those of an earlier version up to date: all of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_META)
+        version = dict(_checked(connection, "SELECT key, value FROM meta", _META_ROW)).get("schema")
+        if version not in (None, SCHEMA_VERSION, _WITHOUT_SCOPES):
+            raise ServerFailure(
+                f"The journal {path} has schema version {version}, this server knows version {SCHEMA_VERSION}.",
+                operation="serve",
+                hint="Use the version of the server that wrote it, or another data directory.",
+            )
+        for table, definition in _TABLES.items():
+            if version == _WITHOUT_SCOPES:
+                _add_scope(connection, table, definition)
+            connection.execute(definition)
+        connection.execute(_SET, ("schema", SCHEMA_VERSION))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _add_scope(connection: sqlite3.Connection, table: str, definition: str) -> None:
+    """Rebuild a table, for the scope is part of its key; its rows have none."""
+    columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
+    if columns:
+        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+        connection.execute(definition)
+        connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM old_{table}")
+        connection.execute(f"DROP TABLE old_{table}")
 
 
 def _checked(connection: sqlite3.Connection, query: str, row: Any) -> Iterator[Any]:
@@ -171,7 +208,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.number == 1 or batch.clean:
         connection.execute(_SET, ("clean", int(batch.clean)))
     connection.executemany(
-        "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 *record.name,
@@ -185,10 +222,10 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
             for record in batch.sessions
         ],
     )
-    connection.executemany("DELETE FROM sessions WHERE app = ? AND kind = ? AND name = ?", batch.ended)
+    connection.executemany(f"DELETE FROM sessions WHERE {_IS_NAME}", batch.ended)
     # An origin is stored once. Where a failed transaction turned out to have survived a crash, the newer id counts.
     connection.executemany(
-        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 entry.id,
@@ -210,9 +247,9 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     )
     connection.executemany("DELETE FROM entries WHERE id = ?", [(entry_id,) for entry_id in batch.removed])
     connection.executemany(
-        "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?)", [(*name, text) for name, text in batch.bans]
+        "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?)", [(*name, text) for name, text in batch.bans]
     )
-    connection.executemany("DELETE FROM bans WHERE app = ? AND kind = ? AND name = ?", batch.unbanned)
+    connection.executemany(f"DELETE FROM bans WHERE {_IS_NAME}", batch.unbanned)
 
 
 def _failure(path: Path, error: Exception) -> ServerFailure:
