@@ -212,6 +212,18 @@ class ReadChannel:
 
 
 @attrs.frozen
+class ReadChannels:
+    """Read the windows of several channels at once, the newest `limits.REPLAY_MAX` entries of all together.
+
+    Answered by `Pages`. As `ReadChannel` otherwise: what is left out for the sake of the total counts as lost.
+    """
+
+    session: Session
+    positions: tuple[tuple[str, int], ...]
+    """Channels, each with the position to read after."""
+
+
+@attrs.frozen
 class ListMembers:
     """Ask who is in a channel. Answered by `Membership` or `Refusal`."""
 
@@ -351,6 +363,7 @@ Command = (
     | LeaveChannel
     | PublishMessage
     | ReadChannel
+    | ReadChannels
     | ListMembers
     | Watch
     | Unwatch
@@ -376,6 +389,7 @@ class Claimed:
     fence: int
     secret: str = attrs.field(repr=False)
     resumed: bool
+    """The session lived on. Under a new epoch it did so without its channels, subscriptions and attributes."""
     epoch: str
     inbox: int
     """The acknowledged position of the inbox."""
@@ -423,6 +437,14 @@ class Page:
     """Entries after the position that are gone and were not the reader's own."""
     complete: bool
     """True where the page reaches the top."""
+
+
+@attrs.frozen
+class Pages:
+    """Pages of several channels, in the order in which they were asked for, without those left meanwhile."""
+
+    pages: tuple[tuple[str, Page], ...]
+    """Each complete, with a count of its own of what is lost."""
 
 
 @attrs.frozen
@@ -495,7 +517,7 @@ ALREADY_JOINED: Final = JoinChannelError.ALREADY_JOINED
 TOO_MANY_CHANNELS: Final = JoinChannelError.EXCEED_LIMIT
 BANNED: Final = LoginError.REJECTED
 
-Value = Claimed | Logged | PeerOutcome | Page | Membership | Attributes | Settled | Refusal
+Value = Claimed | Logged | PeerOutcome | Page | Pages | Membership | Attributes | Settled | Refusal
 
 
 # --- Outputs ------------------------------------------------------------------
@@ -564,6 +586,7 @@ class DataNotice:
     track: str
     n: int
     body: bytes = attrs.field(repr=False)
+    kind: str = ROOM
 
 
 @attrs.frozen
