@@ -15,7 +15,9 @@ from rtmcore.limits import (
     NAMES_REMEMBERED,
     OFFLINE_MESSAGES,
     POSITIONS_REMEMBERED,
+    PRESENCE_SUBSCRIPTIONS,
     RESULTS_REMEMBERED,
+    ROOM_PARTICIPANTS,
     STORED_BYTES,
     STORED_BYTES_PER_SENDER,
     STORED_MESSAGES_PER_SENDER_DAY,
@@ -36,6 +38,8 @@ class Caps:
         stored_messages_per_sender_day: Messages stored on behalf of one sender in a day of UTC.
         results: Results of one client instance that are kept for repeats, and requests of it that may wait.
         channels_joined: Channels that one session is in.
+        room_participants: Members of one room.
+        presence_subscriptions: Users whose presence one session has subscribed to.
         member_events: Members above which joins and leaves are not announced.
         names_remembered: Names without a session whose last fence is remembered.
         channels_remembered: Channels without members whose log is remembered.
@@ -54,6 +58,8 @@ class Caps:
     stored_messages_per_sender_day: int = STORED_MESSAGES_PER_SENDER_DAY
     results: int = RESULTS_REMEMBERED
     channels_joined: int = CHANNELS_JOINED
+    room_participants: int = ROOM_PARTICIPANTS
+    presence_subscriptions: int = PRESENCE_SUBSCRIPTIONS
     member_events: int = MEMBER_EVENTS_MAX
     names_remembered: int = NAMES_REMEMBERED
     channels_remembered: int = CHANNELS_REMEMBERED

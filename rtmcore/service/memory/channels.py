@@ -4,6 +4,7 @@ from typing import Final
 
 import attrs
 
+from rtmcore.codes import JoinChannelError, PeerOnlineState, RoomErrorCode
 from rtmcore.limits import (
     CHANNEL_MEMBERS_LISTED,
     CHANNEL_MEMORY,
@@ -13,6 +14,8 @@ from rtmcore.limits import (
 from rtmcore.service.commands import (
     ALREADY_JOINED,
     NOT_A_MEMBER,
+    ROOM,
+    RTM,
     TOO_MANY_CHANNELS,
     Answer,
     ChannelNotice,
@@ -23,9 +26,12 @@ from rtmcore.service.commands import (
     Logged,
     MemberNotice,
     Membership,
+    MemberStateNotice,
     Page,
+    Pages,
     PublishMessage,
     ReadChannel,
+    ReadChannels,
     Refusal,
     Settled,
     Unwatch,
@@ -41,6 +47,10 @@ _NOT_LEFT: Final = Refusal(NOT_A_MEMBER[LeaveChannel], _TEXT)
 _NOT_READ: Final = Refusal(NOT_A_MEMBER[ReadChannel], _TEXT)
 _NOT_LISTED: Final = Refusal(NOT_A_MEMBER[ListMembers], _TEXT)
 _JOINED_ALREADY: Final = Refusal(ALREADY_JOINED, "This session is a member of the channel already.")
+_ANOTHER_SCOPE: Final = Refusal(
+    JoinChannelError.INVALID_ARGUMENT,
+    "A session of an RTC channel or of a room is in that one, and can join no other.",
+)
 _SETTLED: Final = Settled()
 
 _MULTIPLIER: Final = 6364136223846793005
@@ -69,13 +79,13 @@ class Channels:
 
     def watch(self, outlet: Outlet, command: Watch, now: float, wall: int) -> None:
         """Carry out `Watch`."""
-        channel = self._open((command.app, command.channel), now)
+        channel = self._open((command.app, command.kind, command.channel), now)
         if outlet not in channel.watchers:
             channel.watchers.append(outlet)
 
     def unwatch(self, outlet: Outlet, command: Unwatch, now: float, wall: int) -> None:
         """Carry out `Unwatch`."""
-        channel = self._channels.get((command.app, command.channel))
+        channel = self._channels.get((command.app, command.kind, command.channel))
         if channel is not None and outlet in channel.watchers:
             channel.watchers.remove(outlet)
 
@@ -84,7 +94,7 @@ class Channels:
         if channel is None:
             # No position and no version of an earlier channel of this name is greater: ids never go back.
             base = self._state.clock.last
-            channel = self._channels[key] = Channel(key[0], key[1], base, base, Positions(base))
+            channel = self._channels[key] = Channel(*key, base, base, Positions(base))
             self._emptied(channel, now)
         return channel
 
@@ -125,24 +135,41 @@ class Channels:
         outlet.answer(command, value)
 
     def _enter(self, live: Live, command: JoinChannel, now: float) -> Membership | Refusal:
-        if command.channel in live.channels:
-            return _JOINED_ALREADY
-        most = self._state.caps.channels_joined
-        if len(live.channels) >= most:
-            return Refusal(
-                TOO_MANY_CHANNELS, f"A client can be in {most} channels at the same time: leave one."
-            )
         name = live.account.name
-        channel = self._open((name.app, command.channel), now)
+        refusal = self._refusal(live, command.channel)
+        if refusal is not None:
+            return refusal
+        channel = self._open((name.app, name.kind, command.channel), now)
         since, cmid = channel.top, command.cmid
         before = live.instance.left.pop(command.channel, 0)
         if command.restore:
             since, cmid = before, 0
-        member = Member(channel, since, cmid, channel.own.get(name.name))
+        member = Member(live, channel, since, cmid, channel.own.get(name.name))
         self._empty.pop(channel, None)
         live.channels[command.channel] = channel.members[name.name] = member
         self._changed(channel, name.name, joined=True)
         return _membership(channel)
+
+    def _refusal(self, live: Live, channel: str) -> Refusal | None:
+        """Why a session cannot join a channel now; None where it can."""
+        if channel in live.channels:
+            return _JOINED_ALREADY
+        caps = self._state.caps
+        if len(live.channels) >= caps.channels_joined:
+            return Refusal(
+                TOO_MANY_CHANNELS,
+                f"A client can be in {caps.channels_joined} channels at the same time: leave one.",
+            )
+        name = live.account.name
+        if name.kind != RTM and channel != name.scope:
+            return _ANOTHER_SCOPE
+        room = self._channels.get((name.app, ROOM, channel)) if name.kind == ROOM else None
+        if room is not None and len(room.members) >= caps.room_participants:
+            return Refusal(
+                RoomErrorCode.ROOM_MAX_PARTICIPANTS_EXCEEDED,
+                f"The room has {caps.room_participants} participants, and more are not admitted.",
+            )
+        return None
 
     def leave(self, outlet: Outlet, command: LeaveChannel, now: float, wall: int) -> None:
         """Carry out `LeaveChannel`."""
@@ -168,25 +195,45 @@ class Channels:
         results.keep(command.cmid, value)
         outlet.answer(command, value)
 
-    def leave_all(self, live: Live, now: float) -> None:
-        """A session ends: it leaves its channels, and what it was in is remembered for its instance."""
+    def leave_all(self, live: Live, now: float, *, dropped: bool) -> None:
+        """A session ends: it leaves its channels, and what it was in is remembered for its instance.
+
+        Args:
+            live: The session.
+            now: Monotonic seconds.
+            dropped: It was silent for too long.
+        """
         live.instance.left = {name: member.since for name, member in live.channels.items()}
         for name in list(live.channels):
-            self._exit(live, name, now)
+            self._exit(live, name, now, dropped=dropped)
 
-    def _exit(self, live: Live, name: str, now: float) -> None:
+    def _exit(self, live: Live, name: str, now: float, *, dropped: bool = False) -> None:
         channel = live.channels.pop(name).channel
         user = live.account.name.name
         del channel.members[user]
-        self._changed(channel, user, joined=False)
+        self._changed(channel, user, joined=False, dropped=dropped)
         if not channel.members:
             self._emptied(channel, now)
 
-    def _changed(self, channel: Channel, user: str, *, joined: bool) -> None:
+    def _changed(self, channel: Channel, user: str, *, joined: bool, dropped: bool = False) -> None:
         channel.version += 1
         count = len(channel.members)
         if count <= self._state.caps.member_events and channel.watchers:
-            notice = MemberNotice(channel.app, channel.name, user, joined, channel.version, count)
+            notice = MemberNotice(
+                channel.app, channel.name, user, joined, channel.version, count, channel.kind, dropped
+            )
+            for outlet in channel.watchers:
+                outlet.outputs.append(notice)
+
+    def tell_state(self, live: Live) -> None:
+        """A participant of a room has become unreachable, or is back."""
+        name = live.account.name
+        if name.kind != ROOM:
+            return
+        state = PeerOnlineState.UNREACHABLE if live.unreachable else PeerOnlineState.ONLINE
+        for member in live.channels.values():
+            channel = member.channel
+            notice = MemberStateNotice(channel.app, channel.name, name.name, state, channel.kind)
             for outlet in channel.watchers:
                 outlet.outputs.append(notice)
 
@@ -204,7 +251,10 @@ class Channels:
         users = tuple(channel.members)
         if len(users) > CHANNEL_MEMBERS_LISTED:
             users = self._some(list(users), CHANNEL_MEMBERS_LISTED)
-        outlet.answer(command, Membership(channel.top, channel.version, len(channel.members), users))
+        outlet.answer(
+            command,
+            Membership(channel.top, channel.version, len(channel.members), users, _unreachable(channel)),
+        )
 
     def _some(self, users: list[str], count: int) -> tuple[str, ...]:
         """A random choice: the start of a shuffle, by a generator that starts at the last id."""
@@ -266,7 +316,7 @@ class Channels:
         logged = Logged(entry_id, prev)
         results.keep(command.cmid, logged)
         outlet.outputs.append(Answer(command, logged))
-        notice = ChannelNotice(channel.app, channel.name, entry, author)
+        notice = ChannelNotice(channel.app, channel.name, entry, author, channel.kind)
         for watcher in channel.watchers:
             watcher.outputs.append(notice)
 
@@ -280,9 +330,33 @@ class Channels:
         if member is None:
             outlet.answer(command, _NOT_READ)
             return
+        outlet.answer(command, self._page(member, command.after, now))
+
+    def read_several(self, outlet: Outlet, command: ReadChannels, now: float, wall: int) -> None:
+        """Carry out `ReadChannels`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        pages = []
+        for name, after in command.positions:
+            member = live.channels.get(name)
+            if member is not None:
+                pages.append((name, self._page(member, after, now)))
+        found = sorted(entry.id for _, page in pages for entry in page.entries)
+        if len(found) > REPLAY_MAX:
+            oldest = found[-REPLAY_MAX]
+            for _, page in pages:
+                kept = [entry for entry in page.entries if entry.id >= oldest]
+                page.lost += len(page.entries) - len(kept)
+                page.entries = kept
+        outlet.answer(command, Pages(tuple(pages)))
+
+    def _page(self, member: Member, position: int, now: float) -> Page:
+        """What a member is to get after a position, and how much of it is gone."""
         channel = member.channel
-        reader = live.account.name.name
-        after = max(command.after, member.since)
+        reader = member.live.account.name.name
+        after = max(position, member.since)
         oldest = now - REPLAY_WINDOW
         entries = [
             entry
@@ -291,7 +365,7 @@ class Channels:
         ]
         own = member.own or channel.own.get(reader)
         missed = channel.positions.count_after(after) - (own.count_after(after) if own is not None else 0)
-        outlet.answer(command, Page(entries, channel.top, max(0, missed - len(entries)), True))
+        return Page(entries, channel.top, max(0, missed - len(entries)), True)
 
     def _shorten_window(self, channel: Channel) -> None:
         window = channel.window
@@ -346,7 +420,7 @@ class Channels:
 
     def _forget(self, channel: Channel) -> None:
         del self._empty[channel]
-        del self._channels[channel.app, channel.name]
+        del self._channels[channel.app, channel.kind, channel.name]
         # A channel of this name that is made anew counts on from here.
         self._state.clock.pass_by(channel.version)
         self._positions -= len(channel.positions.ids)
@@ -357,4 +431,10 @@ class Channels:
 def _membership(channel: Channel) -> Membership:
     count = len(channel.members)
     users = tuple(channel.members) if count <= CHANNEL_MEMBERS_LISTED else None
-    return Membership(channel.top, channel.version, count, users)
+    return Membership(channel.top, channel.version, count, users, _unreachable(channel))
+
+
+def _unreachable(channel: Channel) -> tuple[str, ...]:
+    if channel.kind != ROOM:
+        return ()
+    return tuple(user for user, member in channel.members.items() if member.live.unreachable)

@@ -7,9 +7,11 @@ from rtmcore.limits import CLOCK_RESERVATION
 from rtmcore.service.commands import (
     Acknowledge,
     Answer,
+    AttachMedia,
     Ban,
     Claim,
     Command,
+    DetachMedia,
     Heard,
     JoinChannel,
     LeaveChannel,
@@ -17,23 +19,32 @@ from rtmcore.service.commands import (
     Output,
     PeerSend,
     PublishMessage,
+    ReadAttributes,
     ReadChannel,
+    ReadChannels,
     ReadInbox,
     Refusal,
     Release,
+    SendData,
     Silent,
+    SubscribePresence,
     Trouble,
     Unban,
+    UnsubscribePresence,
     Unwatch,
     Watch,
+    WriteAttributes,
 )
+from rtmcore.service.memory.attributes import UserAttributes
 from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.caps import Caps
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Batch, Image, Journal
+from rtmcore.service.memory.media import Media
 from rtmcore.service.memory.offline import Offline
+from rtmcore.service.memory.presence import Presence
 from rtmcore.service.memory.sends import Sends
 from rtmcore.service.memory.sessions import Sessions
 from rtmcore.service.memory.state import Inbox, Item, Live, Outlet, State
@@ -81,7 +92,16 @@ class MemoryEngine:
         self._sends = Sends(state, stores, inboxes, self._offline)
         self._channels = Channels(state)
         self._bans = Bans(state)
-        self._sessions = Sessions(state, inboxes, self._offline, self._channels, self._bans)
+        presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
+        self._sessions = Sessions(
+            state,
+            inboxes=inboxes,
+            offline=self._offline,
+            channels=self._channels,
+            presence=presence,
+            media=media,
+            bans=self._bans,
+        )
         self._ports: dict[str, MemoryPort] = {}
         self._reserve_at: float | None = None
         self.handlers: dict[type[Any], Callable[[Outlet, Any, float, int], None]] = {
@@ -96,9 +116,17 @@ class MemoryEngine:
             LeaveChannel: self._channels.leave,
             PublishMessage: self._channels.publish,
             ReadChannel: self._channels.read,
+            ReadChannels: self._channels.read_several,
             ListMembers: self._channels.list_members,
             Watch: self._channels.watch,
             Unwatch: self._channels.unwatch,
+            SubscribePresence: presence.subscribe,
+            UnsubscribePresence: presence.unsubscribe,
+            WriteAttributes: attributes.write,
+            ReadAttributes: attributes.read,
+            AttachMedia: media.attach,
+            DetachMedia: media.detach,
+            SendData: media.send,
             Ban: self._sessions.ban,
             Unban: self._bans.lift,
         }

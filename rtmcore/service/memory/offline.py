@@ -169,7 +169,7 @@ class Offline:
 
     def is_behind(self, author: Name, iid: str, cmid: int, to: str) -> bool:
         """Whether something that an instance sent to a receiver later than this was brought back by a restart."""
-        receiver = Name(author.app, author.kind, to)
+        receiver = author._replace(name=to)
         return cmid < self._restored_last.get((author, iid, receiver), 0)
 
     def restore(self, records: Iterable[StoredEntry], now: float, *, clean: bool) -> None:
@@ -199,7 +199,7 @@ class Offline:
                 record.offline or account.live is None,
                 again,
             )
-            author = Name(record.to.app, record.to.kind, record.user)
+            author = record.to._replace(name=record.user)
             item = Item(entry, account, author, None, None, now, now, True, Storage.STORED)
             item.reader = _SOME_INSTANCE if again else None
             self._inboxes.place(item)

@@ -4,7 +4,7 @@ from typing import Final
 
 from rtmcore.codes import SendPeerMessageError
 from rtmcore.limits import COMMAND_TIMEOUT, DELIVERY_JOURNAL_DELAY
-from rtmcore.service.commands import InboxNotice, Name, PeerOutcome, PeerSend, Refusal, Trouble
+from rtmcore.service.commands import InboxNotice, PeerOutcome, PeerSend, Refusal, Trouble
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.offline import CACHED, OFFLINE, TIMED_OUT, Offline
 from rtmcore.service.memory.results import fitting
@@ -94,7 +94,7 @@ class Sends:
         """The receiver is offline or unreachable, and the message is stored before anybody sees it."""
         entry_id = self._state.clock.tick(wall)
         name = sender.account.name
-        target = self._state.account(Name(name.app, name.kind, command.to))
+        target = self._state.account(name._replace(name=command.to))
         item = self._inboxes.append(target, sender, command, entry_id, now)
         self._await(item)
         self._stores.store(item, wall)

@@ -23,7 +23,9 @@ from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import SessionRecord
+from rtmcore.service.memory.media import Media
 from rtmcore.service.memory.offline import Offline
+from rtmcore.service.memory.presence import Presence
 from rtmcore.service.memory.results import Results
 from rtmcore.service.memory.state import FENCED, Account, Instance, Live, Outlet, State
 
@@ -51,17 +53,29 @@ class Sessions:
         state: What it shares with the other parts.
         inboxes: Told from where receivers go on.
         offline: Told when receivers come and go.
-        channels: Told when members go.
+        channels: Told when members go, and when they are silent.
+        presence: Told of all who come, go and are silent.
+        media: Told of the secrets of sessions, and when sessions end.
         bans: Who may not log in.
     """
 
     def __init__(
-        self, state: State, inboxes: Inboxes, offline: Offline, channels: Channels, bans: Bans
+        self,
+        state: State,
+        *,
+        inboxes: Inboxes,
+        offline: Offline,
+        channels: Channels,
+        presence: Presence,
+        media: Media,
+        bans: Bans,
     ) -> None:
         self._state = state
         self._inboxes = inboxes
         self._offline = offline
         self._channels = channels
+        self._presence = presence
+        self._media = media
         self._bans = bans
         self._silent: dict[Live, None] = {}
         self._departed: dict[Instance, float] = {}
@@ -94,10 +108,13 @@ class Sessions:
         live.session = Session(command.name, before.fence, command.place)
         live.outlet = outlet
         live.keepalive = command.keepalive
-        self._heard(live)
+        unreachable = self._heard(live)
         if old_outlet is not None and not gone and before.place != command.place:
             old_outlet.outputs.append(Ended(before, Ending.REPLACED))
         self._take_place(live, command, now, resumed=True)
+        self._presence.returned(live)
+        if unreachable:
+            self._channels.tell_state(live)
 
     def _log_in(self, outlet: Outlet, command: Claim, now: float, wall: int) -> None:
         """A new session begins; one of another instance is kicked, one of the same ends without a word."""
@@ -126,6 +143,7 @@ class Sessions:
         session = Session(command.name, fence, command.place)
         account.live = Live(account, instance, session, outlet, command.keepalive, 0)
         self._take_place(account.live, command, now, resumed=False)
+        self._presence.changed(account)
 
     def _take_place(self, live: Live, command: Claim, now: float, *, resumed: bool) -> None:
         account, instance = live.account, live.instance
@@ -149,6 +167,7 @@ class Sessions:
             )
         )
         secret = command.secret if resumed and command.secret is not None else command.fresh_secret
+        self._media.admit(live, secret)
         assert live.outlet is not None
         live.outlet.answer(command, Claimed(fence, secret, resumed, self._state.epoch, account.cursor))
 
@@ -191,13 +210,16 @@ class Sessions:
         live.account.live = None
         if ending is not None and live.outlet is not None and not live.gone:
             live.outlet.outputs.append(Ended(live.session, ending, text))
-        self._channels.leave_all(live, now)
+        self._media.session_over(live, ending, text)
+        self._channels.leave_all(live, now, dropped=ending is Ending.EXPIRED)
+        self._presence.forget(live)
         self._departed.pop(live.instance, None)
         self._departed[live.instance] = now
         self._state.want_sweep(now)
 
     def _go_offline(self, account: Account, now: float, wall: int) -> None:
         self._offline.go_offline(account, now, wall)
+        self._presence.changed(account)
         self._state.journal.session_over(account.name)
         self._ended[account] = now
 
@@ -218,15 +240,20 @@ class Sessions:
         live = self._state.current(command.session)
         if live is None or live.gone:
             return
-        self._heard(live)
+        if self._heard(live):
+            self._presence.changed(live.account)
+            self._channels.tell_state(live)
         self._inboxes.announce(live.account)
 
-    def _heard(self, live: Live) -> None:
+    def _heard(self, live: Live) -> bool:
+        """A session is not silent any more; whether it was unreachable."""
+        unreachable = live.unreachable
         live.since = None
         live.gone = False
         live.unreachable = False
         self._silent.pop(live, None)
         self._state.alarms.set(live, None)
+        return unreachable
 
     def _set_alarm(self, live: Live) -> None:
         if live.since is not None:
@@ -238,6 +265,8 @@ class Sessions:
         if not live.unreachable:
             live.unreachable = True
             self._set_alarm(live)
+            self._presence.changed(live.account)
+            self._channels.tell_state(live)
             return
         self._end(live, Ending.EXPIRED, now)
         self._go_offline(live.account, now, wall)

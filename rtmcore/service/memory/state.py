@@ -31,8 +31,8 @@ FENCED = Refusal(
     "The session has ended or moved to another transport: this one may no longer act for the name.",
 )
 
-ChannelKey: TypeAlias = tuple[str, str]
-"""App and channel."""
+ChannelKey: TypeAlias = tuple[str, str, str]
+"""App, kind and channel."""
 
 
 class Outlet:
@@ -54,6 +54,7 @@ class Channel:
     """The log and the members of a channel."""
 
     app: str
+    kind: str
     name: str
     top: int
     """Position of the last entry."""
@@ -72,6 +73,7 @@ class Channel:
 class Member:
     """A session's membership of a channel."""
 
+    live: "Live"
     channel: Channel
     since: int
     """Position before which nothing is for this member."""
@@ -97,6 +99,15 @@ class Instance:
     """Channels that its last session was in when it ended, with the position before which nothing was for it."""
 
 
+@attrs.frozen
+class Attachment:
+    """The media connection of a room session."""
+
+    session: Session
+    """Name and fence of the session, and the place of the connection."""
+    outlet: Outlet
+
+
 @attrs.define(eq=False)
 class Live:
     """The live session of a name."""
@@ -110,6 +121,15 @@ class Live:
     noticed: int
     """Up to where its node was told of the inbox, or reads it by itself."""
     channels: dict[str, Member] = attrs.field(factory=dict)
+    subscriptions: dict[str, None] = attrs.field(factory=dict)
+    """Users whose presence it wants to know of."""
+    attributes: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    """Those of the user."""
+    media: Attachment | None = None
+    media_attempt: int = 0
+    """The last attempt of a media connection."""
+    media_digest: bytes = attrs.field(default=b"", repr=False)
+    """SHA-256 of the secret of media connections; empty where there can be none."""
     since: float | None = None
     """When a silent session was heard for the last time."""
     gone: bool = False
@@ -124,7 +144,7 @@ class Account:
 
     name: Name
     peers: dict[str, "Account"]
-    """All accounts of its name space."""
+    """All accounts of its name space; those of RTC and rooms are divided by scope."""
     fence: int = 0
     """The last fence that was given."""
     iid: str = ""
@@ -217,14 +237,14 @@ class State:
         self.journal = journal
         self.alarms = Alarms()
         self.accounts: dict[Name, Account] = {}
-        self.spaces: dict[tuple[str, str], dict[str, Account]] = {}
+        self.spaces: dict[tuple[str, str, str], dict[str, Account]] = {}
         self.sweep_at: float | None = None
 
     def account(self, name: Name) -> Account:
         """The account of a name; a new one where none is known."""
         account = self.accounts.get(name)
         if account is None:
-            peers = self.spaces.setdefault((name.app, name.kind), {})
+            peers = self.spaces.setdefault(_space(name), {})
             account = self.accounts[name] = peers[name.name] = Account(name, peers)
         return account
 
@@ -233,7 +253,7 @@ class State:
         del self.accounts[account.name]
         del account.peers[account.name.name]
         if not account.peers:
-            del self.spaces[account.name.app, account.name.kind]
+            del self.spaces[_space(account.name)]
 
     def current(self, session: Session) -> Live | None:
         """The live session, where this is its fence and its transport; None where it is no longer."""
@@ -252,3 +272,7 @@ class State:
         """There is something that will have to be forgotten."""
         if self.sweep_at is None:
             self.sweep_at = now + SWEEP_INTERVAL
+
+
+def _space(name: Name) -> tuple[str, str, str]:
+    return name.app, name.kind, name.scope
