@@ -412,6 +412,8 @@ ROOM_HELLO_TRIES: Final = 3
 ROOM_SIGNALING_INTERRUPTED_AFTER: Final = 4.0
 #: Silence of media after which a room is reconnecting, in seconds (documented).
 ROOM_MEDIA_INTERRUPTED_AFTER: Final = 3.0
+#: A side of a media connection that sent nothing for this long sends a beat; it has to fit twice into 3 s (design).
+ROOM_MEDIA_BEAT: Final = 1.0
 #: Between two looks at the media's bytes, in seconds (documented).
 ROOM_MEDIA_CHECK_INTERVAL: Final = 1.0
 #: Silence after which the others see `participantReconnecting`, in seconds (design).
@@ -480,7 +482,7 @@ OUTCOME_GRACE: Final = 1.0
 ACCEPTS_PER_TURN: Final = 64
 #: Bytes read from one socket in one turn (design).
 READ_CHUNK: Final = 64 * KIB
-#: Seconds after which a turn looks again at media sockets that had to stand back (design).
+#: Seconds that a turn may have lasted when it still reads media sockets; the rest of them are read in the next (design).
 TURN_POLL: Final = 0.05
 #: Seconds by which a late turn moves no deadline yet; beyond, all deadlines of clients move (design).
 LATE_TURN: Final = 1.0
