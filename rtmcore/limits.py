@@ -475,6 +475,10 @@ LAGGED_LOG_INTERVAL: Final = 60.0
 HELPER_THREADS: Final = 4
 #: Seconds that a blocking call waits beyond its timeout for the library to tell how it ended (design).
 OUTCOME_GRACE: Final = 1.0
+#: Spans of states that a timeline keeps; the oldest that have ended are dropped, and counted (design).
+TIMELINE_SPANS: Final = 1000
+#: Marks that a timeline keeps besides; the oldest are dropped, and counted (design).
+TIMELINE_MARKS: Final = 1000
 
 # --- Server ---------------------------------------------------------------------------------------------------
 
