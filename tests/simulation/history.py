@@ -1,0 +1,297 @@
+"""What each application did and saw, and what the engine said: the material of the checker."""
+
+from collections import defaultdict
+from typing import Any, Final
+
+import attrs
+
+from rtmcore.client.events import (
+    PeerConnectionStateChanged,
+    RtcStateChanged,
+    StateChanged,
+)
+from rtmcore.errors import RtmError
+from rtmcore.models import PeerMessage
+from rtmcore.service.commands import (
+    Answer,
+    Claim,
+    Claimed,
+    Logged,
+    MemberNotice,
+    Page,
+    PresenceNotice,
+    PublishMessage,
+    ReadChannel,
+)
+
+_NOTES: Final = 100_000
+
+
+@attrs.define(eq=False)
+class Call:
+    """A call of an application, and what came of it."""
+
+    name: str
+    arguments: tuple[Any, ...] = attrs.field(repr=False)
+    options: dict[str, Any] = attrs.field(repr=False)
+    begun: float
+    made: bool = True
+    """False where the process was suspended or gone."""
+    number: int | None = None
+    """The request's number on the wire."""
+    deadline: float | None = None
+    ticket: Any = attrs.field(default=None, repr=False)
+    done: float | None = None
+    value: Any = None
+    error: RtmError | None = None
+
+    def end(self, now: float, value: Any, error: RtmError | None) -> None:
+        """Its result has come."""
+        self.done = now
+        self.value = value
+        self.error = error
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with a result."""
+        return self.done is not None and self.error is None
+
+
+@attrs.define(eq=False)
+class Taken:
+    """A peer message that an application has taken."""
+
+    time: float
+    message: PeerMessage
+
+
+@attrs.define(eq=False)
+class Life:
+    """A client object, from its making to its end."""
+
+    history: "History" = attrs.field(repr=False)
+    name: str
+    user: str
+    iid: str
+    kind: str
+    scope: str
+    begun: float
+    ended: float | None = None
+    events: list[tuple[float, Any]] = attrs.field(factory=list, repr=False)
+    """All events for the application, with their times."""
+    taken: list[Taken] = attrs.field(factory=list, repr=False)
+    calls: list[Call] = attrs.field(factory=list, repr=False)
+    open: dict[int, Call] = attrs.field(factory=dict, repr=False)
+    """Calls that wait for their result."""
+    heard: float = 0.0
+    """When it read its last bytes."""
+    wires: list[list[float | None]] = attrs.field(factory=list, repr=False)
+    """From when to when it had a connection."""
+    _open_wires: dict[Any, list[float | None]] = attrs.field(factory=dict, repr=False)
+
+    def saw(self, event: Any, now: float, state: Any) -> None:
+        """An event came out of its core."""
+        self.events.append((now, event))
+        for watcher in self.history.watchers:
+            watcher.saw(self, event, now, state)
+
+    def took(self, message: PeerMessage, now: float) -> None:
+        """Its application has taken a peer message."""
+        self.taken.append(Taken(now, message))
+
+    def opened(self, now: float, state: Any) -> None:
+        """Its core asks for a connection."""
+        for watcher in self.history.watchers:
+            watcher.opened(self, now, state)
+
+    def got_wire(self, wire: Any, now: float) -> None:
+        """It has another connection."""
+        span: list[float | None] = [now, None]
+        self._open_wires[wire] = span
+        self.wires.append(span)
+
+    def lost_wire(self, wire: Any, now: float) -> None:
+        """A connection of it is gone."""
+        span = self._open_wires.pop(wire, None)
+        if span is not None:
+            span[1] = now
+
+    def look(self, now: float) -> None:
+        """A turn of its host ends."""
+        for call in self.open.values():
+            if call.deadline is not None and call.deadline <= now and call.name not in ("login", "connect"):
+                self.history.violation(now, f"{self.name}: {call} is overdue")
+
+    def end(self, now: float) -> None:
+        """Its process is gone."""
+        self.ended = now
+        for span in self._open_wires.values():
+            span[1] = now
+        self._open_wires.clear()
+
+    # --- For those who look ---------------------------------------------------------
+
+    def of(self, *kinds: type[Any]) -> list[Any]:
+        """Its events of some classes, in order."""
+        return [event for _, event in self.events if isinstance(event, kinds)]
+
+    def times(self, *kinds: type[Any]) -> list[tuple[float, Any]]:
+        """Its events of some classes with their times, in seconds since the beginning of the world."""
+        return [(time - self.history.start, event) for time, event in self.events if isinstance(event, kinds)]
+
+    @property
+    def states(self) -> list[tuple[float, str, str]]:
+        """Its changes of state: time since the beginning of the world, state, reason."""
+        return [
+            (round(time - self.history.start, 6), event.state.name, event.reason.name)
+            for time, event in self.events
+            if isinstance(event, StateChanged | RtcStateChanged)
+        ]
+
+    @property
+    def aggregates(self) -> list[tuple[float, str]]:
+        """Changes of its aggregate state: time since the beginning of the world, state."""
+        return [
+            (round(time - self.history.start, 6), event.state.value)
+            for time, event in self.events
+            if isinstance(event, PeerConnectionStateChanged)
+        ]
+
+    @property
+    def messages(self) -> list[PeerMessage]:
+        """The peer messages that its application has taken, in order."""
+        return [taken.message for taken in self.taken]
+
+
+@attrs.define(eq=False)
+class Owned:
+    """The engine gave a name to an instance."""
+
+    time: float
+    iid: str
+    fence: int
+    attempt: int
+    login: bool
+    resumed: bool
+
+
+@attrs.define(eq=False)
+class LogEntry:
+    """The engine accepted a message to a channel."""
+
+    id: int
+    prev: int
+    time: float
+    user: str
+    iid: str
+    cmid: int
+    epoch: int
+    body: bytes = attrs.field(repr=False)
+
+
+class History:
+    """Everything that is known of one world.
+
+    Args:
+        start: When it began, in monotonic seconds.
+
+    Attributes:
+        lives: Of all clients.
+        watchers: Told of events while they happen.
+        violations: What went wrong, with the times in seconds since the beginning.
+        owners: Who got each name, by kind, user and scope.
+        logs: What the engine accepted, by kind and channel.
+        restarts: When engines started, the first one included, and when they stopped.
+        faults: Faults by name, counted.
+        notes: What happened otherwise.
+    """
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+        self.lives: list[Life] = []
+        self.watchers: list[Any] = []
+        self.violations: list[tuple[float, str]] = []
+        self.owners: dict[tuple[str, str, str], list[Owned]] = defaultdict(list)
+        self.logs: dict[tuple[str, str], list[LogEntry]] = defaultdict(list)
+        self._logged: set[tuple[str, str, int]] = set()
+        self.starts: list[float] = []
+        self.stops: list[float] = []
+        self.faults: dict[str, int] = defaultdict(int)
+        self.notes: list[tuple[float, str]] = []
+        self.heard: dict[tuple[str, str, str], float] = {}
+        self.outputs: list[Any] = []
+
+    def begin(self, name: str, user: str, iid: str, kind: str, scope: str, now: float) -> Life:
+        """A client object is made."""
+        life = Life(self, name, user, iid, kind, scope, now)
+        self.lives.append(life)
+        return life
+
+    def violation(self, now: float, text: str) -> None:
+        """Something went wrong."""
+        self.violations.append((round(now - self.start, 6), text))
+
+    def note(self, now: float, text: str) -> None:
+        """Something happened that a reader of the trace wants to know."""
+        if len(self.notes) < _NOTES:
+            self.notes.append((round(now - self.start, 6), text))
+
+    def fault(self, now: float, name: str, text: str) -> None:
+        """A fault was brought about."""
+        self.faults[name] += 1
+        self.note(now, text)
+
+    # --- The server side --------------------------------------------------------------
+
+    def engine_started(self, epoch: str, now: float) -> None:
+        """An engine starts, and nodes with it."""
+        self.starts.append(now)
+        for watcher in self.watchers:
+            watcher.engine_started(now)
+
+    def engine_stopped(self, now: float) -> None:
+        """The engine and all nodes are gone."""
+        self.stops.append(now)
+
+    def server_heard(self, wire: Any, now: float) -> None:
+        """A node has read bytes of a client."""
+        client = wire.client
+        self.heard[client.kind, client.user, client.scope] = now
+
+    def engine_said(self, node: str, output: Any, now: float) -> None:
+        """The engine has an answer or a notice for a node."""
+        if isinstance(output, Answer):
+            command, value = output.command, output.value
+            if isinstance(value, Logged) and isinstance(command, PublishMessage):
+                self._accepted(command, value, now)
+            elif isinstance(value, Claimed) and isinstance(command, Claim):
+                self._claimed(command, value, now)
+            elif isinstance(value, Page) and isinstance(command, ReadChannel):
+                for watcher in self.watchers:
+                    watcher.page(command, value, now)
+        elif isinstance(output, MemberNotice | PresenceNotice):
+            for watcher in self.watchers:
+                watcher.engine_told(output, now)
+
+    def _accepted(self, command: PublishMessage, value: Logged, now: float) -> None:
+        name = command.session.name
+        key = name.kind, command.channel, value.id
+        if key not in self._logged:
+            self._logged.add(key)
+            self.logs[name.kind, command.channel].append(
+                LogEntry(
+                    value.id,
+                    value.prev,
+                    now,
+                    name.name,
+                    command.iid,
+                    command.cmid,
+                    len(self.starts),
+                    command.body,
+                )
+            )
+
+    def _claimed(self, command: Claim, value: Claimed, now: float) -> None:
+        name = command.name
+        owned = Owned(now, command.iid, value.fence, command.attempt, command.login, value.resumed)
+        self.owners[name.kind, name.name, name.scope].append(owned)
