@@ -9,14 +9,20 @@ from typing import Any, Protocol
 
 import attrs
 
-from rtmcore.limits import DAY, SWEEP_INTERVAL
+from rtmcore.codes import PeerOnlineState
+from rtmcore.limits import DAY, OFFLINE_AFTER, RTC_REMOTE_OFFLINE_AFTER, SWEEP_INTERVAL
 from rtmcore.service.commands import (
+    ROOM,
+    RTC,
+    RTM,
     Acknowledge,
     Answer,
+    AttachMedia,
     Ban,
     Claim,
     Claimed,
     Command,
+    DataNotice,
     Ended,
     Entry,
     Heard,
@@ -24,20 +30,30 @@ from rtmcore.service.commands import (
     JoinChannel,
     LeaveChannel,
     ListMembers,
+    Membership,
     Name,
     Output,
     Page,
     PeerSend,
     Place,
+    PresenceNotice,
     PublishMessage,
+    ReadAttributes,
     ReadChannel,
+    ReadChannels,
     ReadInbox,
     Release,
+    SendData,
     Session,
+    Settled,
     Silent,
+    SubscribePresence,
     Unban,
+    UnsubscribePresence,
     Value,
     Watch,
+    WriteAttributes,
+    media_secret,
 )
 from rtmcore.service.engine import EnginePort
 
@@ -104,8 +120,8 @@ class Node:
         self.drain()
         return [output for output in self.log if isinstance(output, kind)]
 
-    def watch(self, channel: str) -> None:
-        self.submit(Watch(APP, channel))
+    def watch(self, channel: str, kind: str = RTM) -> None:
+        self.submit(Watch(APP, channel, kind))
 
     def ban(self, user: str, text: str = "for a reason") -> Ban:
         """Issue a ban; `Harness.answer` has its outcome."""
@@ -136,14 +152,26 @@ class Harness:
             node = self.nodes[name] = Node(self, name)
         return node
 
-    def client(self, user: str, iid: str | None = None, node: str = "n1") -> "Client":
-        return Client(self, user, iid or f"{user}-instance-0001", node)
+    def client(
+        self, user: str, iid: str | None = None, node: str = "n1", kind: str = RTM, scope: str = ""
+    ) -> "Client":
+        return Client(self, user, iid or f"{user}-instance-0001", node, kind, scope)
 
     def online(self, *users: str) -> list["Client"]:
         """Clients that have logged in, on one node."""
         clients = [self.client(user) for user in users]
         for client in clients:
             assert isinstance(client.log_in(), Claimed)
+        return clients
+
+    def present(self, scope: str, *users: str, kind: str = ROOM) -> list["Client"]:
+        """Participants of a room, or users of an RTC channel, on a node that watches it."""
+        self.node().watch(scope, kind)
+        clients = [self.client(user, kind=kind, scope=scope) for user in users]
+        for client in clients:
+            assert isinstance(client.log_in(), Claimed)
+            value = client.join(scope)
+            assert isinstance(value, Membership), value
         return clients
 
     def settle(self) -> None:
@@ -209,16 +237,20 @@ class Client:
     user: str
     iid: str
     node_name: str
+    kind: str = RTM
+    scope: str = ""
     attempt: int = 0
     session: Session | None = None
     secret: str | None = None
     fence: int | None = None
     cmid: int = 0
     floor: int = 0
+    media: Session | None = None
+    media_attempt: int = 0
 
     @property
     def name(self) -> Name:
-        return Name(APP, "rtm", self.user)
+        return Name(APP, self.kind, self.user, self.scope)
 
     @property
     def node(self) -> Node:
@@ -237,7 +269,7 @@ class Client:
             "fence": self.fence,
             "secret": self.secret,
             "fresh_secret": f"secret-{self.iid}-{self.attempt}",
-            "keepalive": 30.0,
+            "keepalive": RTC_REMOTE_OFFLINE_AFTER if self.kind == RTC else OFFLINE_AFTER,
             "inbox": None,
             "floor": self.floor,
             "authorized": True,
@@ -344,3 +376,54 @@ class Client:
 
     def members(self, channel: str) -> Any:
         return self.ask(ListMembers(self.here, self._next(None), self.floor, channel))
+
+    def windows(self, *positions: tuple[str, int]) -> Any:
+        return self.ask(ReadChannels(self.here, positions))
+
+    # --- Presence and attributes --------------------------------------------------
+
+    def subscribe(self, *users: str, cmid: int | None = None) -> Any:
+        return self.ask(SubscribePresence(self.here, self._next(cmid), self.floor, users))
+
+    def unsubscribe(self, *users: str, cmid: int | None = None) -> Any:
+        return self.ask(UnsubscribePresence(self.here, self._next(cmid), self.floor, users))
+
+    def presence(self) -> list[dict[str, PeerOnlineState]]:
+        """What this transport was told of others, notice by notice."""
+        return [dict(n.states) for n in self.node.of(PresenceNotice) if n.session == self.here]
+
+    def write(self, *, cmid: int | None = None, **attributes: str) -> Any:
+        return self.ask(WriteAttributes(self.here, self._next(cmid), self.floor, tuple(attributes.items())))
+
+    def attributes_of(self, user: str) -> Any:
+        return self.ask(ReadAttributes(self.here, self._next(None), self.floor, user))
+
+    # --- Media connections and data -----------------------------------------------
+
+    def attach(
+        self, *, secret: str | None = None, attempt: int | None = None, node: str | None = None
+    ) -> Any:
+        """A media connection opens; a success makes it the current one."""
+        self.media_attempt = self.media_attempt + 1 if attempt is None else attempt
+        self.harness.connections += 1
+        place = Place(node or self.node_name, self.harness.connections)
+        session = Session(self.name, self.here.fence, place)
+        if secret is None:
+            assert self.secret is not None
+            secret = media_secret(self.secret)
+        value = self.harness.do(
+            self.harness.node(place.node), AttachMedia(session, secret, self.media_attempt)
+        )
+        if isinstance(value, Settled):
+            self.media = session
+        return value
+
+    def send_data(self, body: bytes, *, track: str = "", n: int = 1, session: Session | None = None) -> None:
+        """Send a frame where this kind of session sends its own."""
+        if session is None:
+            session = self.media if self.kind == ROOM and self.media is not None else self.here
+        self.harness.node(session.place.node).submit(SendData(session, track, n, body))
+
+    def data(self) -> list[bytes]:
+        """Bodies of the frames that this client's node was told of."""
+        return [notice.body for notice in self.node.of(DataNotice) if notice.channel == self.scope]

@@ -11,11 +11,14 @@ from rtmcore.service.commands import (
     ChannelNotice,
     Claim,
     Command,
+    DataNotice,
     Ended,
     InboxNotice,
     MemberNotice,
+    MemberStateNotice,
     Name,
     Output,
+    PresenceNotice,
     Unban,
     Unwatch,
     Watch,
@@ -109,7 +112,7 @@ def _name(command: Command) -> Name:
 def _key(output: Output) -> object:
     if isinstance(output, Answer):
         return _name(output.command)
-    if isinstance(output, InboxNotice | Ended):
+    if isinstance(output, InboxNotice | PresenceNotice | Ended):
         return output.session.name
-    assert isinstance(output, ChannelNotice | MemberNotice)
-    return ("notices", output.app, output.channel)
+    assert isinstance(output, ChannelNotice | MemberNotice | MemberStateNotice | DataNotice)
+    return ("notices", output.app, output.kind, output.channel)

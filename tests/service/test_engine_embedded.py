@@ -14,10 +14,12 @@ from rtmcore.service.memory.journal import Batch, Image
 from rtmsync.server.engines.embedded import JOURNAL_FILE, EmbeddedEngine
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service import engine_conformance as conformance
+from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
+from tests.service import engine_conformance_presence as conformance_presence
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
 from tests.service.engine_history import History
@@ -168,6 +170,14 @@ class TestReplay(conformance_channels.Replay):
     pass
 
 
+class TestPresence(conformance_presence.Presence):
+    pass
+
+
+class TestUserAttributes(conformance_attributes.UserAttributes):
+    pass
+
+
 class TestCommits(conformance_journal.Commits):
     pass
 
@@ -177,6 +187,14 @@ class TestRestarts(conformance_journal.Restarts):
 
 
 class TestBansOnDisk(conformance_bans.BansOnDisk):
+    pass
+
+
+class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
+    pass
+
+
+class TestPresenceOnDisk(conformance_presence.PresenceOnDisk):
     pass
 
 

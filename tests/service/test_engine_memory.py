@@ -10,10 +10,12 @@ from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps, MemoryEngine
 from rtmcore.service.memory.journal import Batch, Image
 from tests.service import engine_conformance as conformance
+from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
+from tests.service import engine_conformance_presence as conformance_presence
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import APP, START, WALL, Harness, MakeHarness
 from tests.service.engine_history import USERS, History
@@ -143,6 +145,14 @@ class TestReplay(conformance_channels.Replay):
     pass
 
 
+class TestPresence(conformance_presence.Presence):
+    pass
+
+
+class TestUserAttributes(conformance_attributes.UserAttributes):
+    pass
+
+
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestCommits(conformance_journal.Commits):
     pass
@@ -155,6 +165,16 @@ class TestRestarts(conformance_journal.Restarts):
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestBansOnDisk(conformance_bans.BansOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestPresenceOnDisk(conformance_presence.PresenceOnDisk):
     pass
 
 
