@@ -172,7 +172,7 @@ class Timeline:
     ) -> None:
         self._latest = max(self._latest, now)
         current = self._current.get(lane)
-        if current is not None and current.state == state:
+        if current is not None and (current.state, current.reason) == (state, reason):
             return
         code = None if error is None or error.code is None else int(error.code)
         entry = _Entry(lane, state, reason, now, wall, code, "" if error is None else type(error).__name__)

@@ -117,11 +117,13 @@ def test_an_rtc_channel_has_its_states_and_users() -> None:
     note(timeline, 1, RtcUserJoined("2"))
     note(timeline, 4, RtcStateChanged(state.RECONNECTING, reason.INTERRUPTED, state.CONNECTED))
     note(timeline, 10, RtcConnectionLost())
+    note(timeline, 10, RtcStateChanged(state.RECONNECTING, reason.LOST, state.RECONNECTING))
     note(timeline, 20, RtcUserOffline("2", UserOfflineReason.DROPPED))
     assert [(row.state, row.reason) for row in timeline.rows] == [
         ("CONNECTED", "JOIN_SUCCESS 1"),
         ("ONLINE", ""),
         ("RECONNECTING", "INTERRUPTED 2"),
+        ("RECONNECTING", "LOST 16"),
         ("OFFLINE", "DROPPED 1"),
     ]
     assert [(mark.what, mark.at - START) for mark in timeline.marks] == [("RtcConnectionLost", 10)]
