@@ -17,9 +17,11 @@ from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channels as conformance_channels
+from tests.service import engine_conformance_data as conformance_data
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
 from tests.service import engine_conformance_presence as conformance_presence
+from tests.service import engine_conformance_rooms as conformance_rooms
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
 from tests.service.engine_history import History
@@ -178,6 +180,30 @@ class TestUserAttributes(conformance_attributes.UserAttributes):
     pass
 
 
+class TestRooms(conformance_rooms.Rooms):
+    pass
+
+
+class TestParticipantStates(conformance_rooms.ParticipantStates):
+    pass
+
+
+class TestFromTheJoinOn(conformance_rooms.FromTheJoinOn):
+    pass
+
+
+class TestReplayInTotal(conformance_rooms.ReplayInTotal):
+    pass
+
+
+class TestMediaConnections(conformance_data.MediaConnections):
+    pass
+
+
+class TestDataFrames(conformance_data.DataFrames):
+    pass
+
+
 class TestCommits(conformance_journal.Commits):
     pass
 
@@ -187,6 +213,14 @@ class TestRestarts(conformance_journal.Restarts):
 
 
 class TestBansOnDisk(conformance_bans.BansOnDisk):
+    pass
+
+
+class TestDataOnDisk(conformance_data.DataOnDisk):
+    pass
+
+
+class TestRoomsOnDisk(conformance_rooms.RoomsOnDisk):
     pass
 
 

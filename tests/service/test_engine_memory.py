@@ -13,9 +13,11 @@ from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channels as conformance_channels
+from tests.service import engine_conformance_data as conformance_data
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
 from tests.service import engine_conformance_presence as conformance_presence
+from tests.service import engine_conformance_rooms as conformance_rooms
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import APP, START, WALL, Harness, MakeHarness
 from tests.service.engine_history import USERS, History
@@ -153,6 +155,30 @@ class TestUserAttributes(conformance_attributes.UserAttributes):
     pass
 
 
+class TestRooms(conformance_rooms.Rooms):
+    pass
+
+
+class TestParticipantStates(conformance_rooms.ParticipantStates):
+    pass
+
+
+class TestFromTheJoinOn(conformance_rooms.FromTheJoinOn):
+    pass
+
+
+class TestReplayInTotal(conformance_rooms.ReplayInTotal):
+    pass
+
+
+class TestMediaConnections(conformance_data.MediaConnections):
+    pass
+
+
+class TestDataFrames(conformance_data.DataFrames):
+    pass
+
+
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestCommits(conformance_journal.Commits):
     pass
@@ -165,6 +191,16 @@ class TestRestarts(conformance_journal.Restarts):
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestBansOnDisk(conformance_bans.BansOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestDataOnDisk(conformance_data.DataOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestRoomsOnDisk(conformance_rooms.RoomsOnDisk):
     pass
 
 
