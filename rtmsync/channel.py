@@ -1,34 +1,27 @@
 """A channel, as a client uses it."""
 
-from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from rtmcore.client.core import ClientCore
 from rtmcore.client.events import ChannelGap
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import SendChannelMessageError
 from rtmcore.errors import Aborted, ClientClosed, NotInChannel, NotLoggedIn
-from rtmcore.limits import SUBSCRIPTION_QUEUE
 from rtmcore.models import ChannelMessage, JoinResult, PublishResult
 from rtmsync.bodies import kind_and_body
 from rtmsync.driver.clock import FOREVER, Timeout, checked_seconds
 from rtmsync.driver.driver import Driver, Intent
 from rtmsync.driver.futures import ClientFuture
 from rtmsync.driver.queues import Lagged
-from rtmsync.driver.router import CHANNEL_EVENTS, Callback
-from rtmsync.subscriptions import MessageIterator, Overflow, Subscription, check_events, make_feed
+from rtmsync.driver.router import CHANNEL_EVENTS
+from rtmsync.subscriptions import EventSource, MessageIterator
 
 if TYPE_CHECKING:
     from rtmsync.client import Client
 
-E1 = TypeVar("E1")
-E2 = TypeVar("E2")
-E3 = TypeVar("E3")
-E4 = TypeVar("E4")
-R = TypeVar("R")
 
-
-class Channel:
+class Channel(EventSource):
     """A channel of one client; made by `Client.channel`, which asks nobody. Objects of the same id are alike.
 
     As a context manager it joins, and leaves at the end:
@@ -38,11 +31,16 @@ class Channel:
         ops.send("hello")
     ```
 
+    Its events, for `on` and `events`: ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft; of this
+    channel only.
+
     Attributes:
         id: 1 to 64 bytes of the documented characters.
     """
 
     __slots__ = ("_client", "id")
+
+    _EVENTS = CHANNEL_EVENTS
 
     def __init__(self, client: "Client", id: str) -> None:
         self._client = client
@@ -187,57 +185,15 @@ class Channel:
         idle = FOREVER if idle_timeout is None else checked_seconds(idle_timeout, "idle_timeout")
         return MessageIterator(self._driver, self.id, idle, gaps)
 
-    @overload
-    def events(self, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[Any]: ...
-    @overload
-    def events(self, a: type[E1], /, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[E1]: ...
-    @overload
-    def events(
-        self, a: type[E1], b: type[E2], /, *, maxsize: int = ..., overflow: Overflow = ...
-    ) -> Subscription[E1 | E2]: ...
-    @overload
-    def events(
-        self, a: type[E1], b: type[E2], c: type[E3], /, *, maxsize: int = ..., overflow: Overflow = ...
-    ) -> Subscription[E1 | E2 | E3]: ...
-    @overload
-    def events(
-        self,
-        a: type[E1],
-        b: type[E2],
-        c: type[E3],
-        d: type[E4],
-        /,
-        *,
-        maxsize: int = ...,
-        overflow: Overflow = ...,
-    ) -> Subscription[E1 | E2 | E3 | E4]: ...
-    def events(
-        self, *events: type[Any], maxsize: int = SUBSCRIPTION_QUEUE, overflow: Overflow = "drop_oldest"
-    ) -> Subscription[Any]:
-        """A queue of this channel's events; see `Client.events`.
-
-        Args:
-            events: Classes: ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft; without any, all.
-            maxsize: Events that wait at most, 1,000 by default.
-            overflow: What a full queue drops.
-        """
-        check_events(events, CHANNEL_EVENTS, "events")
-        return Subscription(self._driver, make_feed(events or CHANNEL_EVENTS, self.id, maxsize, overflow))
-
-    @overload
-    def on(self, event: type[E1]) -> Callable[[Callable[[E1], R]], Callable[[E1], R]]: ...
-    @overload
-    def on(self, event: type[E1], handler: Callable[[E1], object]) -> Callable[[], None]: ...
-    def on(self, event: type[Any], handler: Callable[[Any], object] | None = None) -> Callable[..., Any]:
-        """Have a function called with each event of a class, of this channel only; see `Client.on`."""
-        check_events((event,), CHANNEL_EVENTS, "on")
-        return register(self._driver, event, self.id, handler)
-
     # --- Inside -------------------------------------------------------------------------------------------------
 
     @property
-    def _driver(self) -> Driver:
+    def _driver(self) -> Driver[ClientCore]:
         return self._client._driver
+
+    @property
+    def _part(self) -> str:
+        return self.id
 
     def _join(self, seconds: float) -> Intent:
         core = self._driver.core
@@ -251,7 +207,7 @@ class Channel:
         core = self._driver.core
         return lambda now: core.members(self.id, timeout=seconds, now=now)
 
-    def _send(self, driver: Driver, message: str | bytes, seconds: float) -> Intent:
+    def _send(self, driver: Driver[ClientCore], message: str | bytes, seconds: float) -> Intent:
         core = driver.core
 
         def intent(now: float) -> Ticket:
@@ -259,27 +215,3 @@ class Channel:
             return core.publish(self.id, kind, body, timeout=seconds, now=now)
 
         return intent
-
-
-def register(
-    driver: Driver, event: type[Any], channel: str | None, handler: Callable[[Any], object] | None
-) -> Callable[..., Any]:
-    """Register a callback, or return the decorator that will.
-
-    Returns:
-        A function that takes the callback back; or the decorator, which returns the function that it was given.
-    """
-    if handler is None:
-
-        def decorate(function: Callable[[Any], object]) -> Callable[[Any], object]:
-            driver.add(Callback((event,), channel, function))
-            return function
-
-        return decorate
-    callback = Callback((event,), channel, handler)
-    driver.add(callback)
-
-    def undo() -> None:
-        callback.active = False
-
-    return undo

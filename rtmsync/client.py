@@ -1,43 +1,50 @@
 """The blocking client."""
 
-import os
-import signal
-import warnings
-from collections.abc import Callable, Iterable
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from rtmcore.client.requests import Ticket
-from rtmcore.codes import ConnectionState, SendPeerMessageError
-from rtmcore.limits import SUBSCRIPTION_QUEUE
-from rtmcore.models import ConnectionInfo, SendResult
-from rtmsync.bodies import kind_and_body
-from rtmsync.channel import Channel, register
-from rtmsync.config import Config, TokenProvider
-from rtmsync.driver.clock import Timeout, seconds_of
-from rtmsync.driver.dispatcher import CallbackFailed
-from rtmsync.driver.driver import ClientStats, Driver, Intent
-from rtmsync.driver.futures import ClientFuture
-from rtmsync.driver.router import Callback
-from rtmsync.subscriptions import (
-    CALLBACK_EVENTS,
-    CLIENT_EVENTS,
-    Overflow,
-    Subscription,
-    check_events,
-    make_feed,
+from rtmcore.client.core import ClientCore
+from rtmcore.client.events import (
+    PeerConnectionStateChanged,
+    PresenceChanged,
+    StateChanged,
+    TokenHasExpired,
+    TokenWillExpire,
 )
+from rtmcore.client.requests import Ticket
+from rtmcore.codes import ConnectionChangeReason, ConnectionState, PeerOnlineState, SendPeerMessageError
+from rtmcore.errors import RtmError
+from rtmcore.models import PeerMessage, SendResult
+from rtmsync.bodies import kind_and_body
+from rtmsync.channel import Channel
+from rtmsync.config import Config, TokenProvider
+from rtmsync.driver.clock import Timeout
+from rtmsync.driver.core import Profile, described
+from rtmsync.driver.driver import Driver, Intent
+from rtmsync.driver.futures import ClientFuture
+from rtmsync.driver.router import CHANNEL_EVENTS, Callback
+from rtmsync.handle import Handle
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from rtmsync.config import ClientOptions
 
-E1 = TypeVar("E1")
-E2 = TypeVar("E2")
-E3 = TypeVar("E3")
-E4 = TypeVar("E4")
-R = TypeVar("R")
+
+def _broken(previous: ConnectionState, error: RtmError) -> StateChanged:
+    return StateChanged(ConnectionState.DISCONNECTED, ConnectionChangeReason.INTERRUPTED, previous, error)
+
+
+_PROFILE: Profile[ClientCore] = Profile(
+    make=ClientCore,
+    resting=frozenset({ConnectionState.DISCONNECTED, ConnectionState.ABORTED}),
+    connected=ConnectionState.CONNECTED,
+    off=ConnectionState.DISCONNECTED,
+    changes=(StateChanged,),
+    describe=described,
+    broken=_broken,
+    handed_over=ClientCore.handed_over,
+)
 
 
 def connect(
@@ -83,7 +90,7 @@ def connect(
     return client
 
 
-class Client:
+class Client(Handle[ClientCore, ConnectionState]):
     """One user's connection to the system.
 
     Making one does nothing yet: no thread, no socket. All methods may be called from any thread and from callbacks;
@@ -94,6 +101,9 @@ class Client:
     Each blocking method takes `timeout`: seconds in all, also for waiting out a reconnect; a `Deadline` to share a
     budget between calls; or None for the default. It ends in a result or an exception. Each has a twin that returns
     a `concurrent.futures.Future` at once; failures of every kind are in the Future.
+
+    Its events, for `on` and `events`: StateChanged, PeerMessage, ChannelMessage, ChannelGap, ChannelLost,
+    MemberJoined, MemberLeft, PresenceChanged, TokenWillExpire, TokenHasExpired, PeerConnectionStateChanged.
 
     Args:
         url: Of the server, ``ws://…`` or ``wss://…``; or several that are tried in turn.
@@ -106,6 +116,16 @@ class Client:
         InvalidArgument: An argument is not possible.
     """
 
+    _EVENTS = (
+        StateChanged,
+        PeerMessage,
+        *CHANNEL_EVENTS,
+        PresenceChanged,
+        TokenWillExpire,
+        TokenHasExpired,
+        PeerConnectionStateChanged,
+    )
+
     def __init__(
         self,
         url: str | Iterable[str],
@@ -116,33 +136,7 @@ class Client:
         **options: "Unpack[ClientOptions]",
     ) -> None:
         self._config = Config.of(url, {"app_id": app_id, "user_id": user_id, "token": token, **options})
-        self._created = os.getpid()
-        self._drivers = {self._created: Driver(self._config)}
-
-    def __repr__(self) -> str:
-        return f"<Client {self.user_id!r} of {self._config.urls[0]}, {self.state.name}>"
-
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "A Client holds sockets and threads; pickle client.config and make another one from it."
-        )
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        if error is None:
-            self._driver.raise_fatal()
-
-    def __del__(self) -> None:
-        drivers = getattr(self, "_drivers", {})
-        driver = drivers.get(os.getpid())
-        if driver is not None and driver.running:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-            driver.begin_close()
+        super().__init__(self._config)
 
     # --- What it is ---------------------------------------------------------------------------------------------
 
@@ -157,22 +151,9 @@ class Client:
         return self._config.user_id
 
     @property
-    def state(self) -> ConnectionState:
-        """The state of the connection."""
-        return self._driver.state
-
-    @property
-    def connection(self) -> ConnectionInfo:
-        """How the connection stands: state, reason, since when, what comes next."""
-        return self._driver.connection()
-
-    def healthy(self) -> bool:
-        """Whether the client is connected, and its threads live."""
-        return self._driver.healthy()
-
-    def stats(self) -> ClientStats:
-        """What was done so far, and what waits."""
-        return self._driver.stats()
+    def presence(self) -> dict[str, PeerOnlineState]:
+        """The online states of the users that were subscribed to, as far as they are known."""
+        return dict(self._driver.core.users.peer_states)
 
     # --- The session --------------------------------------------------------------------------------------------
 
@@ -188,12 +169,13 @@ class Client:
             RequestTimeout: No login in time.
             RtmError: With a `LoginError` as its code.
         """
-        seconds = self._seconds("login", timeout)
-        self._driver.call("login", self._login(seconds), seconds)
+        driver, seconds = self._driver, self._seconds("login", timeout)
+        driver.call("login", self._login(driver, seconds), seconds)
 
     def login_future(self, timeout: Timeout = None) -> "ClientFuture[None]":
         """Like `login`, without waiting."""
-        return self._driver.future(self._login(self._seconds("login", timeout)))
+        driver = self._driver
+        return driver.future(self._login(driver, self._seconds("login", timeout)))
 
     def logout(self, timeout: Timeout = None) -> None:
         """Log out: the server forgets this client's channels, and others see it OFFLINE.
@@ -210,68 +192,6 @@ class Client:
     def logout_future(self, timeout: Timeout = None) -> "ClientFuture[None]":
         """Like `logout`, without waiting."""
         return self._driver.future(self._logout(self._seconds("logout", timeout)))
-
-    def close(self, timeout: Timeout = None) -> None:
-        """Log out, end the threads, and fail every call that waits. The client stays closed.
-
-        Never raises, but for a timeout that is none; a second close does nothing. Where it cannot wait, on the
-        client's own threads and in a signal handler that interrupted the library, it is begun and goes on by itself.
-
-        Args:
-            timeout: Seconds in all, 5 by default.
-        """
-        self._driver.close(self._seconds("close", timeout))
-
-    def close_future(self) -> "ClientFuture[None]":
-        """Like `close`, without waiting."""
-        return self._driver.close_future()
-
-    def wait_until(
-        self, state: ConnectionState | Iterable[ConnectionState], timeout: Timeout = None
-    ) -> ConnectionState:
-        """Wait for a state of the connection.
-
-        Args:
-            state: The state, or several of which one will do.
-            timeout: Seconds in all, 12 by default; `FOREVER` for as long as it takes.
-
-        Returns:
-            The state.
-
-        Raises:
-            RequestTimeout: The state did not come.
-            ClientClosed: The client was closed meanwhile.
-        """
-        states = frozenset((state,) if isinstance(state, ConnectionState) else state)
-        seconds = seconds_of(timeout, self._config.timeouts["wait_until"], endless=True)
-        return self._driver.wait_until(states, seconds)
-
-    def run_forever(self, *, install_signal_handlers: bool = False) -> None:
-        """Wait until the client is closed, for programs that live in their callbacks.
-
-        Args:
-            install_signal_handlers: Also return on SIGINT and SIGTERM, in the main thread only. Handlers are put back
-                on return. Without it Ctrl-C raises KeyboardInterrupt, as everywhere.
-
-        Raises:
-            SystemExit: A callback has raised it; the client is closed then. The same with KeyboardInterrupt.
-        """
-        driver = self._driver
-        if not install_signal_handlers:
-            driver.wait_for_end(lambda: False)
-            return
-        caught: list[int] = []
-
-        def note(number: int, frame: FrameType | None) -> None:
-            caught.append(number)
-            driver.give_notice()
-
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            driver.wait_for_end(lambda: bool(caught))
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     # --- Talking ------------------------------------------------------------------------------------------------
 
@@ -311,129 +231,121 @@ class Client:
         """A channel, to join, send to and listen to. Asks nobody."""
         return Channel(self, id)
 
-    # --- Listening ----------------------------------------------------------------------------------------------
+    # --- Users --------------------------------------------------------------------------------------------------
 
-    @overload
-    def on(self, event: type[E1]) -> Callable[[Callable[[E1], R]], Callable[[E1], R]]: ...
-    @overload
-    def on(self, event: type[E1], handler: Callable[[E1], object]) -> Callable[[], None]: ...
-    def on(self, event: type[Any], handler: Callable[[Any], object] | None = None) -> Callable[..., Any]:
-        """Have a function called with each event of a class.
+    def subscribe_presence(self, users: str | Iterable[str], timeout: Timeout = None) -> None:
+        """Be told of the online states of users: first of each one's state, then of every change.
 
-        Callbacks run one after another, in the order of the events, on a thread of their own; every method of the
-        client may be called in them. One that raises is logged and reported to `on_error`, and the next one has its
-        turn; SystemExit and KeyboardInterrupt close the client and come up again in `run_forever` or the next
-        blocking call.
-
-        ```python
-        @client.on(PeerMessage)
-        def answer(message):
-            client.send_peer(message.sender, "got it")
-
-
-        stop = client.on(StateChanged, print)  # stop() takes it back
-        ```
+        What is told comes as `PresenceChanged`, and `presence` has it at any time. A subscription outlasts
+        reconnects, and ends with `unsubscribe_presence` and with the session.
 
         Args:
-            event: PeerMessage, ChannelMessage, StateChanged, ChannelGap, ChannelLost, MemberJoined, MemberLeft; or
-                `Lagged`, which tells of events that callbacks were too slow for, and `CallbackFailed`.
-            handler: The function; without it, this is a decorator.
-
-        Returns:
-            A function that takes the callback back; or the decorator.
+            users: User ids, at most 512 subscribed to in all.
+            timeout: Seconds in all, 10 by default.
 
         Raises:
-            InvalidArgument: No such event.
+            RtmError: With a `PeerSubscriptionStatusError` as its code: InvalidArgument, LimitExceeded, RateLimited,
+                RequestTimeout, NotLoggedIn, …
         """
-        check_events((event,), CALLBACK_EVENTS, "on")
-        return register(self._driver, event, None, handler)
+        seconds = self._seconds("subscribe_presence", timeout)
+        self._driver.call("subscribe_presence", self._subscribe(users, seconds), seconds)
 
-    def on_error(self, handler: Callable[[CallbackFailed], R]) -> Callable[[CallbackFailed], R]:
-        """Have a function called when a callback has raised an exception; usable as a decorator.
+    def subscribe_presence_future(
+        self, users: str | Iterable[str], timeout: Timeout = None
+    ) -> "ClientFuture[None]":
+        """Like `subscribe_presence`, without waiting."""
+        return self._driver.future(self._subscribe(users, self._seconds("subscribe_presence", timeout)))
+
+    def unsubscribe_presence(self, users: str | Iterable[str], timeout: Timeout = None) -> None:
+        """Be told no longer of the online states of users.
 
         Args:
-            handler: Gets a `CallbackFailed`. What it raises itself is logged only.
-        """
-        self._driver.add(Callback((CallbackFailed,), None, handler))
-        return handler
-
-    @overload
-    def events(self, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[Any]: ...
-    @overload
-    def events(self, a: type[E1], /, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[E1]: ...
-    @overload
-    def events(
-        self, a: type[E1], b: type[E2], /, *, maxsize: int = ..., overflow: Overflow = ...
-    ) -> Subscription[E1 | E2]: ...
-    @overload
-    def events(
-        self, a: type[E1], b: type[E2], c: type[E3], /, *, maxsize: int = ..., overflow: Overflow = ...
-    ) -> Subscription[E1 | E2 | E3]: ...
-    @overload
-    def events(
-        self,
-        a: type[E1],
-        b: type[E2],
-        c: type[E3],
-        d: type[E4],
-        /,
-        *,
-        maxsize: int = ...,
-        overflow: Overflow = ...,
-    ) -> Subscription[E1 | E2 | E3 | E4]: ...
-    def events(
-        self, *events: type[Any], maxsize: int = SUBSCRIPTION_QUEUE, overflow: Overflow = "drop_oldest"
-    ) -> Subscription[Any]:
-        """A queue of events, to be read by `get` or by iterating.
-
-        ```python
-        with client.events(PeerMessage) as inbox:
-            message = inbox.get(timeout=5)
-        ```
-
-        Args:
-            events: Classes, as for `on`; without any, all that a client has.
-            maxsize: Events that wait at most, 1,000 by default.
-            overflow: What a full queue drops, ``"drop_oldest"`` by default; a `Lagged` stands in the gap.
+            users: User ids.
+            timeout: Seconds in all, 10 by default.
 
         Raises:
-            InvalidArgument: No such event, or an impossible option.
+            RtmError: With a `PeerSubscriptionStatusError` as its code; see `subscribe_presence`.
         """
-        check_events(events, CLIENT_EVENTS, "events")
-        return Subscription(self._driver, make_feed(events or CLIENT_EVENTS, None, maxsize, overflow))
+        seconds = self._seconds("unsubscribe_presence", timeout)
+        self._driver.call("unsubscribe_presence", self._unsubscribe(users, seconds), seconds)
+
+    def unsubscribe_presence_future(
+        self, users: str | Iterable[str], timeout: Timeout = None
+    ) -> "ClientFuture[None]":
+        """Like `unsubscribe_presence`, without waiting."""
+        return self._driver.future(self._unsubscribe(users, self._seconds("unsubscribe_presence", timeout)))
+
+    def set_attributes(self, attributes: Mapping[str, str], timeout: Timeout = None) -> None:
+        """Replace this user's own attributes by others; they are kept while the session lasts.
+
+        Args:
+            attributes: At most 32 of them: names of 1 to 32 bytes, values of at most 8 KiB, 16 KiB in all.
+            timeout: Seconds in all, 5 by default.
+
+        Raises:
+            RtmError: With an `AttributeOperationError` as its code: InvalidArgument, LimitExceeded, RateLimited,
+                RequestTimeout, NotLoggedIn, …
+        """
+        seconds = self._seconds("set_attributes", timeout)
+        self._driver.call("set_attributes", self._set_attributes(attributes, seconds), seconds)
+
+    def set_attributes_future(
+        self, attributes: Mapping[str, str], timeout: Timeout = None
+    ) -> "ClientFuture[None]":
+        """Like `set_attributes`, without waiting."""
+        return self._driver.future(self._set_attributes(attributes, self._seconds("set_attributes", timeout)))
+
+    def get_attributes(self, user: str, timeout: Timeout = None) -> dict[str, str]:
+        """The attributes of a user.
+
+        Args:
+            user: Who: another user that is logged in, or this one.
+            timeout: Seconds in all, 5 by default.
+
+        Raises:
+            RtmError: With an `AttributeOperationError` as its code: USER_NOT_FOUND where he is not logged in,
+                InvalidArgument, RateLimited, RequestTimeout, NotLoggedIn, …
+        """
+        seconds = self._seconds("get_attributes", timeout)
+        found: dict[str, str] = self._driver.call(
+            "get_attributes", self._get_attributes(user, seconds), seconds
+        )
+        return found
+
+    def get_attributes_future(self, user: str, timeout: Timeout = None) -> "ClientFuture[dict[str, str]]":
+        """Like `get_attributes`, without waiting."""
+        return self._driver.future(self._get_attributes(user, self._seconds("get_attributes", timeout)))
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
-    @property
-    def _driver(self) -> Driver:
-        pid = os.getpid()
-        driver = self._drivers.get(pid)
-        return self._after_fork(pid) if driver is None else driver
+    def _make_driver(self, callbacks: Iterable[Callback]) -> Driver[ClientCore]:
+        return Driver(_PROFILE, self._config, callbacks)
 
-    def _after_fork(self, pid: int) -> Driver:
-        """In a forked child: leave the inherited driver alone, and begin anew with the same callbacks."""
-        callbacks: list[Callback] = []
-        for inherited in list(self._drivers.values()):
-            inherited.leave_behind()
-            callbacks = inherited.callbacks()
-        driver = self._drivers.setdefault(pid, Driver(self._config, callbacks))
-        for other in [other for other in list(self._drivers) if other != pid]:
-            self._drivers.pop(other, None)
-        return driver
-
-    def _seconds(self, operation: str, timeout: Timeout) -> float:
-        return seconds_of(timeout, self._config.timeouts[operation])
-
-    def _login(self, seconds: float) -> Intent:
-        driver = self._driver
-        return lambda now: driver.login(now, seconds)
+    def _login(self, driver: Driver[ClientCore], seconds: float) -> Intent:
+        return driver.starting("login", lambda now: driver.core.login(now, seconds))
 
     def _logout(self, seconds: float) -> Intent:
         core = self._driver.core
         return lambda now: core.logout(now, seconds)
 
+    def _subscribe(self, users: str | Iterable[str], seconds: float) -> Intent:
+        core, listed = self._driver.core, _listed(users)
+        return lambda now: core.users.subscribe(listed, timeout=seconds, now=now)
+
+    def _unsubscribe(self, users: str | Iterable[str], seconds: float) -> Intent:
+        core, listed = self._driver.core, _listed(users)
+        return lambda now: core.users.unsubscribe(listed, timeout=seconds, now=now)
+
+    def _set_attributes(self, attributes: Mapping[str, str], seconds: float) -> Intent:
+        core = self._driver.core
+        return lambda now: core.users.set_attributes(attributes, timeout=seconds, now=now)
+
+    def _get_attributes(self, user: str, seconds: float) -> Intent:
+        core = self._driver.core
+        return lambda now: core.users.get_attributes(user, timeout=seconds, now=now)
+
     def _send_peer(
-        self, driver: Driver, user: str, message: str | bytes, offline: bool, seconds: float
+        self, driver: Driver[ClientCore], user: str, message: str | bytes, offline: bool, seconds: float
     ) -> Intent:
         core = driver.core
 
@@ -442,3 +354,8 @@ class Client:
             return core.send_peer(user, kind, body, offline=offline, timeout=seconds, now=now)
 
         return intent
+
+
+def _listed(users: str | Iterable[str]) -> list[str]:
+    # A single name is an iterable of names too, but not the one that was meant.
+    return [users] if isinstance(users, str) else list(users)

@@ -1,8 +1,8 @@
-"""What a client is told when it is made."""
+"""What clients, RTC channels and rooms are told when they are made."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypedDict
 
 import attrs
 
@@ -20,6 +20,7 @@ from rtmcore.limits import (
     LOGIN_TIMEOUT,
     LOGOUT_TIMEOUT,
     OPERATION_TIMEOUT,
+    PRESENCE_TIMEOUT,
     SEND_TIMEOUT,
 )
 from rtmcore.wire.codec import MSGPACK
@@ -28,26 +29,40 @@ from rtmsync.driver.proxies import Proxy, parse_proxy
 if TYPE_CHECKING:
     import ssl
 
+    from typing_extensions import Self
+
     from rtmsync.driver.tls import TlsConfig
 
 TokenProvider: TypeAlias = Callable[[str, str], str | None]
 """Called with the user id and the reason (``"login"`` or ``"reconnect"``) on a thread of its own; returns a token."""
 
+COMMON_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "close": CLOSE_TIMEOUT,
+        "renew_token": OPERATION_TIMEOUT,
+        "get": GET_TIMEOUT,
+        "wait_until": LOGIN_TIMEOUT,
+    }
+)
+"""Seconds that each call of whatever has a connection may take in all, where nothing else is said."""
+
 DEFAULT_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
     {
+        **COMMON_TIMEOUTS,
         "login": LOGIN_TIMEOUT,
         "logout": LOGOUT_TIMEOUT,
-        "close": CLOSE_TIMEOUT,
         "send_peer": SEND_TIMEOUT,
         "send": SEND_TIMEOUT,
         "join": OPERATION_TIMEOUT,
         "leave": OPERATION_TIMEOUT,
         "members": OPERATION_TIMEOUT,
-        "get": GET_TIMEOUT,
-        "wait_until": LOGIN_TIMEOUT,
+        "subscribe_presence": PRESENCE_TIMEOUT,
+        "unsubscribe_presence": PRESENCE_TIMEOUT,
+        "set_attributes": OPERATION_TIMEOUT,
+        "get_attributes": OPERATION_TIMEOUT,
     }
 )
-"""Seconds that each call may take in all where neither the call nor the client says otherwise."""
+"""Seconds that each call of a client may take in all where neither the call nor the client says otherwise."""
 
 
 @attrs.frozen
@@ -60,31 +75,40 @@ class Secret:
         return "***"
 
 
-class ClientOptions(TypedDict, total=False):
-    """The optional settings of a client, as keyword arguments; see `Config`."""
+class Options(TypedDict, total=False):
+    """The optional settings that everything with a connection has, as keyword arguments; see `Settings`."""
 
     tls: "bool | ssl.SSLContext | TlsConfig | None"
     proxy: Proxy
     timeouts: Mapping[str, float]
     subprotocols: Iterable[str]
     rate_limits: bool
+    policy: Policy
+
+
+class ClientOptions(Options, total=False):
+    """The optional settings of a client, as keyword arguments; see `Config`."""
+
     auto_logout_on_abort: bool
     inbox_window: int
     inbox_window_bytes: int
-    policy: Policy
 
 
 def _as_strings(url: str | Iterable[str]) -> tuple[str, ...]:
     return (url,) if isinstance(url, str) else tuple(url)
 
 
+def _as_mapping(given: Mapping[str, float] | None) -> Mapping[str, float]:
+    return given or {}
+
+
 def _as_token(token: object) -> object:
     return Secret(token) if isinstance(token, str) else token
 
 
-def _as_timeouts(given: Mapping[str, float] | None) -> dict[str, float]:
-    timeouts = dict(DEFAULT_TIMEOUTS)
-    for name, seconds in (given or {}).items():
+def _timeouts(defaults: Mapping[str, float], given: Mapping[str, float]) -> dict[str, float]:
+    timeouts = dict(defaults)
+    for name, seconds in given.items():
         if name not in timeouts:
             raise InvalidArgument(f"There is no call {name!r}; timeouts are for {', '.join(timeouts)}.")
         if (
@@ -98,13 +122,12 @@ def _as_timeouts(given: Mapping[str, float] | None) -> dict[str, float]:
 
 
 @attrs.frozen(kw_only=True)
-class Config:
-    """Settings of a client.
+class Settings:
+    """Settings of everything that has a connection.
 
     Attributes:
         urls: Of one server, or of several that are tried in turn: ``ws://…`` or ``wss://…``.
         app_id: 32 characters; the server says which it serves.
-        user_id: Who logs in: 1 to 64 bytes of the documented characters.
         token: A token; a function that is asked for one at each attempt; or None where the server wants none. Shown
             as ``***``.
         tls: None: as the URL says. True or False: insist on that. Or an `ssl.SSLContext`, or a `TlsConfig`.
@@ -112,28 +135,27 @@ class Config:
         timeouts: Seconds by the name of a call, in place of the defaults.
         subprotocols: Names of encodings, most wanted first.
         rate_limits: False lets calls through above the documented rates, for servers that do not limit.
-        auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED.
-        inbox_window: Peer messages that the server sends ahead of acknowledgements.
-        inbox_window_bytes: The same in bytes.
         policy: When the connection counts as interrupted, and what is done about it.
 
     Raises:
         InvalidArgument: A value is not possible.
     """
 
+    DEFAULTS: ClassVar[Mapping[str, float]] = COMMON_TIMEOUTS
+
     urls: tuple[str, ...] = attrs.field(converter=_as_strings)
     app_id: str
-    user_id: str
     token: "Secret | TokenProvider | None" = attrs.field(default=None, converter=_as_token)
     tls: "bool | ssl.SSLContext | TlsConfig | None" = attrs.field(default=None)
     proxy: Proxy = attrs.field(default="auto", repr=False)
-    timeouts: Mapping[str, float] = attrs.field(default=None, converter=_as_timeouts)
+    timeouts: Mapping[str, float] = attrs.field(default=None, converter=_as_mapping)
     subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=_as_strings)
     rate_limits: bool = True
-    auto_logout_on_abort: bool = False
-    inbox_window: int = INBOX_WINDOW_MESSAGES
-    inbox_window_bytes: int = INBOX_WINDOW_BYTES
     policy: Policy = RTM_POLICY
+
+    def __attrs_post_init__(self) -> None:
+        # The defaults depend on the class, which a converter of attrs does not see in a way that type checkers follow.
+        object.__setattr__(self, "timeouts", _timeouts(self.DEFAULTS, self.timeouts))
 
     @token.validator
     def _check_token(self, _: object, token: object) -> None:
@@ -160,7 +182,7 @@ class Config:
                     raise InvalidArgument(f"tls={tls} needs URLs that begin with {wanted}.")
 
     @classmethod
-    def of(cls, url: str | Iterable[str], options: Mapping[str, Any]) -> "Config":
+    def of(cls, url: str | Iterable[str], options: Mapping[str, Any]) -> "Self":
         """Make settings from what a user wrote.
 
         Raises:
@@ -174,19 +196,57 @@ class Config:
         config.for_core()
         return config
 
+    @property
+    def who(self) -> str:
+        """Whose connection it is, for the names of threads, logs and the token provider."""
+        raise NotImplementedError
+
     def for_core(self) -> CoreConfig:
         """The settings that concern the core; checks those that it checks."""
         return CoreConfig(
             endpoints=self.urls,
             app_id=self.app_id,
-            user_id=self.user_id,
+            user_id=self.who,
             token=self.token.value if isinstance(self.token, Secret) else None,
             token_provider=callable(self.token),
             subprotocols=self.subprotocols,
             rate_limits=self.rate_limits,
-            auto_logout_on_abort=self.auto_logout_on_abort,
-            inbox_window=self.inbox_window,
-            inbox_window_bytes=self.inbox_window_bytes,
             policy=self.policy,
             sdk=f"rtmsync/{__version__}",
+            **self._special(),
         )
+
+    def _special(self) -> dict[str, Any]:
+        """What only this kind of connection tells the core."""
+        return {}
+
+
+@attrs.frozen(kw_only=True)
+class Config(Settings):
+    """Settings of a client; those of `Settings` and these.
+
+    Attributes:
+        user_id: Who logs in: 1 to 64 bytes of the documented characters.
+        auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED. Nothing ever logs in by itself.
+        inbox_window: Peer messages that the server sends ahead of acknowledgements.
+        inbox_window_bytes: The same in bytes.
+    """
+
+    DEFAULTS: ClassVar[Mapping[str, float]] = DEFAULT_TIMEOUTS
+
+    user_id: str
+    auto_logout_on_abort: bool = False
+    inbox_window: int = INBOX_WINDOW_MESSAGES
+    inbox_window_bytes: int = INBOX_WINDOW_BYTES
+
+    @property
+    def who(self) -> str:
+        """The user id."""
+        return self.user_id
+
+    def _special(self) -> dict[str, Any]:
+        return {
+            "auto_logout_on_abort": self.auto_logout_on_abort,
+            "inbox_window": self.inbox_window,
+            "inbox_window_bytes": self.inbox_window_bytes,
+        }

@@ -1,40 +1,35 @@
 """Events to be read in the application's own time: bounded queues that are iterators too."""
 
 import os
+from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, overload
 
-from rtmcore.client.events import ChannelGap, ChannelLost, MemberJoined, MemberLeft, StateChanged
+from rtmcore.client.events import ChannelGap, ChannelLost, StateChanged
 from rtmcore.codes import ConnectionState
 from rtmcore.errors import Aborted, ClientClosed, InvalidArgument, NotInChannel, RequestTimeout, StateError
 from rtmcore.limits import SUBSCRIPTION_QUEUE
-from rtmcore.models import ChannelMessage, PeerMessage
+from rtmcore.models import ChannelMessage
 from rtmsync.driver.clock import FOREVER, Clock, Timeout, seconds_of
 from rtmsync.driver.dispatcher import CallbackFailed
 from rtmsync.driver.driver import Driver
 from rtmsync.driver.futures import forked
 from rtmsync.driver.queues import EventQueue, Lagged, QueueClosed, QueueEmpty
-from rtmsync.driver.router import ChannelLeft, Feed
+from rtmsync.driver.router import Callback, ChannelLeft, Feed
 
 E = TypeVar("E")
+E1 = TypeVar("E1")
+E2 = TypeVar("E2")
+E3 = TypeVar("E3")
+E4 = TypeVar("E4")
+R = TypeVar("R")
 M = TypeVar("M")
 
 Overflow: TypeAlias = Literal["drop_oldest", "drop_newest"]
 """What a full queue does with another event."""
 
-CLIENT_EVENTS = (
-    StateChanged,
-    PeerMessage,
-    ChannelMessage,
-    ChannelGap,
-    ChannelLost,
-    MemberJoined,
-    MemberLeft,
-)
-"""Events of a client that can be subscribed to."""
-
-CALLBACK_EVENTS = (*CLIENT_EVENTS, Lagged, CallbackFailed)
-"""Events that callbacks can be registered for: those about callbacks as well."""
+ABOUT_CALLBACKS = (Lagged, CallbackFailed)
+"""Events about callbacks, which only callbacks can be registered for."""
 
 
 def check_events(events: tuple[type, ...], known: tuple[type, ...], operation: str) -> None:
@@ -54,7 +49,7 @@ def check_events(events: tuple[type, ...], known: tuple[type, ...], operation: s
 
 def make_feed(
     events: tuple[type, ...],
-    channel: str | None,
+    part: str | None,
     maxsize: int = SUBSCRIPTION_QUEUE,
     overflow: Overflow = "drop_oldest",
 ) -> Feed:
@@ -71,7 +66,7 @@ def make_feed(
         raise InvalidArgument(
             f"overflow is 'drop_oldest' or 'drop_newest', not {overflow!r}.", operation="events"
         )
-    return Feed(events, channel, EventQueue(maxsize), keep_oldest=overflow == "drop_newest")
+    return Feed(events, part, EventQueue(maxsize), keep_oldest=overflow == "drop_newest")
 
 
 class Subscription(Generic[E]):
@@ -84,7 +79,7 @@ class Subscription(Generic[E]):
     It is closed by `close`, at the end of a `with` block, or when nothing refers to it any more.
     """
 
-    def __init__(self, driver: Driver, feed: Feed) -> None:
+    def __init__(self, driver: Driver[Any], feed: Feed) -> None:
         self._driver = driver
         self._feed = feed
         driver.add(feed)
@@ -165,6 +160,121 @@ class Subscription(Generic[E]):
         return event
 
 
+class EventSource:
+    """Whatever has events that functions and queues can be subscribed to."""
+
+    __slots__ = ()
+
+    #: What `events` takes; `on` takes what is about callbacks too, where `_part` is None.
+    _EVENTS: ClassVar[tuple[type[Any], ...]] = ()
+
+    @property
+    def _driver(self) -> Driver[Any]:
+        raise NotImplementedError
+
+    @property
+    def _part(self) -> str | None:
+        """Whose events: of one channel or participant, or of all."""
+        return None
+
+    @overload
+    def on(self, event: type[E1]) -> Callable[[Callable[[E1], R]], Callable[[E1], R]]: ...
+    @overload
+    def on(self, event: type[E1], handler: Callable[[E1], object]) -> Callable[[], None]: ...
+    def on(self, event: type[Any], handler: Callable[[Any], object] | None = None) -> Callable[..., Any]:
+        """Have a function called with each event of a class.
+
+        Callbacks run one after another, in the order of the events, on a thread of their own; every method may be
+        called in them. One that raises is logged and reported to `on_error`, and the next one has its turn;
+        SystemExit and KeyboardInterrupt close the client and come up again in `run_forever` or the next blocking
+        call. Of several for one event, those of the whole client or room come before those of a channel or
+        participant.
+
+        ```python
+        @client.on(PeerMessage)
+        def answer(message):
+            client.send_peer(message.sender, "got it")
+
+
+        stop = client.on(StateChanged, print)  # stop() takes it back
+        ```
+
+        Args:
+            event: A class of events that this object has, as its own documentation lists them; on a client, an RTC
+                channel or a room also `Lagged`, which tells of events that callbacks were too slow for, and
+                `CallbackFailed`.
+            handler: The function; without it, this is a decorator.
+
+        Returns:
+            A function that takes the callback back; or the decorator.
+
+        Raises:
+            InvalidArgument: No such event.
+        """
+        part = self._part
+        check_events((event,), self._EVENTS if part else (*self._EVENTS, *ABOUT_CALLBACKS), "on")
+        driver = self._driver
+        if handler is None:
+
+            def decorate(function: Callable[[Any], object]) -> Callable[[Any], object]:
+                driver.add(Callback((event,), part, function))
+                return function
+
+            return decorate
+        callback = Callback((event,), part, handler)
+        driver.add(callback)
+
+        def undo() -> None:
+            callback.active = False
+
+        return undo
+
+    @overload
+    def events(self, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[Any]: ...
+    @overload
+    def events(self, a: type[E1], /, *, maxsize: int = ..., overflow: Overflow = ...) -> Subscription[E1]: ...
+    @overload
+    def events(
+        self, a: type[E1], b: type[E2], /, *, maxsize: int = ..., overflow: Overflow = ...
+    ) -> Subscription[E1 | E2]: ...
+    @overload
+    def events(
+        self, a: type[E1], b: type[E2], c: type[E3], /, *, maxsize: int = ..., overflow: Overflow = ...
+    ) -> Subscription[E1 | E2 | E3]: ...
+    @overload
+    def events(
+        self,
+        a: type[E1],
+        b: type[E2],
+        c: type[E3],
+        d: type[E4],
+        /,
+        *,
+        maxsize: int = ...,
+        overflow: Overflow = ...,
+    ) -> Subscription[E1 | E2 | E3 | E4]: ...
+    def events(
+        self, *events: type[Any], maxsize: int = SUBSCRIPTION_QUEUE, overflow: Overflow = "drop_oldest"
+    ) -> Subscription[Any]:
+        """A queue of events, to be read by `get` or by iterating.
+
+        ```python
+        with client.events(PeerMessage) as inbox:
+            message = inbox.get(timeout=5)
+        ```
+
+        Args:
+            events: Classes of events that this object has; without any, all of them.
+            maxsize: Events that wait at most, 1,000 by default.
+            overflow: What a full queue drops, ``"drop_oldest"`` by default; a `Lagged` stands in the gap.
+
+        Raises:
+            InvalidArgument: No such event, or an impossible option.
+        """
+        check_events(events, self._EVENTS, "events")
+        return Subscription(self._driver, make_feed(events or self._EVENTS, self._part, maxsize, overflow))
+
+
 class MessageIterator(Generic[M]):
     """Iterates over the messages to a channel; see `Channel.messages`.
 
@@ -172,7 +282,7 @@ class MessageIterator(Generic[M]):
         lost: Messages that are missing so far: dropped by a full queue, or during an outage.
     """
 
-    def __init__(self, driver: Driver, channel: str, idle: float, gaps: bool) -> None:
+    def __init__(self, driver: Driver[Any], channel: str, idle: float, gaps: bool) -> None:
         self._driver = driver
         self._channel = channel
         self._idle = idle

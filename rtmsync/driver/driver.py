@@ -1,21 +1,20 @@
-"""One client's engine: the core, its lock, its threads, and the calls that wait for them."""
+"""The engine of one client, RTC channel or room: the core, its lock, its threads, the calls that wait for them."""
 
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 import attrs
 
-from rtmcore.client.core import ClientCore
-from rtmcore.client.events import StateChanged
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import ConnectionChangeReason, ConnectionState
-from rtmcore.errors import ClientClosed, ConnectionFailed, RequestTimeout, RtmError
+from rtmcore.codes import PeerConnectionState
+from rtmcore.errors import ClientClosed, ConnectionFailed, RequestTimeout, RtmError, StateError
 from rtmcore.limits import OUTCOME_GRACE
 from rtmcore.models import ConnectionInfo
 from rtmsync.driver.clock import FOREVER, Clock
+from rtmsync.driver.core import C, Profile
 from rtmsync.driver.dispatcher import CallbackFailed, Dispatcher
 from rtmsync.driver.futures import COMPLETIONS, ClientFuture, Completion, Waiter, fail_in_child, on_own_thread
 from rtmsync.driver.lifecycle import LIFECYCLE
@@ -24,9 +23,10 @@ from rtmsync.driver.network import Network
 from rtmsync.driver.notice import Notice
 from rtmsync.driver.queues import Lagged
 from rtmsync.driver.router import Callback, Feed, Router, Sink
+from rtmsync.timeline.recorder import Timeline
 
 if TYPE_CHECKING:
-    from rtmsync.config import Config
+    from rtmsync.config import Settings
 
 logger: Final = logging.getLogger("rtmsync")
 
@@ -68,24 +68,37 @@ def _nonce() -> bytes:
     return os.urandom(16)
 
 
-class Driver:
-    """Runs one client in one process. A forked child makes its own.
+class Driver(Generic[C]):
+    """Runs one core in one process. A forked child makes its own.
+
+    "The client" is whoever owns it: a client, an RTC channel or a room.
 
     Args:
+        profile: What kind of core.
         config: The client's settings.
         callbacks: Registered already.
+        observe: Told of each event before anybody else, with the lock.
 
     Attributes:
         pid: The process that this belongs to.
         config: The client's settings.
+        timeline: What has happened to the connection.
         finished: Whether the client is closed, and its network thread gone.
     """
 
-    def __init__(self, config: "Config", callbacks: Iterable[Callback] = ()) -> None:
+    def __init__(
+        self,
+        profile: Profile[C],
+        config: "Settings",
+        callbacks: Iterable[Callback] = (),
+        observe: Callable[[object], None] | None = None,
+    ) -> None:
         self.pid = os.getpid()
         self.config: Final = config
+        self.timeline: Final = Timeline(config.who, Clock.now)
+        self._profile = profile
         self._dispatcher = Dispatcher(
-            config.user_id, made_room=self.made_room, stop=self._stop_with, died=self._dispatcher_died
+            config.who, made_room=self.made_room, stop=self._stop_with, died=self._dispatcher_died
         )
         self._router = Router(self._dispatcher)
         self._dispatcher.report_to(
@@ -94,14 +107,14 @@ class Driver:
         for callback in callbacks:
             self._router.add(callback)
         #: For intents, which run under the lock.
-        self.core: Final = ClientCore(
+        self.core: Final = profile.make(
             config.for_core(),
             iid=os.urandom(12).hex(),
             random=_uniform,
             mask_key=_mask_key,
             nonce=_nonce,
         )
-        self._network = Network(config, self.core, self._router)
+        self._network = Network(profile, config, self.core, self._router, self.timeline, observe)
         self._lock = self._network.lock
         self._thread: threading.Thread | None = None
         # False as soon as the network thread has decided to end; it may still be telling what came of its last step.
@@ -173,10 +186,37 @@ class Driver:
         self._after_call()
         return future
 
-    def login(self, now: float, seconds: float) -> Ticket:
-        """The intent of a login, which starts the network thread."""
-        self._start_thread()
-        return self.core.login(now, seconds)
+    def act(self, operation: str, action: Callable[[float], None]) -> None:
+        """Do something that is done at once, and needs no answer.
+
+        Args:
+            operation: Name of the public method.
+            action: Gets the time; may raise RtmError to refuse.
+
+        Raises:
+            WouldDeadlock: This thread is inside the library.
+            ClientClosed: The client has failed.
+        """
+        self.raise_fatal()
+
+        def run() -> None:
+            if self._broken is not None:
+                raise self._closed_error(operation)
+            action(Clock.now())
+            if not self._running:
+                self._network.step([])
+
+        self._lock.run(run, operation)
+        self._after_call()
+
+    def starting(self, operation: str, intent: Intent) -> Intent:
+        """An intent after which there is a network thread: a login."""
+
+        def start(now: float) -> Ticket:
+            self._start_thread(operation)
+            return intent(now)
+
+        return start
 
     def check_may_block(self, operation: str) -> None:
         """See that waiting can end.
@@ -205,9 +245,14 @@ class Driver:
     # --- State --------------------------------------------------------------------------------------------------
 
     @property
-    def state(self) -> ConnectionState:
+    def state(self) -> Any:
         """The state of the connection."""
-        return ConnectionState.DISCONNECTED if self._broken is not None else self.core.state
+        return self._profile.off if self._broken is not None else self.core.state
+
+    @property
+    def peer_connection_state(self) -> PeerConnectionState:
+        """The aggregate over the transports."""
+        return PeerConnectionState.CLOSED if self._broken is not None else self.core.peer_connection_state
 
     @property
     def running(self) -> bool:
@@ -220,7 +265,7 @@ class Driver:
 
     def healthy(self) -> bool:
         """Whether the client is connected and its threads live."""
-        return self._broken is None and not self._closing and self.state is ConnectionState.CONNECTED
+        return self._broken is None and not self._closing and self.state is self._profile.connected
 
     def stats(self) -> ClientStats:
         """What was done so far, and what waits."""
@@ -238,16 +283,21 @@ class Driver:
             threads=sum(thread is not None and thread.is_alive() for thread in threads),
         )
 
-    def wait_until(self, states: frozenset[ConnectionState], seconds: float) -> ConnectionState:
+    def wait_until(self, states: frozenset[Any], seconds: float) -> Any:
         """Wait for one of some states."""
         self.check_may_block("wait_until")
+        ends = states | self._profile.final
         self._notice.wait(
-            lambda: self.state in states or self.finished or self._fatal is not None, Clock.now() + seconds
+            lambda: self.state in ends or self.finished or self._fatal is not None, Clock.now() + seconds
         )
         self.raise_fatal()
         state = self.state
         if state in states:
             return state
+        if state in self._profile.final and self._broken is None:
+            raise StateError(
+                f"The state is {state.name}, which nothing leaves.", operation="wait_until", state=state.name
+            )
         if self.finished:
             raise self._closed_error("wait_until")
         names = " or ".join(each.name for each in sorted(states))
@@ -421,12 +471,12 @@ class Driver:
             return True
         return False
 
-    def _start_thread(self) -> None:
+    def _start_thread(self, operation: str) -> None:
         if self._running:
             return
         previous = self._thread
         thread = threading.Thread(
-            target=self._run, args=(previous,), name=f"rtm-network-{self.config.user_id}", daemon=True
+            target=self._run, args=(previous,), name=f"rtm-network-{self.config.who}", daemon=True
         )
         self._network.open_waker()
         self._running = True
@@ -438,7 +488,7 @@ class Driver:
             self._running = False
             self._thread = previous
             self._network.close_waker()
-            raise ConnectionFailed(f"No thread could be started: {error}.", operation="login") from error
+            raise ConnectionFailed(f"No thread could be started: {error}.", operation=operation) from error
 
     # --- The network thread -------------------------------------------------------------------------------------
 
@@ -467,7 +517,7 @@ class Driver:
         # From here on another login starts a thread of its own.
         self._network.close_waker()
         self._running = False
-        self._ending = self._closing
+        self._ending = self._closing or self.core.state in self._profile.final
         self._ident = 0
         return False
 
@@ -481,7 +531,7 @@ class Driver:
                 completion.ticket = None  # or the two keep each other until the next garbage collection
                 completion.complete(ticket.value, ticket.error)
         if network.changed:
-            network.changed.clear()
+            network.changed = False
             self._notice.give()
         if self._settled:
             self._tell_settled()
@@ -491,8 +541,10 @@ class Driver:
     def _after_call(self) -> None:
         if self._settled:
             self._tell_settled()
-        if self._closing and not self._running and not self._ending:
-            self._finish_if_idle()
+        if not self._running and not self._lock.held_here():
+            self._aftermath()  # nobody else would
+            if self._closing and not self._ending:
+                self._finish_if_idle()
 
     def _tell_settled(self) -> None:
         while self._settled:
@@ -504,7 +556,7 @@ class Driver:
 
     def _crash(self, error: BaseException) -> None:
         """A thread of the library has died: nobody may be left waiting."""
-        logger.error("The client of %s has failed and is closed.", self.config.user_id, exc_info=error)
+        logger.error("The client of %s has failed and is closed.", self.config.who, exc_info=error)
 
         def break_down() -> list[Completion]:
             previous = self.core.state
@@ -516,12 +568,8 @@ class Driver:
             self._ending = True
             waiting, self._pending = list(self._pending), set()
             cause = self._closed_error(None)
-            if previous is not ConnectionState.DISCONNECTED:
-                self._router.route(
-                    StateChanged(
-                        ConnectionState.DISCONNECTED, ConnectionChangeReason.INTERRUPTED, previous, cause
-                    )
-                )
+            if previous is not self._profile.off:
+                self._router.route(self._profile.broken(previous, cause))
             return waiting
 
         for completion in self._lock.run_first(break_down):

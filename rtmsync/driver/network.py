@@ -3,28 +3,28 @@
 import logging
 import math
 import select
+import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic
 
-from rtmcore.client.core import ClientCore
 from rtmcore.client.events import (
     ChannelLost,
     CloseTransport,
     NeedToken,
     OpenTransport,
+    ParticipantDisconnected,
     Purpose,
     RequestCompleted,
-    StateChanged,
 )
 from rtmcore.client.requests import LEAVE, Ticket
-from rtmcore.codes import ConnectionState
 from rtmcore.errors import ConnectionFailed, RtmError
 from rtmcore.limits import BACKOFF_SETTLED
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmcore.wire.packets import Leave
 from rtmsync.driver.clock import Clock
+from rtmsync.driver.core import C, Profile
 from rtmsync.driver.helpers import Helpers, TokenSource, addresses_of, is_address, unresolved
 from rtmsync.driver.link import WRITABLE, Link
 from rtmsync.driver.lock import CoreLock
@@ -32,48 +32,62 @@ from rtmsync.driver.proxies import choose_proxy
 from rtmsync.driver.router import Router
 from rtmsync.driver.sockets import OpenSockets
 from rtmsync.driver.waker import Waker
+from rtmsync.timeline.recorder import Timeline
 
 if TYPE_CHECKING:
     import ssl
 
-    from rtmsync.config import Config
+    from rtmsync.config import Settings
 
 logger: Final = logging.getLogger("rtmsync")
 wire_logger: Final = logging.getLogger("rtmsync.wire")
 
-_OVER: Final = frozenset({ConnectionState.DISCONNECTED, ConnectionState.ABORTED})
 _AT_ONCE: Final = -math.inf
 _NEVER: Final = math.inf
 _MILLISECONDS: Final = 1000
 
 
-class Network:
+class Network(Generic[C]):
     """The core together with its sockets and timers.
 
     `settle` is called by whoever holds the client's lock, after each change. Everything else belongs to the network
     thread, or to the thread that holds the lock while there is none.
 
     Args:
+        profile: What kind of core it is.
         config: The client's settings.
         core: What decides.
         router: Where events go.
+        timeline: Records what happens.
+        observe: Told of each event first, or None.
 
     Attributes:
         sockets: All sockets, for a forked child to close.
         posted: Functions that other threads want run by the network thread, with the lock and the time.
-        changed: State changes that the owner of the client has not been told of yet.
+        changed: Whether the state is another one, and those who wait for one have not been told yet.
         abandon: Drop what is open, without a goodbye.
         silent: Log nothing any more: the interpreter is ending.
     """
 
-    def __init__(self, config: "Config", core: ClientCore, router: Router) -> None:
+    def __init__(
+        self,
+        profile: Profile[C],
+        config: "Settings",
+        core: C,
+        router: Router,
+        timeline: Timeline,
+        observe: Callable[[object], None] | None,
+    ) -> None:
+        self._profile = profile
         self._config = config
         self._core = core
         self._router = router
+        self._timeline = timeline
+        self._observe = observe
         self._links: dict[int, Link] = {}
-        self._helpers = Helpers(config.user_id, self.post)
+        self._helpers = Helpers(config.who, self.post)
         token = config.token
-        self._tokens = TokenSource(token if callable(token) else None, config.user_id, self._helpers)
+        self._tokens = TokenSource(token if callable(token) else None, config.who, self._helpers)
         self._context: ssl.SSLContext | None = None
         self._poll = select.poll()
         self._watched: dict[int, tuple[Link, int]] = {}
@@ -89,7 +103,7 @@ class Network:
         self.sockets: Final = OpenSockets()
         self.posted: Final[SimpleQueue[Callable[[float], None]]] = SimpleQueue()
         self._completed: list[Ticket] = []
-        self.changed: Final[list[StateChanged]] = []
+        self.changed = False
         self.abandon = False
         self.silent = False
 
@@ -181,8 +195,8 @@ class Network:
         self._handle_timers(now)
         self._carry_out(now)
         position = self._router.hand_over()
-        if position is not None:
-            self._core.handed_over(position, now)
+        if position is not None and self._profile.handed_over is not None:
+            self._profile.handed_over(self._core, position, now)
         if self.abandon:
             self._drop_all(now)
         for link in list(self._links.values()):
@@ -251,7 +265,7 @@ class Network:
     def _busy(self) -> bool:
         return (
             bool(self._links)
-            or self._core.state not in _OVER
+            or self._core.state not in self._profile.resting
             or self._core.next_deadline() is not None
             or not self.posted.empty()
         )
@@ -285,17 +299,27 @@ class Network:
             elif isinstance(event, PeerMessage):
                 router.receive_peer(event)
             elif isinstance(event, OpenTransport):
+                self._timeline.note(event, now, time.time())
                 self._open(event, now)
             elif isinstance(event, CloseTransport):
                 self._close(event.id, now)
             elif isinstance(event, NeedToken):
                 self._tokens.ask(event.reason.value, self._answer_token, now)
             else:
-                if isinstance(event, StateChanged):
-                    self._note_state(event)
-                router.route(event)
-                if isinstance(event, ChannelLost):
-                    router.forget_channel(event.channel)
+                self._tell(event, now)
+
+    def _tell(self, event: Any, now: float) -> None:
+        """Tell everybody of an event that is the application's."""
+        self._timeline.note(event, now, time.time())
+        if self._observe is not None:
+            self._observe(event)
+        if isinstance(event, self._profile.changes):
+            self._note_state(event)
+        self._router.route(event)
+        if isinstance(event, ChannelLost):
+            self._router.forget_channel(event.channel)
+        elif isinstance(event, ParticipantDisconnected):
+            self._router.forget_part(event.identity)
 
     def _complete(self, ticket: Ticket) -> None:
         if ticket.operation is LEAVE and ticket.error is None and isinstance(ticket.packet, Leave):
@@ -314,7 +338,7 @@ class Network:
         )
         if event.purpose is Purpose.RECONNECT:
             cause = self._core.connection(now).cause
-            self._log_outage("%s has lost its connection and opens another: %s", self._config.user_id, cause)
+            self._log_outage("%s has lost its connection and opens another: %s", self._config.who, cause)
         try:
             proxy = choose_proxy(self._config.proxy, event.host, event.port, event.tls)
             link = Link(
@@ -400,7 +424,7 @@ class Network:
         link = self._links.get(id)
         if link is not None:
             self._forget(link, now)
-        self._log_outage("Connection %d of %s has failed: %s", id, self._config.user_id, error)
+        self._log_outage("Connection %d of %s has failed: %s", id, self._config.who, error)
         self._core.transport_failed(id, error, now)
 
     def _log_outage(self, text: str, *arguments: object) -> None:
@@ -431,18 +455,11 @@ class Network:
             self._watched[fd] = (link, mask)
             self._poll.register(fd, mask)
 
-    def _note_state(self, event: StateChanged) -> None:
-        if event.state is ConnectionState.CONNECTED:
+    def _note_state(self, event: object) -> None:
+        if self._core.state is self._profile.connected:
             self._outage_logged = False
-        self.changed.append(event)
-        self._later(
-            logger.info,
-            "%s is %s (%s)%s",
-            self._config.user_id,
-            event.state.name,
-            event.reason.name,
-            f": {event.cause}" if event.cause is not None else "",
-        )
+        self.changed = True
+        self._later(logger.info, "%s is %s", self._config.who, self._profile.describe(event))
 
     def _later(self, function: Callable[..., None], *arguments: object) -> None:
         """Log something, but not under the lock: handlers of logs are code of the application."""

@@ -6,7 +6,22 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from rtmcore.client.events import ChannelGap, ChannelLost, MemberJoined, MemberLeft
+from rtmcore.client.events import (
+    ChannelGap,
+    ChannelLost,
+    DataReceived,
+    MemberJoined,
+    MemberLeft,
+    ParticipantConnected,
+    ParticipantDisconnected,
+    ParticipantReconnected,
+    ParticipantReconnecting,
+    RoomGap,
+    RoomMessage,
+    RtcUserJoined,
+    RtcUserOffline,
+    StreamMessage,
+)
 from rtmcore.limits import DISPATCH_WAITING, EARLY_EVENT_BYTES, EARLY_EVENTS
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmsync.driver.queues import EventQueue, Lagged
@@ -22,19 +37,53 @@ class ChannelLeft:
     channel: str
 
 
+_PART_OF: Final[dict[type[Any], str]] = {
+    **dict.fromkeys((*CHANNEL_EVENTS, ChannelLeft), "channel"),
+    **dict.fromkeys(
+        (
+            ParticipantConnected,
+            ParticipantReconnecting,
+            ParticipantReconnected,
+            ParticipantDisconnected,
+            DataReceived,
+        ),
+        "identity",
+    ),
+    RoomMessage: "sender",
+}
+"""Events that belong to one part of the whole (a channel, a participant), and their attribute that names it."""
+
+_EARLY: Final = frozenset(
+    {
+        *CHANNEL_EVENTS,
+        StreamMessage,
+        RtcUserJoined,
+        RtcUserOffline,
+        RoomMessage,
+        RoomGap,
+        DataReceived,
+        ParticipantConnected,
+        ParticipantReconnecting,
+        ParticipantReconnected,
+        ParticipantDisconnected,
+    }
+)
+"""Events that wait for the first subscription to them."""
+
+
 @attrs.define(eq=False)
 class Callback:
     """A function that is called on the dispatcher with each event of a class.
 
     Attributes:
         types: The one class.
-        channel: Only events of this channel, or None.
+        part: Only events of this channel or participant, or None.
         function: Of the application.
         active: False as soon as it was taken back.
     """
 
     types: tuple[type[Any], ...]
-    channel: str | None
+    part: str | None
     function: Callable[[Any], object]
     active: bool = True
 
@@ -45,7 +94,7 @@ class Feed:
 
     Attributes:
         types: Events of these classes go into it.
-        channel: Only events of this channel, or None.
+        part: Only events of this channel or participant, or None.
         queue: What it holds.
         keep_oldest: A full queue drops the new event instead of the oldest.
         active: False as soon as the application has no more use for it.
@@ -53,7 +102,7 @@ class Feed:
     """
 
     types: tuple[type[Any], ...]
-    channel: str | None
+    part: str | None
     queue: EventQueue[Any]
     keep_oldest: bool = False
     active: bool = True
@@ -100,8 +149,8 @@ class CallbackQueue(Protocol):
         """Have callbacks called with a message that is never dropped."""
 
 
-class _EarlyChannel:
-    """Events of one channel that came before the first subscription to them."""
+class _Early:
+    """Events of one channel, or of everything else, that came before the first subscription to them."""
 
     __slots__ = ("_bytes", "events", "lost")
 
@@ -118,16 +167,26 @@ class _EarlyChannel:
             self._bytes -= _size(oldest)
             self.lost[type(oldest)] = self.lost.get(type(oldest), 0) + 1
 
-    def take(self, types: tuple[type[Any], ...]) -> tuple[int, list[Any]]:
+    def take(self, types: tuple[type[Any], ...], part: str | None) -> tuple[int, list[Any]]:
         """Take out the events of some classes, and how many of them were lost before."""
-        taken = [event for event in self.events if type(event) in types]
-        self.events = deque(event for event in self.events if type(event) not in types)
-        self._bytes = sum(map(_size, self.events))
+        taken: list[Any] = []
+        left: deque[Any] = deque()
+        for event in self.events:
+            wanted = type(event) in types and part in (None, _part(event))
+            (taken if wanted else left).append(event)
+        self.events = left
+        self._bytes = sum(map(_size, left))
         return sum(self.lost.pop(kind, 0) for kind in types), taken
 
 
 def _size(event: Any) -> int:
-    return len(event.body) if type(event) is ChannelMessage else 0
+    return len(getattr(event, "body", b""))
+
+
+def _part(event: Any) -> str | None:
+    """The channel or participant that an event belongs to, or None."""
+    attribute = _PART_OF.get(type(event))
+    return None if attribute is None else getattr(event, attribute)
 
 
 class Router:
@@ -149,7 +208,8 @@ class Router:
         self._added: list[Sink] = []
         self._sinks: dict[type[Any], list[Sink]] = {}
         self._peers: list[PeerMessage] = []
-        self._early: dict[str, _EarlyChannel] = {}
+        # By channel; under an empty name what belongs to none, and keeps its order among all.
+        self._early: dict[str, _Early] = {}
         self._known: set[tuple[str | None, type[Any]]] = set()
         self.holding = False
         self.touched: set[EventQueue[Any]] = set()
@@ -174,18 +234,19 @@ class Router:
             for kind in sink.types:
                 # Those that were taken back are forgotten here too, since many classes of events hardly ever come.
                 served = [other for other in self._sinks.get(kind, ()) if other.active]
-                self._sinks[kind] = [*served, sink]
+                # Those who hear of everything come before those who hear of a part, as documented for participants.
+                self._sinks[kind] = sorted([*served, sink], key=lambda each: each.part is not None)
             self._serve_early(sink)
 
     def route(self, event: Any) -> None:
         """Bring an event to those who want it; an early one waits."""
         kind = type(event)
-        channel = getattr(event, "channel", None)
-        sinks = self._wanting(kind, channel)
+        part = _part(event)
+        sinks = self._wanting(kind, part)
         if sinks:
             self._give(event, sinks)
-        elif kind in CHANNEL_EVENTS and not self._is_known(channel, kind):
-            self._early.setdefault(event.channel, _EarlyChannel()).add(event)
+        elif kind in _EARLY and not self._is_known(part, kind):
+            self._early.setdefault(getattr(event, "channel", ""), _Early()).add(event)
 
     def receive_peer(self, message: PeerMessage) -> None:
         """Take in a peer message; `hand_over` brings it to those who want it."""
@@ -212,7 +273,18 @@ class Router:
         """Take note that this client is no longer in a channel; after another join its events are early again."""
         self.route(ChannelLeft(channel))
         self._early.pop(channel, None)
-        self._known = {known for known in self._known if known[0] != channel}
+        self._forget_known(channel)
+
+    def forget_part(self, part: str) -> None:
+        """Serve no longer those who want events of this participant only: he has gone, and there will be no more."""
+        self.adopt()
+        self._forget_known(part)
+        for kind, sinks in self._sinks.items():
+            self._sinks[kind] = [sink for sink in sinks if sink.part != part]
+            for sink in sinks:
+                if isinstance(sink, Feed) and sink.part == part:
+                    sink.active = False
+                    sink.queue.close()
 
     def callbacks_of(self, kind: type[Any]) -> list[Callback]:
         """The callbacks for a class of events, of whatever channel."""
@@ -240,19 +312,19 @@ class Router:
         every.update(dict.fromkeys(self._added))
         return [sink for sink in every if isinstance(sink, Callback) and sink.active]
 
-    def _wanting(self, kind: type[Any], channel: str | None) -> list[Sink]:
+    def _wanting(self, kind: type[Any], part: str | None) -> list[Sink]:
         sinks = self._sinks.get(kind)
         if not sinks:
             return []
         for sink in sinks:
-            if not sink.active or (channel is not None and sink.channel not in (None, channel)):
+            if not sink.active or (part is not None and sink.part not in (None, part)):
                 break
         else:
             return sinks
         active = [sink for sink in sinks if sink.active]
         if len(active) != len(sinks):
             self._sinks[kind] = active
-        return [sink for sink in active if channel is None or sink.channel in (None, channel)]
+        return [sink for sink in active if part is None or sink.part in (None, part)]
 
     def _give(self, event: Any, sinks: list[Sink]) -> None:
         callbacks: list[Callback] = []
@@ -290,16 +362,19 @@ class Router:
                 feed.miss()
         return True
 
-    def _is_known(self, channel: str | None, kind: type[Any]) -> bool:
-        return (None, kind) in self._known or (channel, kind) in self._known
+    def _forget_known(self, part: str) -> None:
+        self._known = {known for known in self._known if known[0] != part}
+
+    def _is_known(self, part: str | None, kind: type[Any]) -> bool:
+        return (None, kind) in self._known or (part, kind) in self._known
 
     def _serve_early(self, sink: Sink) -> None:
-        self._known.update((sink.channel, kind) for kind in sink.types)
+        self._known.update((sink.part, kind) for kind in sink.types)
         for channel in list(self._early):
-            if sink.channel not in (None, channel):
+            if channel and sink.part not in (None, channel):
                 continue
             early = self._early[channel]
-            lost, events = early.take(sink.types)
+            lost, events = early.take(sink.types, sink.part)
             if lost:
                 self._lag(sink, lost)
             for event in events:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
+from html import escape
 from itertools import pairwise
 from typing import Final
-from xml.sax.saxutils import escape, quoteattr
 
 import attrs
 
@@ -251,7 +251,7 @@ class _Picture:
         height = bottom + _AXIS + _LINE * (len(key) + bool(self._left_out)) + 12
         lines = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" width="{_WIDTH}" '
-            f'height="{height:.0f}" role="img" aria-label={quoteattr(title)}>',
+            f'height="{height:.0f}" role="img" aria-label="{escape(title)}">',
             f"<title>{_text(title)}</title>",
             f"<style>{_STYLE}</style>",
             f'<rect class="paper" width="{_WIDTH}" height="{height:.0f}" rx="8"/>',
@@ -274,4 +274,4 @@ class _Picture:
 
 
 def _text(text: str) -> str:
-    return escape(printable(text))
+    return escape(printable(text), quote=False)
