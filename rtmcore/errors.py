@@ -230,7 +230,13 @@ class ForkedClient(RtmError, RuntimeError):
 
 
 class AuthError(RtmError):
-    """The server refuses who is asking. Trying again without changing the credentials is useless."""
+    """The server refuses who is asking. Trying again without changing the credentials is useless.
+
+    Attributes:
+        detail: What is wrong, as a room names it, where a verifier of tokens says it more exactly than by `code`.
+    """
+
+    detail: RoomErrorCode | None = None
 
 
 class InvalidAppId(AuthError):
