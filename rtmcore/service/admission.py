@@ -3,7 +3,7 @@
 import enum
 import math
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from rtmcore.limits import (
     CONNECTIONS_BEFORE_HELLO,
@@ -70,7 +70,7 @@ class SessionRates:
         factor: By how much more often than documented.
     """
 
-    __slots__ = ("_channels", "_factor", "joins", "members", "sends")
+    __slots__ = ("_channels", "_factor", "_others", "joins", "members", "sends")
 
     def __init__(self, factor: float) -> None:
         self._factor = factor
@@ -78,6 +78,21 @@ class SessionRates:
         self.joins = SlidingWindow(JOIN_RATE, factor)
         self.members = SlidingWindow(MEMBERS_RATE, factor)
         self._channels: dict[str, SlidingWindow] = {}
+        self._others: dict[type[Any], SlidingWindow] | None = None
+
+    def of(self, request: type[Any], limit: RateLimit) -> SlidingWindow:
+        """The window of a request that is rare.
+
+        Args:
+            request: The class of its packet.
+            limit: Its documented rate.
+        """
+        if self._others is None:
+            self._others = {}
+        window = self._others.get(request)
+        if window is None:
+            window = self._others[request] = SlidingWindow(limit, self._factor)
+        return window
 
     def joins_of(self, channel: str, now: float) -> SlidingWindow:
         """The window of joins of one and the same channel."""

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from rtmcore.errors import LocalProtocolError
-from rtmcore.limits import ANSWER_BYTES, PACKETS_PER_FRAME, WRITE_CHUNK
+from rtmcore.limits import ANSWER_BYTES, DATA_FRAMES_KEPT, OFFLINE_AFTER, PACKETS_PER_FRAME, WRITE_CHUNK
 from rtmcore.service.admission import SessionRates
 from rtmcore.service.commands import Name, Session
 from rtmcore.service.grants import Grant
-from rtmcore.service.logs import Adoption, InboxLog, Member
+from rtmcore.service.logs import InboxLog, Log, Member, Together
 from rtmcore.wire.codec import Codec
 from rtmcore.wire.packets import (
     Ack,
+    AttributeList,
     Beat,
     Bye,
     ChannelEntry,
+    Data,
     Floor,
+    GetAttributes,
     GetMembers,
     Hello,
     InboxEntry,
     Join,
     Leave,
+    MediaHello,
     MemberList,
     Packet,
+    PeerStates,
     Publish,
+    RenewToken,
     Roster,
     SendPeer,
+    SetAttributes,
+    Subscribe,
     Sync,
     Unknown,
+    Unsubscribe,
+    Welcome,
 )
 from rtmcore.wire.transport import ServerTransport, TransportState, server_message
 
@@ -56,6 +67,10 @@ class Phase(enum.Enum):
     LIVE = "LIVE"
     LEAVING = "LEAVING"
     """The client said goodbye; the engine is told."""
+    ATTACHING = "ATTACHING"
+    """The hello of a media connection came; the engine is asked for its room session."""
+    MEDIA = "MEDIA"
+    """A media connection, which carries the data frames of a room session."""
     CLOSING = "CLOSING"
     """A close frame was made; the client's answer is awaited."""
     FINISHED = "FINISHED"
@@ -70,11 +85,21 @@ class Cue(enum.Enum):
     WELCOME = "welcome"
     READY = "ready"
     GOODBYE = "goodbye"
+    MEDIA_HELLO = "media hello"
+    ATTACHED = "attached"
     CLOSE = "close"
     END = "end"
 
 
-_TALKING: Final = (Phase.GREETING, Phase.CLAIMING, Phase.RESTORING, Phase.LIVE, Phase.LEAVING)
+_TALKING: Final = (
+    Phase.GREETING,
+    Phase.CLAIMING,
+    Phase.RESTORING,
+    Phase.LIVE,
+    Phase.LEAVING,
+    Phase.ATTACHING,
+    Phase.MEDIA,
+)
 
 PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.HTTP, Cue.UPGRADE): Phase.GREETING,
@@ -84,6 +109,8 @@ PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.CLAIMING, Cue.GOODBYE): Phase.LEAVING,
     (Phase.RESTORING, Cue.GOODBYE): Phase.LEAVING,
     (Phase.LIVE, Cue.GOODBYE): Phase.LEAVING,
+    (Phase.GREETING, Cue.MEDIA_HELLO): Phase.ATTACHING,
+    (Phase.ATTACHING, Cue.ATTACHED): Phase.MEDIA,
     (Phase.HTTP, Cue.CLOSE): Phase.CLOSING,
     **{(phase, Cue.CLOSE): Phase.CLOSING for phase in _TALKING},
     (Phase.HTTP, Cue.END): Phase.FINISHED,
@@ -104,6 +131,8 @@ class Effect(enum.Enum):
     ACKNOWLEDGE = "acknowledge"
     READ_LOG = "read a log"
     REQUEST = "carry out a request"
+    ATTACH = "attach a media connection"
+    SEND_DATA = "send a data frame"
     JUDGE_UNKNOWN = "judge an unknown packet before the login"
     REFUSE_UNKNOWN = "refuse an unknown request"
 
@@ -121,16 +150,24 @@ _ESTABLISHED: Final[dict[type[Any], Effect]] = {
     Join: Effect.REQUEST,
     Leave: Effect.REQUEST,
     GetMembers: Effect.REQUEST,
+    RenewToken: Effect.REQUEST,
+    Subscribe: Effect.REQUEST,
+    Unsubscribe: Effect.REQUEST,
+    SetAttributes: Effect.REQUEST,
+    GetAttributes: Effect.REQUEST,
+    Data: Effect.SEND_DATA,
 }
-_DEAF: Final[dict[type[Any], Effect]] = dict.fromkeys((Hello, *_ESTABLISHED), Effect.IGNORE)
+_DEAF: Final[dict[type[Any], Effect]] = dict.fromkeys((Hello, MediaHello, *_ESTABLISHED), Effect.IGNORE)
 
 RECEIVABLE: Final[dict[Phase, dict[type[Any], Effect]]] = {
     Phase.HTTP: {},
-    Phase.GREETING: {**_ALWAYS, Hello: Effect.LOG_IN},
+    Phase.GREETING: {**_ALWAYS, Hello: Effect.LOG_IN, MediaHello: Effect.ATTACH},
     Phase.CLAIMING: {**_ALWAYS, Bye: Effect.POSTPONE_GOODBYE},
     Phase.RESTORING: _ESTABLISHED,
     Phase.LIVE: _ESTABLISHED,
     Phase.LEAVING: _DEAF,
+    Phase.ATTACHING: _ALWAYS,
+    Phase.MEDIA: {**_ALWAYS, Unknown: Effect.REFUSE_UNKNOWN, Data: Effect.SEND_DATA},
     Phase.CLOSING: _DEAF,
     Phase.FINISHED: _DEAF,
 }
@@ -146,6 +183,8 @@ class SessionState:
     rates: SessionRates
     admitted: dict[int, None] = attrs.field(factory=dict)
     """Requests that were counted by the rates: a repeat of one is not counted again."""
+    restorable: set[type[Any]] = attrs.field(factory=set)
+    """Requests that may restore once, outside the rates, what an earlier session had."""
     strays: set[str] = attrs.field(factory=set)
     """Channels that the session is in although its client was told that the join failed."""
     connection: Connection | None = None
@@ -169,7 +208,8 @@ class Restoring:
     """A channel of the hello that the engine has not answered."""
 
     feed: Feed
-    position: int
+    position: int | None
+    """Where the client stands; None for one that is new in the channel: at its top."""
     version: int
     """Of the member list that the client knows."""
 
@@ -179,7 +219,8 @@ class Connection:
 
     The queue holds frames and packets side by side, in the order in which they are to leave. Packets are
     encoded late, so that all that a turn has to say to one connection shares WebSocket messages; frames are
-    shared with other connections and never copied here.
+    shared with other connections and never copied here. Data frames have a queue of their own, which is served
+    when that one is empty: they never hold anything back, and are dropped where the socket is blocked.
 
     Args:
         number: The connection's number, given by the driver, never used twice.
@@ -203,10 +244,13 @@ class Connection:
         "crowded",
         "early_bytes",
         "floor",
+        "frames",
         "grant",
         "hello",
         "iid",
         "inbox",
+        "keepalive",
+        "media",
         "members",
         "number",
         "opened",
@@ -222,9 +266,11 @@ class Connection:
         "stage_due",
         "state",
         "to_read",
+        "together",
         "token_due",
         "transport",
         "waiting",
+        "welcome",
     )
 
     def __init__(self, number: int, address: str, dirty: set[int], now: float) -> None:
@@ -251,6 +297,8 @@ class Connection:
         self.blocked = 0
         """Bytes that the socket did not take."""
         self.out: list[Any] = []
+        self.frames: deque[bytes] | None = None
+        """Data frames; made when there is one."""
         self._mixed = False
         self._measured = 0
         self._measured_bytes = 0
@@ -258,7 +306,12 @@ class Connection:
         self.codec: Codec | None = None
         self.hello: Hello | None = None
         self.bye: Bye | None = None
+        self.welcome: Welcome | None = None
+        """What is said once the channel of an RTC or room session has been joined."""
         self.session: Session | None = None
+        self.media: Session | None = None
+        """The room session that a media connection belongs to, with this connection's place."""
+        self.keepalive = OFFLINE_AFTER
         self.state: SessionState | None = None
         self.grant: Grant | None = None
         self.iid = ""
@@ -269,9 +322,11 @@ class Connection:
         self.members: dict[str, Member] = {}
         """Memberships by channel."""
         self.inbox: InboxLog | None = None
-        self.to_read: list[InboxLog | Member | Adoption] = []
+        self.together: Together | None = None
+        """Channels of the hello, where the newest messages of all together are replayed."""
+        self.to_read: list[Log] = []
         """Logs that wait to be read."""
-        self.reading: InboxLog | Member | Adoption | None = None
+        self.reading: Log | None = None
         """The log whose page was asked for."""
         self.read_due = NEVER
         self.replayed = 0
@@ -314,7 +369,7 @@ class Connection:
         """What the socket gets next: at most about `limits.WRITE_CHUNK` bytes, nothing while it is blocked."""
         out = self.out
         if self.blocked or not out:
-            return []
+            return self._take_frames([], now) if self.frames and not self.blocked else []
         if self._mixed:
             self._encode()
         self.transport.last_sent = now
@@ -331,6 +386,19 @@ class Connection:
             self._dirty.add(self.number)
         else:
             self.replayed = 0
+            if self.frames:
+                return self._take_frames(taken, now)
+        return taken
+
+    def _take_frames(self, taken: list[bytes], now: float) -> list[bytes]:
+        """Add data frames to what the socket gets, while there is room."""
+        frames = self.frames
+        assert frames is not None
+        self.transport.last_sent = now
+        size = sum(map(len, taken))
+        while frames and size < WRITE_CHUNK:
+            size += len(frames[0])
+            taken.append(frames.popleft())
         return taken
 
     def measure(self) -> int:
@@ -342,14 +410,43 @@ class Connection:
         self._measured_bytes += sum(map(len, fresh))
         return self._measured_bytes + self.blocked
 
+    def queue_frame(self, frame: bytes) -> None:
+        """Queue a data frame."""
+        frames = self.frames
+        if frames is None:
+            frames = self.frames = deque()
+        frames.append(frame)
+
+    def keep_newest_frames(self) -> int:
+        """Forget the oldest data frames beyond `limits.DATA_FRAMES_KEPT`; returns how many they were."""
+        frames = self.frames
+        assert frames is not None
+        dropped = max(0, len(frames) - DATA_FRAMES_KEPT)
+        for _ in range(dropped):
+            frames.popleft()
+        return dropped
+
+    def serve_last(self, dirty: set[int]) -> None:
+        """From now on have the connection's output counted among that of media connections.
+
+        Args:
+            dirty: Numbers of those that have output; shared by all.
+        """
+        if self.number in self._dirty:
+            self._dirty.discard(self.number)
+            dirty.add(self.number)
+        self._dirty = dirty
+
     def drop_output(self) -> None:
         """Forget what is queued."""
+        self.frames = None
         self.out.clear()
         self._mixed = False
         self._measured = self._measured_bytes = self.replayed = 0
 
     def close(self, code: int, reason: str, now: float) -> None:
-        """Make the close frame, behind all that is queued."""
+        """Make the close frame, behind all that is queued but data frames."""
+        self.frames = None
         self.pull()
         self.transport.close(code, reason, now)
         self.pull()
@@ -391,8 +488,12 @@ _LISTED_USER: Final = 72
 _WEIGHTS: Final[dict[type[Any], Callable[[Any], int]]] = {
     ChannelEntry: lambda packet: _SMALL_PACKET + len(packet.body),
     InboxEntry: lambda packet: _SMALL_PACKET + len(packet.body),
-    Roster: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.users or ()),
+    Roster: lambda packet: _SMALL_PACKET + _LISTED_USER * (len(packet.users or ()) + len(packet.unreachable)),
     MemberList: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.users),
+    PeerStates: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.states),
+    AttributeList: lambda packet: (
+        _SMALL_PACKET + sum(_SMALL_PACKET + len(value) for value in packet.attributes.values())
+    ),
 }
 
 

@@ -28,7 +28,12 @@ class NodeContext:
         """Microseconds since 1970 of the last turn."""
         self.draining = False
         self.dirty: set[int] = set()
+        """Connections that have output."""
+        self.dirty_last: set[int] = set()
+        """Media connections that have output, and others that have data frames: their turn comes last."""
         self.connections: dict[int, Connection] = {}
+        self.media: set[int] = set()
+        """Those of them that carry the data frames of rooms."""
         self.sessions: dict[Name, SessionState] = {}
         self.counters: dict[str, int] = {}
         self._port = port

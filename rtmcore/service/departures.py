@@ -3,13 +3,14 @@
 import attrs
 
 from rtmcore.codes import CloseCode, ConnectionChangeReason
-from rtmcore.limits import CLOSE_HANDSHAKE_TIMEOUT, CONNECTIONS_BEFORE_HELLO, OFFLINE_AFTER
+from rtmcore.limits import CLOSE_HANDSHAKE_TIMEOUT, CONNECTIONS_BEFORE_HELLO
 from rtmcore.service.admission import Doorway
-from rtmcore.service.commands import Silent
+from rtmcore.service.commands import DetachMedia, Silent
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, SessionState
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feeds
-from rtmcore.service.logs import Adoption, Member
+from rtmcore.service.kinds import LONGEST_KEEPALIVE
+from rtmcore.service.logs import feeds_read
 from rtmcore.wire.packets import Kicked
 from rtmcore.wire.transport import TransportState
 
@@ -78,6 +79,7 @@ class Departures:
         if connection.phase is Phase.FINISHED:
             return
         self.detach(connection)
+        connection.frames = None
         connection.pull()
         connection.advance(Cue.END)
         connection.closing_due = self._context.now + CLOSE_HANDSHAKE_TIMEOUT
@@ -94,6 +96,8 @@ class Departures:
         if connection.at_door:
             connection.at_door = False
             self.doorway.leave(connection.address)
+        if connection.media is not None:
+            self._detach_media(connection, session_over=session_over)
         if connection.phase is Phase.CLAIMING and connection.hello is not None:
             self._remember(connection)
         session = connection.session
@@ -106,7 +110,7 @@ class Departures:
         state = connection.state
         if state is not None and state.connection is connection:
             state.connection = None
-            self._lost.append((self._context.now + OFFLINE_AFTER, state))
+            self._lost.append((self._context.now + LONGEST_KEEPALIVE, state))
         if not session_over and connection.phase is not Phase.LEAVING:
             self._context.submit(Silent(session, connection.heard, gone=True))
 
@@ -132,6 +136,19 @@ class Departures:
         if len(self._orphans) > CONNECTIONS_BEFORE_HELLO:
             del self._orphans[next(iter(self._orphans))]
 
+    def _detach_media(self, connection: Connection, *, session_over: bool) -> None:
+        session = connection.media
+        assert session is not None
+        connection.media = None
+        self._context.media.discard(connection.number)
+        connection.stage_due = NEVER
+        feed = self._feeds.find(session.name.app, session.name.kind, session.name.scope)
+        if feed is not None:
+            feed.listen_no_more(session.name, connection)
+            self._feeds.release(feed)
+        if not session_over:
+            self._context.submit(DetachMedia(session))
+
     def _leave_channels(self, connection: Connection) -> None:
         feeds = {member.feed for member in connection.members.values()}
         for member in list(connection.members.values()):
@@ -142,11 +159,10 @@ class Departures:
             feed.expect_no_more()
             feeds.add(feed)
         connection.restoring.clear()
-        read = connection.reading.feed if isinstance(connection.reading, Member | Adoption) else None
-        if read is not None:
-            read.expect_no_more()
-            feeds.add(read)
-        connection.reading = None
+        for feed in feeds_read(connection.reading):
+            feed.expect_no_more()
+            feeds.add(feed)
+        connection.reading = connection.together = None
         connection.to_read.clear()
         for feed in feeds:
             self._feeds.release(feed)

@@ -7,17 +7,28 @@ waits until the announcements have come to where it is.
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 from rtmcore.limits import ANSWER_BYTES, HELD_BYTES, HELD_ENTRIES, MEMBER_EVENTS_MAX, PACKETS_PER_FRAME
-from rtmcore.service.commands import ChannelNotice, Entry, MemberNotice, Unwatch, Watch
+from rtmcore.service.commands import (
+    RTC,
+    ChannelNotice,
+    Entry,
+    MemberNotice,
+    MemberStateNotice,
+    Name,
+    Unwatch,
+    Watch,
+)
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.logs import LogState, Member
 from rtmcore.wire.codec import Codec
-from rtmcore.wire.packets import ChannelEntry, MemberChanged
+from rtmcore.wire.packets import ChannelEntry, MemberChanged, MemberState
 from rtmcore.wire.transport import server_message
 
 _NOBODY = -1
+_ANY_VERSION = 1 << 63
 
 
 class Feed:
@@ -25,6 +36,7 @@ class Feed:
 
     Args:
         app: The app id.
+        kind: The name space.
         channel: The channel id.
         context: The node's common ground.
         behind: Where a member that has to read from its position is put; shared by all feeds.
@@ -35,7 +47,7 @@ class Feed:
         "_ahead",
         "_behind",
         "_changes",
-        "_changes_dropped",
+        "_changes_lost",
         "_context",
         "_held",
         "_held_bytes",
@@ -46,6 +58,8 @@ class Feed:
         "_segment_bytes",
         "app",
         "channel",
+        "kind",
+        "listeners",
         "members",
         "pending",
         "position",
@@ -54,17 +68,21 @@ class Feed:
     def __init__(
         self,
         app: str,
+        kind: str,
         channel: str,
         context: NodeContext,
         behind: list[Member],
         open_segments: "list[Feed]",
     ) -> None:
         self.app = app
+        self.kind = kind
         self.channel = channel
         self.position: int | None = None
         """The last entry announced; None before the first."""
         self.members: dict[int, Member] = {}
         """By number of the connection."""
+        self.listeners: dict[Name, Connection] = {}
+        """Who is sent data frames: members of an RTC channel, media connections of a room."""
         self.pending = 0
         """Joins and reads that the engine has not answered: for them, what is announced meanwhile is held."""
         self._context = context
@@ -77,8 +95,9 @@ class Feed:
         self._segment_bytes = 0
         self._held: deque[ChannelEntry] = deque()
         self._held_bytes = 0
-        self._changes: deque[MemberNotice] = deque()
-        self._changes_dropped = False
+        self._changes: deque[MemberNotice | MemberStateNotice] = deque()
+        self._changes_lost = -1
+        """The version of the newest change that is not held any more."""
 
     # --- Members ------------------------------------------------------------------
 
@@ -87,13 +106,23 @@ class Feed:
         member = Member(connection, self, position, version)
         self.members[connection.number] = member
         connection.members[self.channel] = member
+        if self.kind == RTC and connection.session is not None:
+            self.listeners[connection.session.name] = connection
         return member
 
     def leave(self, member: Member) -> None:
         """Forget a member."""
         self.detach(member)
-        del self.members[member.connection.number]
-        del member.connection.members[self.channel]
+        connection = member.connection
+        del self.members[connection.number]
+        del connection.members[self.channel]
+        if connection.session is not None:
+            self.listen_no_more(connection.session.name, connection)
+
+    def listen_no_more(self, name: Name, connection: Connection) -> None:
+        """Send a connection no data frames any more; another one of the same name gets them all the same."""
+        if self.listeners.get(name) is connection:
+            del self.listeners[name]
 
     def attach(self, member: Member) -> None:
         """Let a member have what comes after its position, from what is held and from now on."""
@@ -134,12 +163,12 @@ class Feed:
             self._held.clear()
             self._held_bytes = 0
             self._changes.clear()
-            self._changes_dropped = False
+            self._changes_lost = -1
 
     @property
     def unused(self) -> bool:
         """Whether nobody here wants to hear of the channel."""
-        return not self.members and not self.pending
+        return not self.members and not self.pending and not self.listeners
 
     def _occupied(self) -> bool:
         return bool(self._ahead) or any(self._live.values())
@@ -261,17 +290,23 @@ class Feed:
     def change(self, notice: MemberNotice) -> None:
         """Take a change of the channel's members and tell those who do not know it."""
         if self.pending:
-            self._changes.append(notice)
-            if len(self._changes) > HELD_ENTRIES:
-                self._changes.popleft()
-                self._changes_dropped = True
+            self._hold_change(notice)
         if notice.count > MEMBER_EVENTS_MAX:
             return
+        self._tell(notice, [member for member in self.members.values() if member.version < notice.version])
+
+    def change_state(self, notice: MemberStateNotice) -> None:
+        """Take a change of a participant's state and tell the others."""
+        if self.pending:
+            self._hold_change(notice)
+        self._tell(notice, self.members.values())
+
+    def _tell(self, notice: MemberNotice | MemberStateNotice, members: Iterable[Member]) -> None:
         self.close_segment()
         frames: dict[Codec, bytes] = {}
-        for number, member in self.members.items():
+        for member in members:
             connection = member.connection
-            if member.version >= notice.version or _concerns(notice, connection):
+            if _concerns(notice, connection):
                 continue
             codec = connection.codec
             assert codec is not None
@@ -279,7 +314,13 @@ class Feed:
             if frame is None:
                 frame = frames[codec] = server_message(codec, (_packet(notice),))
             connection.out.append(frame)
-            self._context.dirty.add(number)
+            self._context.dirty.add(connection.number)
+
+    def _hold_change(self, notice: MemberNotice | MemberStateNotice) -> None:
+        self._changes.append(notice)
+        if len(self._changes) > HELD_ENTRIES:
+            lost = self._changes.popleft()
+            self._changes_lost = lost.version if isinstance(lost, MemberNotice) else _ANY_VERSION
 
     def tell_changes(self, member: Member) -> bool:
         """Tell a new member of the changes since the member list that it was given.
@@ -287,26 +328,32 @@ class Feed:
         Returns:
             False where they are no longer all known.
         """
-        if self._changes_dropped and self._changes[0].version > member.version + 1:
+        if self._changes_lost > member.version:
             return False
         for notice in self._changes:
-            if (
-                notice.version > member.version
-                and notice.count <= MEMBER_EVENTS_MAX
-                and not _concerns(notice, member.connection)
-            ):
+            known = isinstance(notice, MemberNotice) and (
+                notice.version <= member.version or notice.count > MEMBER_EVENTS_MAX
+            )
+            if not known and not _concerns(notice, member.connection):
                 member.connection.say(_packet(notice))
         return True
 
 
-def _concerns(notice: MemberNotice, connection: Connection) -> bool:
+def _concerns(notice: MemberNotice | MemberStateNotice, connection: Connection) -> bool:
     """Whether a change is the connection's own join or leave, of which it is told by an answer."""
     return connection.session is not None and connection.session.name.name == notice.user
 
 
-def _packet(notice: MemberNotice) -> MemberChanged:
+def _packet(notice: MemberNotice | MemberStateNotice) -> MemberChanged | MemberState:
+    if isinstance(notice, MemberStateNotice):
+        return MemberState(ch=notice.channel, user=notice.user, state=int(notice.state))
     return MemberChanged(
-        ch=notice.channel, user=notice.user, joined=notice.joined, version=notice.version, count=notice.count
+        ch=notice.channel,
+        user=notice.user,
+        joined=notice.joined,
+        version=notice.version,
+        count=notice.count,
+        dropped=notice.dropped,
     )
 
 
@@ -323,45 +370,51 @@ class Feeds:
     def __init__(self, context: NodeContext) -> None:
         self.behind: list[Member] = []
         self._context = context
-        self._feeds: dict[tuple[str, str], Feed] = {}
+        self._feeds: dict[tuple[str, str, str], Feed] = {}
         self._open_segments: list[Feed] = []
 
     def __len__(self) -> int:
         return len(self._feeds)
 
-    def open(self, app: str, channel: str) -> Feed:
+    def open(self, app: str, kind: str, channel: str) -> Feed:
         """The feed of a channel; a new one is asked for at the engine."""
-        key = (app, channel)
+        key = (app, kind, channel)
         feed = self._feeds.get(key)
         if feed is None:
-            feed = Feed(app, channel, self._context, self.behind, self._open_segments)
+            feed = Feed(app, kind, channel, self._context, self.behind, self._open_segments)
             self._feeds[key] = feed
-            self._context.submit(Watch(app, channel))
+            self._context.submit(Watch(app, channel, kind))
         return feed
 
-    def find(self, app: str, channel: str) -> Feed | None:
+    def find(self, app: str, kind: str, channel: str) -> Feed | None:
         """The feed of a channel, if anybody here wants to hear of it."""
-        return self._feeds.get((app, channel))
+        return self._feeds.get((app, kind, channel))
 
     def release(self, feed: Feed) -> None:
         """Give a feed back where nobody wants to hear of it any more."""
-        key = (feed.app, feed.channel)
+        key = (feed.app, feed.kind, feed.channel)
         if feed.unused and self._feeds.get(key) is feed:
             del self._feeds[key]
-            self._context.submit(Unwatch(feed.app, feed.channel))
+            self._context.submit(Unwatch(feed.app, feed.channel, feed.kind))
 
     def announce(self, notice: ChannelNotice) -> None:
         """Take an entry of a channel's log."""
-        feed = self._feeds.get((notice.app, notice.channel))
+        feed = self._feeds.get((notice.app, notice.kind, notice.channel))
         if feed is not None:
             state = self._context.sessions.get(notice.author)
             feed.announce(notice.entry, None if state is None else state.connection)
 
     def change(self, notice: MemberNotice) -> None:
         """Take a change of a channel's members."""
-        feed = self._feeds.get((notice.app, notice.channel))
+        feed = self._feeds.get((notice.app, notice.kind, notice.channel))
         if feed is not None:
             feed.change(notice)
+
+    def change_state(self, notice: MemberStateNotice) -> None:
+        """Take a change of a participant's state."""
+        feed = self._feeds.get((notice.app, notice.kind, notice.channel))
+        if feed is not None:
+            feed.change_state(notice)
 
     def settle(self) -> None:
         """Queue everything that was collected."""

@@ -7,6 +7,7 @@ import attrs
 
 from rtmcore.codes import LoginError
 from rtmcore.errors import AuthError, InvalidToken
+from rtmcore.service.commands import ROOM, RTC
 
 PEERS: Final = "p2p"
 """The entry of the scope `send` that permits peer messages."""
@@ -23,10 +24,12 @@ class Grant:
 
     Args:
         expires: When the token ends, in milliseconds since 1970; None for never.
-        login: Whether the user may log in at all.
+        login: Whether the user may log in to RTM.
         peers: Whether peer messages may be sent.
         publish: Patterns of channels that may be published to.
         join: Patterns of channels that may be joined.
+        rooms: Patterns of rooms that may be connected to.
+        rtc: Patterns of RTC channels that may be joined.
     """
 
     expires: int | None = None
@@ -34,13 +37,16 @@ class Grant:
     peers: bool = True
     publish: tuple[str, ...] | None = None
     join: tuple[str, ...] | None = None
+    rooms: tuple[str, ...] | None = None
+    rtc: tuple[str, ...] | None = None
 
     @classmethod
     def from_scopes(cls, scopes: Mapping[str, Any], *, expires: int | None = None) -> "Grant":
         """Read the scopes of a token. What they do not name is not permitted; unknown names are ignored.
 
         Args:
-            scopes: For example ``{"login": true, "send": ["p2p", "ch:room-*"], "join": ["room-*"]}``.
+            scopes: For example ``{"login": true, "send": ["p2p", "ch:room-*"], "join": ["room-*"]}``, or
+                ``{"room": ["lobby"], "rtc": ["stage-*"]}``.
             expires: When the token ends, in milliseconds since 1970.
 
         Returns:
@@ -59,15 +65,35 @@ class Grant:
             peers=PEERS in send,
             publish=tuple(entry.removeprefix(CHANNEL) for entry in send if entry.startswith(CHANNEL)),
             join=_patterns(scopes, "join"),
+            rooms=_patterns(scopes, "room"),
+            rtc=_patterns(scopes, "rtc"),
         )
+
+    def may_log_in(self, kind: str, scope: str) -> bool:
+        """Whether a session may begin.
+
+        Args:
+            kind: The name space.
+            scope: The RTC channel or the room; empty for `rtm`.
+        """
+        if kind == ROOM:
+            return _permits(self.rooms, scope)
+        if kind == RTC:
+            return _permits(self.rtc, scope)
+        return self.login
+
+    @property
+    def empty(self) -> bool:
+        """Whether no session of any kind may begin."""
+        return not self.login and self.rooms == () and self.rtc == ()
 
     def may_publish(self, channel: str) -> bool:
         """Whether a message may be sent to the channel."""
-        return self.publish is None or any(_matches(pattern, channel) for pattern in self.publish)
+        return _permits(self.publish, channel)
 
     def may_join(self, channel: str) -> bool:
         """Whether the channel may be joined."""
-        return self.join is None or any(_matches(pattern, channel) for pattern in self.join)
+        return _permits(self.join, channel)
 
 
 class TokenVerifier(Protocol):
@@ -87,7 +113,7 @@ class TokenVerifier(Protocol):
 
         Raises:
             AuthError: With the `LoginError` code: 4 for an unknown app, 5 for an invalid token, 6 for an expired
-                one, 7 for one that does not permit the login.
+                one, 7 for one that permits no login at all. `AuthError.detail` may say it more exactly.
         """
 
 
@@ -109,6 +135,10 @@ def _malformed(scope: str, expected: str) -> InvalidToken:
         code=LoginError.INVALID_TOKEN,
         operation="login",
     )
+
+
+def _permits(patterns: tuple[str, ...] | None, name: str) -> bool:
+    return patterns is None or any(_matches(pattern, name) for pattern in patterns)
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from rtmcore.codes import CloseCode, ConnectionChangeReason, JoinChannelError, LoginError
+from rtmcore.codes import CloseCode, ConnectionChangeReason, JoinChannelError, LoginError, RoomErrorCode
 from rtmcore.errors import AuthError
-from rtmcore.identifiers import explain_invalid_id, is_valid_app_id, is_valid_id
+from rtmcore.identifiers import is_valid_app_id, is_valid_id
 from rtmcore.limits import (
     APP_ID_LENGTH,
     BUSY_RETRY,
@@ -13,7 +13,6 @@ from rtmcore.limits import (
     INSTANCE_ID_MAX,
     INSTANCE_ID_MIN,
     INTERRUPTED_AFTER,
-    OFFLINE_AFTER,
     RESTORE_TIMEOUT,
     SECRET_LENGTH_MAX,
     TOKEN_BYTES,
@@ -22,6 +21,8 @@ from rtmcore.limits import (
 from rtmcore.service.admission import LoginRates, SessionRates
 from rtmcore.service.commands import (
     BANNED,
+    ROOM,
+    RTM,
     Claim,
     Claimed,
     JoinChannel,
@@ -33,23 +34,44 @@ from rtmcore.service.commands import (
     Session,
     Silent,
     Trouble,
+    media_secret,
 )
-from rtmcore.service.config import ABORT, ANNOUNCED_LIMITS
+from rtmcore.service.config import ANNOUNCED_LIMITS
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, Restoring, SessionState
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.departures import Departures
 from rtmcore.service.feeds import Feeds
-from rtmcore.service.grants import Grant, TokenVerifier, login_code
-from rtmcore.service.logs import InboxLog
+from rtmcore.service.grants import TokenVerifier, login_code
+from rtmcore.service.kinds import (
+    KEEPALIVES,
+    SCOPE_NAMES,
+    SERVED,
+    explain_invalid_name,
+    explain_invalid_scope,
+    room_code,
+)
+from rtmcore.service.logs import InboxLog, LogState, Together
 from rtmcore.service.pumps import Pumps
-from rtmcore.wire.packets import Bye, Hello, Ready, Refused, Restored, Roster, Welcome
-
-KIND = "rtm"
-"""The one name space that is served."""
+from rtmcore.service.renewals import Renewals
+from rtmcore.wire.packets import (
+    Bye,
+    Hello,
+    Ready,
+    Refused,
+    Restored,
+    Roster,
+    SetAttributes,
+    Subscribe,
+    Welcome,
+)
 
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _name(hello: Hello) -> Name:
+    return Name(hello.app, hello.kind, hello.user, hello.scope)
 
 
 def _malformed(hello: Hello) -> str | None:
@@ -60,6 +82,10 @@ def _malformed(hello: Hello) -> str | None:
         return f"secret has at most {SECRET_LENGTH_MAX} characters"
     if len({standing.ch for standing in hello.channels}) < len(hello.channels):
         return "channels names a channel twice"
+    if hello.kind == RTM:
+        return "scope is empty for the kind rtm" if hello.scope else None
+    if any(standing.ch != hello.scope for standing in hello.channels):
+        return f"channels names no other than the scope of the kind {hello.kind}"
     return None
 
 
@@ -71,6 +97,7 @@ class Logins:
         feeds: The channels of the node.
         pumps: Reads logs.
         departures: Ends connections.
+        renewals: Watches tokens.
         verify: Verifies tokens.
         secret: Draws the secret of a new session, unpredictable.
     """
@@ -81,6 +108,7 @@ class Logins:
         feeds: Feeds,
         pumps: Pumps,
         departures: Departures,
+        renewals: Renewals,
         verify: TokenVerifier,
         secret: Callable[[], str],
     ) -> None:
@@ -88,6 +116,7 @@ class Logins:
         self._feeds = feeds
         self._pumps = pumps
         self._departures = departures
+        self._renewals = renewals
         self._verify = verify
         self._secret = secret
         self._rates = LoginRates(context.config.rate_factor)
@@ -97,38 +126,44 @@ class Logins:
     def greet(self, connection: Connection, hello: Hello) -> None:
         """Judge a hello, and claim the name for it."""
         wrong = _malformed(hello)
-        if wrong is not None:
+        if hello.kind not in SERVED:
+            kinds = ", ".join(SERVED)
+            self._departures.close(connection, CloseCode.UNSUPPORTED, f"the kinds served are {kinds}")
+        elif wrong is not None:
             self._departures.close(connection, CloseCode.MALFORMED, f"malformed hello: {wrong}")
         elif len(hello.channels) > CHANNELS_JOINED:
             text = f"a hello names at most {CHANNELS_JOINED} channels"
             self._departures.close(connection, CloseCode.TOO_LARGE, text)
-        elif hello.kind != KIND:
-            self._departures.close(connection, CloseCode.UNSUPPORTED, f'only the kind "{KIND}" is served')
         elif self._is_admitted(connection, hello):
             self._claim(connection, hello)
 
     def _is_admitted(self, connection: Connection, hello: Hello) -> bool:
+        kind = hello.kind
         if not is_valid_app_id(hello.app):
             text = f"An app id has {APP_ID_LENGTH} visible ASCII characters."
-            return self._refuse(connection, LoginError.INVALID_APP_ID, text)
-        wrong = explain_invalid_id(hello.user, "user id")
+            return self._refuse(connection, kind, LoginError.INVALID_APP_ID, text)
+        wrong = explain_invalid_name(kind, hello.user)
+        if wrong is None and kind != RTM:
+            wrong = explain_invalid_scope(kind, hello.scope)
         if wrong is not None:
-            return self._refuse(connection, LoginError.INVALID_ARGUMENT, wrong)
+            text, detail = wrong
+            return self._refuse(connection, kind, LoginError.INVALID_ARGUMENT, text, detail=detail)
         if hello.token is not None and len(hello.token) > TOKEN_BYTES:
             text = f"The token is longer than {TOKEN_BYTES} bytes."
-            return self._refuse(connection, LoginError.INVALID_TOKEN, text)
+            return self._refuse(connection, kind, LoginError.INVALID_TOKEN, text)
         try:
             grant = self._verify(hello.app, hello.user, hello.token, self._context.wall // 1000)
         except AuthError as error:
-            return self._refuse(connection, login_code(error), error.message)
-        if not grant.login:
-            text = "The token does not have the scope to log in."
-            return self._refuse(connection, LoginError.NOT_AUTHORIZED, text)
+            return self._refuse(connection, kind, login_code(error), error.message, detail=error.detail)
+        if not grant.may_log_in(kind, hello.scope):
+            scope = "to log in" if kind == RTM else f"for this {SCOPE_NAMES[kind]}"
+            text = f"The token does not have the scope {scope}."
+            return self._refuse(connection, kind, LoginError.NOT_AUTHORIZED, text)
         if hello.login and self._context.config.rate_limits:
-            wait = self._rates.admit(Name(hello.app, KIND, hello.user), self._context.now)
+            wait = self._rates.admit(_name(hello), self._context.now)
             if wait:
                 text = "This user logs in too often."
-                return self._refuse(connection, LoginError.TOO_OFTEN, text, wait)
+                return self._refuse(connection, kind, LoginError.TOO_OFTEN, text, wait)
         connection.grant = grant
         return True
 
@@ -144,7 +179,7 @@ class Logins:
         context.schedule(connection, connection.stage_due)
         context.submit(
             Claim(
-                name=Name(hello.app, KIND, hello.user),
+                name=_name(hello),
                 place=Place(context.config.node, connection.number),
                 iid=hello.iid,
                 attempt=hello.attempt,
@@ -152,7 +187,7 @@ class Logins:
                 fence=hello.fence,
                 secret=hello.secret,
                 fresh_secret=self._secret(),
-                keepalive=OFFLINE_AFTER,
+                keepalive=KEEPALIVES[hello.kind],
                 inbox=hello.inbox,
                 floor=hello.floor,
                 authorized=True,
@@ -160,10 +195,18 @@ class Logins:
         )
 
     def _refuse(
-        self, connection: Connection, code: LoginError, text: str, retry_after: float | None = None
+        self,
+        connection: Connection,
+        kind: str,
+        code: LoginError,
+        text: str,
+        retry_after: float | None = None,
+        *,
+        detail: RoomErrorCode | None = None,
     ) -> bool:
         retry = None if retry_after is None else max(1, _milliseconds(retry_after))
-        connection.say(Refused(int(code), text, retry))
+        exact = int(detail or room_code(code)) if kind == ROOM else 0
+        connection.say(Refused(int(code), text, retry, exact))
         close_code = CloseCode.BANNED if code is BANNED else CloseCode.LOGIN_REFUSED
         self._departures.close(connection, close_code, "the login was refused", retry_after)
         return False
@@ -208,13 +251,15 @@ class Logins:
         elif code is Trouble.STALE_ATTEMPT:
             close(connection, CloseCode.STALE_ATTEMPT, "a newer transport of this client was here first")
         elif code is Trouble.UNAUTHORIZED:
-            self._refuse(connection, LoginError.INVALID_TOKEN, refusal.text)
+            self._refuse(connection, command.name.kind, LoginError.INVALID_TOKEN, refusal.text)
         elif code is BANNED and not command.login:
             self._departures.kick(
                 connection, ConnectionChangeReason.BANNED_BY_SERVER, CloseCode.BANNED, refusal.text
             )
+        elif isinstance(code, RoomErrorCode):
+            self._refuse(connection, command.name.kind, LoginError.REJECTED, refusal.text, detail=code)
         elif isinstance(code, LoginError):
-            self._refuse(connection, code, refusal.text, refusal.retry_after)
+            self._refuse(connection, command.name.kind, code, refusal.text, refusal.retry_after)
         else:
             self._context.engine_failed()
             retry = BUSY_RETRY if refusal.retry_after is None else refusal.retry_after
@@ -222,7 +267,7 @@ class Logins:
 
     def _claimed(self, connection: Connection, command: Claim, claimed: Claimed) -> None:
         session = Session(command.name, claimed.fence, command.place)
-        self._take_over(connection, session)
+        self._take_over(connection, session, login=command.login)
         hello, goodbye = connection.hello, connection.bye
         assert hello is not None
         connection.hello = connection.bye = None
@@ -233,15 +278,20 @@ class Logins:
         connection.advance(Cue.WELCOME)
         self._restore(connection, session, hello, resumed=claimed.resumed)
 
-    def _take_over(self, connection: Connection, session: Session) -> None:
+    def _take_over(self, connection: Connection, session: Session, *, login: bool) -> None:
         sessions = self._context.sessions
         state = sessions.get(session.name)
         if state is None or state.fence != session.fence:
             rates = SessionRates(self._context.config.rate_factor)
-            state = sessions[session.name] = SessionState(session.name, session.fence, rates)
+            # A return that this node knows nothing of may restore what only the client remembers.
+            restorable = set() if login else {Subscribe, SetAttributes}
+            state = sessions[session.name] = SessionState(
+                session.name, session.fence, rates, restorable=restorable
+            )
         state.connection = connection
         connection.state = state
         connection.session = session
+        connection.keepalive = KEEPALIVES[session.name.kind]
         connection.stage_due = NEVER
         self._context.schedule(connection, connection.heard + UNREACHABLE_AFTER)
 
@@ -249,32 +299,31 @@ class Logins:
         grant, config = connection.grant, self._context.config
         assert grant is not None
         connection.inbox = InboxLog(claimed.inbox, hello.window, hello.window_bytes)
-        self._watch_token(connection, grant)
-        connection.say(
-            Welcome(
-                fence=claimed.fence,
-                secret=claimed.secret,
-                resumed=claimed.resumed,
-                epoch=claimed.epoch,
-                node=config.node,
-                now=self._context.wall // 1000,
-                durability=config.durability,
-                inbox=claimed.inbox,
-                beat=_milliseconds(connection.transport.beat_interval),
-                interrupted=_milliseconds(INTERRUPTED_AFTER),
-                unreachable=_milliseconds(UNREACHABLE_AFTER),
-                offline=_milliseconds(OFFLINE_AFTER),
-                limits=ANNOUNCED_LIMITS,
-                token_policy=config.token_policy,
-                token_expires=grant.expires,
-            )
+        self._renewals.watch(connection, grant)
+        welcome = Welcome(
+            fence=claimed.fence,
+            secret=claimed.secret,
+            resumed=claimed.resumed,
+            epoch=claimed.epoch,
+            node=config.node,
+            now=self._context.wall // 1000,
+            durability=config.durability,
+            inbox=claimed.inbox,
+            beat=_milliseconds(connection.transport.beat_interval),
+            interrupted=_milliseconds(INTERRUPTED_AFTER),
+            unreachable=_milliseconds(UNREACHABLE_AFTER),
+            offline=_milliseconds(connection.keepalive),
+            limits=ANNOUNCED_LIMITS,
+            token_policy=config.token_policy,
+            token_expires=grant.expires,
+            media=media_secret(claimed.secret) if hello.kind == ROOM else None,
         )
-
-    def _watch_token(self, connection: Connection, grant: Grant) -> None:
-        if grant.expires is not None and self._context.config.token_policy == ABORT:
-            left = grant.expires / 1000 - self._context.wall / 1_000_000
-            connection.token_due = self._context.now + left
-            self._context.schedule(connection, connection.token_due)
+        if hello.kind == RTM:
+            connection.say(welcome)
+        else:
+            connection.welcome = (
+                welcome  # said once its channel is joined: where it cannot be, the login is refused
+            )
 
     # --- Restoring ----------------------------------------------------------------------
 
@@ -282,6 +331,11 @@ class Logins:
         """Rejoin the channels of the hello; each is answered, and then the session is ready."""
         connection.stage_due = self._context.now + RESTORE_TIMEOUT
         self._context.schedule(connection, connection.stage_due)
+        if hello.replay_total:
+            connection.together = Together()
+        if session.name.kind != RTM:
+            self._join_scope(connection, session, hello, resumed=resumed)
+            return
         for standing in hello.channels:
             grant = connection.grant
             if not is_valid_id(standing.ch):
@@ -291,15 +345,27 @@ class Logins:
                 text = "The token does not permit joining this channel."
                 connection.say(Restored(standing.ch, int(JoinChannelError.REJECTED), text))
                 continue
-            feed = self._feeds.open(session.name.app, standing.ch)
-            feed.expect()
             # The versions of a new session's member lists say nothing about those that the client knows.
             version = standing.version if resumed else -1
-            connection.restoring[standing.ch] = Restoring(feed, standing.id, version)
-            self._context.submit(
-                JoinChannel(session, OF_NO_REQUEST, connection.floor, standing.ch, restore=True)
-            )
+            self._rejoin(connection, session, standing.ch, standing.id, version)
         self._finish_restoring(connection)
+
+    def _join_scope(self, connection: Connection, session: Session, hello: Hello, *, resumed: bool) -> None:
+        """Join the one channel of an RTC or room session. Who is new there gets nothing from before."""
+        returns = hello.channels and not hello.login
+        position = hello.channels[0].id if returns else None
+        # The states of a room's participants have no version, so that its members are always told.
+        known = returns and resumed and hello.kind != ROOM
+        version = hello.channels[0].version if known else -1
+        self._rejoin(connection, session, hello.scope, position, version)
+
+    def _rejoin(
+        self, connection: Connection, session: Session, channel: str, position: int | None, version: int
+    ) -> None:
+        feed = self._feeds.open(session.name.app, session.name.kind, channel)
+        feed.expect()
+        connection.restoring[channel] = Restoring(feed, position, version)
+        self._context.submit(JoinChannel(session, OF_NO_REQUEST, connection.floor, channel, restore=True))
 
     def rejoined(self, command: JoinChannel, value: object) -> None:
         """Take the engine's answer for a channel of a hello."""
@@ -317,24 +383,36 @@ class Logins:
             self._context.engine_answered()
             if connection.state is not None:
                 connection.state.strays.discard(channel)
-            if restoring.version != value.version:
-                users = None if value.users is None else list(value.users)
-                connection.say(Roster(channel, value.version, value.count, users))
-            connection.say(Restored(channel))
-            member = restoring.feed.enter(connection, restoring.position, value.version)
-            complete = restoring.feed.tell_changes(member)
-            member.asked = True
-            self._pumps.want(connection, member)
-        else:
-            assert isinstance(value, Refusal)
-            if not self._channel_refused(connection, channel, value):
-                return
+            complete = self._enter(connection, restoring, value)
         restoring.feed.expect_no_more()
         self._feeds.release(restoring.feed)
+        if isinstance(value, Refusal) and not self._channel_refused(connection, channel, value):
+            return
         if complete:
             self._finish_restoring(connection)
         else:
             self._departures.close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
+
+    def _enter(self, connection: Connection, restoring: Restoring, value: Membership) -> bool:
+        """Make a connection a member again; False where it cannot be told of all changes of the members."""
+        if connection.welcome is not None:
+            connection.say(connection.welcome)
+            connection.welcome = None
+        feed = restoring.feed
+        if restoring.version != value.version:
+            users = None if value.users is None else list(value.users)
+            connection.say(Roster(feed.channel, value.version, value.count, users, list(value.unreachable)))
+        connection.say(Restored(feed.channel))
+        position = value.position if restoring.position is None else restoring.position
+        member = feed.enter(connection, position, value.version)
+        complete = feed.tell_changes(member)
+        member.asked = True
+        if connection.together is None:
+            self._pumps.want(connection, member)
+        else:
+            member.state = LogState.READING
+            connection.together.members.append(member)
+        return complete
 
     def _channel_refused(self, connection: Connection, channel: str, refusal: Refusal) -> bool:
         """Tell of a channel that could not be restored; False where the whole connection is given up."""
@@ -345,14 +423,31 @@ class Logins:
             self._context.engine_failed()
             self._departures.close(connection, CloseCode.ENGINE_UNAVAILABLE, refusal.text, BUSY_RETRY)
             return False
+        if connection.welcome is not None:
+            self._scope_refused(connection, refusal)
+            return False
         known = isinstance(refusal.code, JoinChannelError)
         code = refusal.code if known else JoinChannelError.FAILURE
         connection.say(Restored(channel, int(code), refusal.text))
         return True
 
+    def _scope_refused(self, connection: Connection, refusal: Refusal) -> None:
+        """A session whose one channel cannot be joined does not begin."""
+        session = connection.session
+        assert session is not None
+        self._context.submit(Release(session))
+        self._departures.detach(connection, session_over=True)
+        self._context.sessions.pop(session.name, None)
+        detail = refusal.code if isinstance(refusal.code, RoomErrorCode) else None
+        self._refuse(connection, session.name.kind, LoginError.REJECTED, refusal.text, detail=detail)
+
     def give_up_restoring(self, connection: Connection) -> None:
         """The engine took too long: what it has not answered counts as refused."""
         self._context.engine_failed()
+        if connection.welcome is not None:
+            text = "the engine did not answer in time"
+            self._departures.close(connection, CloseCode.ENGINE_UNAVAILABLE, text, BUSY_RETRY)
+            return
         for channel, restoring in connection.restoring.items():
             text = "The server did not get it done in time."
             connection.say(Restored(channel, int(JoinChannelError.TIMEOUT), text))
@@ -370,6 +465,9 @@ class Logins:
         inbox = connection.inbox
         assert inbox is not None
         connection.to_read.insert(0, inbox)
+        if connection.together is not None:
+            connection.to_read.append(connection.together)
+            connection.together = None
         self._pumps.go_on(connection)
 
     # --- Goodbye ------------------------------------------------------------------------

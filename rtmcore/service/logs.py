@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES
 from rtmcore.service.commands import Entry
@@ -130,6 +130,17 @@ class Member:
         """A question came while a page was on its way: that page is void."""
 
 
+class Together:
+    """Channels of a hello that are read at once, since the client wants the newest messages of all together."""
+
+    __slots__ = ("feeds", "members")
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+        self.feeds: list[Feed] = []
+        """The channels' feeds, from when the engine is asked."""
+
+
 class Adoption:
     """A question about a channel of which this transport does not know that the session is in it.
 
@@ -147,3 +158,15 @@ class Adoption:
         self.position = position
         self.feed: Feed | None = None
         """The channel's feed on this node, from when the engine is asked."""
+
+
+Log: TypeAlias = InboxLog | Member | Adoption | Together
+
+
+def feeds_read(log: Log | None) -> list[Feed]:
+    """The feeds of the channels that a log is read from: they hold what is announced meanwhile."""
+    if log is None or isinstance(log, InboxLog):
+        return []
+    if isinstance(log, Together):
+        return log.feeds
+    return [] if log.feed is None else [log.feed]

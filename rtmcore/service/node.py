@@ -14,6 +14,7 @@ Each closed socket is told by `connection_lost`, whoever closed it.
 """
 
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import attrs
@@ -25,16 +26,17 @@ from rtmcore.limits import (
     HELLO_BYTES,
     HELLO_TIMEOUT,
     LATE_TURN,
-    OFFLINE_AFTER,
     SERVER_OUTBOUND_BYTES,
-    UNREACHABLE_AFTER,
 )
 from rtmcore.service.admission import Entry
 from rtmcore.service.commands import (
+    RTM,
     Answer,
+    AttachMedia,
     Ban,
     ChannelNotice,
     Claim,
+    DataNotice,
     Ended,
     Ending,
     Heard,
@@ -43,34 +45,45 @@ from rtmcore.service.commands import (
     LeaveChannel,
     ListMembers,
     MemberNotice,
+    MemberStateNotice,
     Name,
     PeerSend,
+    PresenceNotice,
     PublishMessage,
+    ReadAttributes,
     ReadChannel,
+    ReadChannels,
     ReadInbox,
     Release,
-    Silent,
+    SubscribePresence,
     Unban,
+    UnsubscribePresence,
+    WriteAttributes,
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
+from rtmcore.service.data import DataFrames
+from rtmcore.service.deadlines import Deadlines
 from rtmcore.service.departures import Departures
+from rtmcore.service.desk import Desk
 from rtmcore.service.endpoint import HttpAnswer, answer_request, judge_upgrade
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.feeds import Feeds
 from rtmcore.service.grants import TokenVerifier
-from rtmcore.service.logins import KIND, Logins
+from rtmcore.service.logins import Logins
+from rtmcore.service.media import MediaConnections
 from rtmcore.service.orders import Orders, Report
 from rtmcore.service.pumps import Pumps
+from rtmcore.service.renewals import Renewals
 from rtmcore.service.requests import Requests
+from rtmcore.service.users import Users
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
 from rtmcore.wire.packets import Floor, Packet, Unknown
 from rtmcore.wire.transport import Closed, Received, TransportState
 
 _AT_THE_DOOR = (Phase.HTTP, Phase.GREETING)
 _AT_ONCE_AT_THE_DOOR = HANDSHAKE_BYTES + HELLO_BYTES
-_WITH_SESSION = (Phase.RESTORING, Phase.LIVE, Phase.LEAVING)
 
 
 @attrs.frozen
@@ -101,9 +114,19 @@ class Node:
         self._departures = Departures(self._context, self._feeds)
         close = self._departures.close
         self._pumps = Pumps(self._context, self._feeds, close)
-        self._requests = Requests(self._context, self._feeds, close)
-        self._logins = Logins(self._context, self._feeds, self._pumps, self._departures, verify, secret)
+        desk = Desk(self._context)
+        self._users = Users(self._context, desk)
+        renewals = Renewals(self._context, desk, verify)
+        self._requests = Requests(self._context, self._feeds, desk, self._users, renewals, close)
+        self._logins = Logins(
+            self._context, self._feeds, self._pumps, self._departures, renewals, verify, secret
+        )
+        self._data = DataFrames(self._context, self._feeds, self._departures)
+        self._media = MediaConnections(self._context, self._feeds, self._departures)
         self._orders = Orders(self._context)
+        self._deadlines = Deadlines(
+            self._context, self._departures, self._logins, self._requests, self._take_events
+        )
         self._events: list[CloseConnection] = []
         # Connections that were heard in this turn.
         self._heard: list[int] = []
@@ -198,8 +221,9 @@ class Node:
         """Act on what is due. Call it once in each turn, after everything was read."""
         self._context.now = now
         while (connection := self._context.next_due()) is not None:
-            self._judge(connection)
-            due = self._deadline(connection)
+            if self._deadlines.judge(connection):
+                self._events.append(CloseConnection(connection.number))
+            due = self._deadlines.next(connection)
             if due < NEVER and connection.number in self._connections:
                 self._context.schedule(connection, due)
         self._departures.forget_lost()
@@ -215,15 +239,18 @@ class Node:
     def dirty(self) -> Iterator[int]:
         """End a turn: the connections that have something to write or to close, one after the other.
 
-        Those that were heard in this turn come first: they wait for answers. What a driver does about one
-        connection may let another have more to say, so a number can come twice.
+        Those that were heard in this turn come first: they wait for answers. Media connections come last, and so do
+        connections that have nothing but data frames. What a driver does about one connection may let another have
+        more to say, so a number can come twice.
         """
         dirty, heard = self._context.dirty, self._heard
         while True:
             self._settle()
             if not dirty:
                 heard.clear()
-                return
+                if not self._context.dirty_last:
+                    return
+                yield from self._dirty_last()
             while dirty:
                 if heard:
                     number = heard.pop()
@@ -238,6 +265,18 @@ class Node:
                 yield number
                 if connection.to_read:
                     self._pumps.go_on(connection)
+
+    def _dirty_last(self) -> Iterator[int]:
+        """Connections with data frames, and media connections, until another one has something to say."""
+        dirty, last = self._context.dirty, self._context.dirty_last
+        while last and not dirty:
+            number = last.pop()
+            connection = self._connections.get(number)
+            if connection is None or self._is_too_slow(connection):
+                continue
+            yield number
+            if connection.frames and not connection.blocked:
+                last.add(number)
 
     def data_to_send(self, cid: int) -> list[bytes]:
         """What is to be written to a connection next; nothing while its socket is blocked."""
@@ -257,6 +296,11 @@ class Node:
             return
         self._context.now = now
         connection.blocked = size
+        if connection.frames:
+            if size:
+                self._data.keep_newest(connection)
+            else:
+                self._context.dirty_last.add(cid)
         if not size:
             if connection.out or connection.phase is Phase.FINISHED:
                 self._context.dirty.add(cid)
@@ -302,12 +346,17 @@ class Node:
                 `Refusal`.
         """
         self._context.now = now
-        self._orders.submit(Ban(Name(app, KIND, user), text), report)
+        self._orders.submit(Ban(Name(app, RTM, user), text), report)
 
     def unban(self, app: str, user: str, now: float, report: Report) -> None:
         """Let a user in again, whether he was banned or not; see `ban`."""
         self._context.now = now
-        self._orders.submit(Unban(Name(app, KIND, user)), report)
+        self._orders.submit(Unban(Name(app, RTM, user)), report)
+
+    @property
+    def media_connections(self) -> AbstractSet[int]:
+        """Numbers of the media connections: a driver reads message sockets before theirs."""
+        return self._context.media
 
     @property
     def draining(self) -> bool:
@@ -320,6 +369,7 @@ class Node:
             "connections": len(self._connections),
             "connections_before_hello": len(self._departures.doorway),
             "sessions": sum(state.connection is not None for state in self._context.sessions.values()),
+            "media_connections": len(self._context.media),
             "channels": len(self._feeds),
             **self._context.counters,
         }
@@ -400,6 +450,8 @@ class Node:
             Effect.ACKNOWLEDGE: self._pumps.acknowledge,
             Effect.READ_LOG: self._pumps.sync,
             Effect.REQUEST: self._requests.handle,
+            Effect.ATTACH: self._media.greet,
+            Effect.SEND_DATA: self._data.send,
             Effect.JUDGE_UNKNOWN: self._judge_unknown,
             Effect.REFUSE_UNKNOWN: self._requests.refuse_unknown,
         }
@@ -423,6 +475,12 @@ class Node:
                 self._pumps.announce(output)
             elif isinstance(output, MemberNotice):
                 self._feeds.change(output)
+            elif isinstance(output, DataNotice):
+                self._data.announce(output)
+            elif isinstance(output, PresenceNotice):
+                self._users.announce(output)
+            elif isinstance(output, MemberStateNotice):
+                self._feeds.change_state(output)
             elif isinstance(output, Ended):
                 self._end_session(output)
 
@@ -433,10 +491,16 @@ class Node:
             JoinChannel: self._take_membership,
             ReadInbox: self._pumps.answered,
             ReadChannel: self._pumps.answered,
+            ReadChannels: self._pumps.answered,
             PeerSend: self._requests.answered,
             PublishMessage: self._requests.answered,
             LeaveChannel: self._requests.answered,
             ListMembers: self._take_members,
+            SubscribePresence: self._requests.answered,
+            UnsubscribePresence: self._requests.answered,
+            WriteAttributes: self._requests.answered,
+            ReadAttributes: self._requests.answered,
+            AttachMedia: self._media.answered,
             Ban: self._orders.answered,
             Unban: self._orders.answered,
         }
@@ -454,6 +518,8 @@ class Node:
             self._requests.answered(command, value)
 
     def _end_session(self, ended: Ended) -> None:
+        if self._media.ended(ended):
+            return
         session = ended.session
         state = self._context.sessions.get(session.name)
         connection = self._context.connection_at(session)
@@ -501,84 +567,6 @@ class Node:
             self._port.shift(seconds)
             for connection in self._connections.values():
                 connection.absence += seconds
-
-    def _deadline(self, connection: Connection) -> float:
-        """When a connection has to be looked at again at the latest."""
-        if connection.phase is Phase.FINISHED:
-            return connection.closing_due
-        due = connection.transport.next_deadline()
-        earliest = NEVER if due is None else due
-        if connection.phase in _AT_THE_DOOR:
-            return min(earliest, connection.opened + HELLO_TIMEOUT + connection.absence)
-        if connection.phase is Phase.CLOSING:
-            return earliest
-        earliest = min(earliest, connection.stage_due, connection.read_due, connection.token_due)
-        if connection.waiting:
-            earliest = min(earliest, min(waiting.due for waiting in connection.waiting.values()))
-        if connection.phase in _WITH_SESSION:
-            patience = OFFLINE_AFTER if connection.silent else UNREACHABLE_AFTER
-            earliest = min(earliest, connection.heard + patience)
-        return earliest
-
-    def _judge(self, connection: Connection) -> None:
-        """Act on what is due on one connection."""
-        now = self._context.now
-        close = self._departures.close
-        phase = connection.phase
-        if phase is Phase.FINISHED:
-            if now >= connection.closing_due:
-                connection.closing_due = NEVER
-                self._events.append(CloseConnection(connection.number))
-            return
-        connection.transport.handle_timer(now)
-        self._take_events(connection)
-        if phase in _AT_THE_DOOR:
-            if now >= connection.opened + HELLO_TIMEOUT + connection.absence:
-                close(connection, CloseCode.HELLO_TIMEOUT, "no valid hello in time")
-            return
-        if now >= connection.stage_due:
-            self._stage_failed(connection)
-        if now >= connection.read_due:
-            self._context.engine_failed()
-            close(connection, CloseCode.ENGINE_UNAVAILABLE, "a log could not be read in time", BUSY_RETRY)
-        if now >= connection.token_due and connection.session is not None:
-            self._token_expired(connection)
-        if connection.waiting:
-            self._requests.expire(connection)
-        if connection.session is not None:
-            self._judge_silence(connection)
-
-    def _stage_failed(self, connection: Connection) -> None:
-        connection.stage_due = NEVER
-        if connection.phase is Phase.RESTORING:
-            self._logins.give_up_restoring(connection)
-        elif connection.phase in (Phase.CLAIMING, Phase.LEAVING):
-            self._context.engine_failed()
-            text = "the engine did not answer in time"
-            self._departures.close(connection, CloseCode.ENGINE_UNAVAILABLE, text, BUSY_RETRY)
-
-    def _judge_silence(self, connection: Connection) -> None:
-        assert connection.session is not None
-        # Sums are compared, as in `_deadline`: a difference may be rounded to just below the time that is due.
-        now, heard = self._context.now, connection.heard
-        if now >= heard + OFFLINE_AFTER:
-            text = f"nothing was heard for {OFFLINE_AFTER:g} s"
-            self._departures.close(connection, CloseCode.HEARTBEAT_TIMEOUT, text)
-        elif now >= heard + UNREACHABLE_AFTER and not connection.silent:
-            connection.silent = True
-            self._context.submit(Silent(connection.session, connection.heard))
-
-    def _token_expired(self, connection: Connection) -> None:
-        session = connection.session
-        assert session is not None
-        self._context.submit(Release(session))
-        self._departures.detach(connection, session_over=True)
-        self._departures.kick(
-            connection,
-            ConnectionChangeReason.TOKEN_EXPIRED,
-            CloseCode.TOKEN_EXPIRED,
-            "The token has expired.",
-        )
 
     def _is_too_slow(self, connection: Connection) -> bool:
         """Close a consumer that has not read for too long; what waits for it is forgotten."""

@@ -17,7 +17,9 @@ from rtmcore.service.commands import (
     ListMembers,
     Membership,
     Page,
+    Pages,
     ReadChannel,
+    ReadChannels,
     ReadInbox,
     Refusal,
     Session,
@@ -26,12 +28,11 @@ from rtmcore.service.commands import (
 from rtmcore.service.connections import NEVER, Connection, Phase
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.feeds import Feed, Feeds
-from rtmcore.service.logs import Adoption, InboxLog, LogState, Member
+from rtmcore.service.logs import Adoption, InboxLog, Log, LogState, Member, Together, feeds_read
 from rtmcore.wire.packets import Ack, ChannelEntry, InboxEntry, Roster, Sync, Top
 
 Close = Callable[[Connection, CloseCode, str], None]
-Log = InboxLog | Member | Adoption
-ReadCommand = ReadInbox | ReadChannel | ListMembers
+ReadCommand = ReadInbox | ReadChannel | ReadChannels | ListMembers
 
 
 class Pumps:
@@ -85,9 +86,11 @@ class Pumps:
             log.state = LogState.FULL
             return None
         if isinstance(log, Adoption):
-            log.feed = self._feeds.open(session.name.app, log.channel)
+            log.feed = self._feeds.open(session.name.app, session.name.kind, log.channel)
             log.feed.expect()
             return ListMembers(session, OF_NO_REQUEST, connection.floor, log.channel)
+        if isinstance(log, Together):
+            return _read_together(connection, session, log)
         if connection.members.get(log.feed.channel) is not log:
             return None
         log.feed.expect()
@@ -168,10 +171,12 @@ class Pumps:
         connection.read_due = NEVER
         if isinstance(value, Refusal) and self._is_serious(connection, log, value):
             return
-        feed = None if isinstance(log, InboxLog) else log.feed
         if isinstance(log, Adoption):
-            assert feed is not None
-            self._adopted(connection, log, feed, value)
+            assert log.feed is not None
+            self._adopted(connection, log, log.feed, value)
+        elif isinstance(log, Together):
+            assert isinstance(value, Pages)
+            self._pages(connection, log, value)
         elif log.again:
             log.again = False
             connection.to_read.append(log)
@@ -200,8 +205,7 @@ class Pumps:
 
     def _give_back(self, log: Log) -> None:
         """A read is over: its channel need not hold anything for it any more."""
-        feed = None if isinstance(log, InboxLog) else log.feed
-        if feed is not None:
+        for feed in feeds_read(log):
             feed.expect_no_more()
             self._feeds.release(feed)
 
@@ -214,7 +218,7 @@ class Pumps:
         if member is None:
             listed = value.users is not None and value.count <= CHANNEL_MEMBERS_LISTED
             users = list(value.users or ()) if listed else None
-            connection.say(Roster(feed.channel, value.version, value.count, users))
+            connection.say(Roster(feed.channel, value.version, value.count, users, list(value.unreachable)))
             member = feed.enter(connection, adoption.position, value.version)
             if not feed.tell_changes(member):
                 self._close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
@@ -248,6 +252,18 @@ class Pumps:
             log.asked = False
         log.lost = 0
         log.state = LogState.LIVE
+
+    def _pages(self, connection: Connection, together: Together, value: Pages) -> None:
+        """The channels of a hello were read at once. One that was asked about meanwhile is read by itself."""
+        members = {member.feed.channel: member for member in together.members}
+        for channel, page in value.pages:
+            member = members.get(channel)
+            if (
+                member is not None
+                and connection.members.get(channel) is member
+                and member not in connection.to_read
+            ):
+                self._channel_page(connection, member, page)
 
     def _channel_page(self, connection: Connection, member: Member, page: Page) -> None:
         channel = member.feed.channel
@@ -295,3 +311,18 @@ class Pumps:
         )
         log.sent(entry)
         self._context.count("inbox_messages_delivered")
+
+
+def _read_together(connection: Connection, session: Session, together: Together) -> ReadChannels | None:
+    """The command that reads the channels of a hello at once; None where all were left meanwhile."""
+    together.members = [
+        member
+        for member in together.members
+        if connection.members.get(member.feed.channel) is member and member not in connection.to_read
+    ]
+    if not together.members:
+        return None
+    together.feeds = [member.feed for member in together.members]
+    for feed in together.feeds:
+        feed.expect()
+    return ReadChannels(session, tuple((member.feed.channel, member.position) for member in together.members))

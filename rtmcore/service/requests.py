@@ -1,7 +1,6 @@
 """Requests of a client: checked, turned into commands, and answered exactly once."""
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Any, Final
 
 import attrs
@@ -24,13 +23,14 @@ from rtmcore.limits import (
     JOIN_SAME_CHANNEL_RATE,
     MEMBERS_RATE,
     MESSAGE_BYTES,
-    RESULTS_REMEMBERED,
     SEND_RATE,
     SEND_TIMEOUT,
     SEND_WAIT_MAX,
 )
-from rtmcore.service.admission import SlidingWindow
 from rtmcore.service.commands import (
+    ROOM,
+    RTM,
+    Attributes,
     JoinChannel,
     LeaveChannel,
     ListMembers,
@@ -39,17 +39,27 @@ from rtmcore.service.commands import (
     PeerOutcome,
     PeerSend,
     PublishMessage,
+    ReadAttributes,
     Refusal,
     Session,
     Settled,
+    SubscribePresence,
     Trouble,
+    UnsubscribePresence,
+    WriteAttributes,
 )
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
+from rtmcore.service.desk import OPERATIONS, Desk
 from rtmcore.service.feeds import Feed, Feeds
+from rtmcore.service.kinds import SERVED
+from rtmcore.service.renewals import Renewals
+from rtmcore.service.users import Users
 from rtmcore.wire.packets import (
+    AttributeList,
     Done,
     Failed,
+    GetAttributes,
     GetMembers,
     Join,
     Joined,
@@ -58,38 +68,29 @@ from rtmcore.wire.packets import (
     PeerSent,
     Publish,
     Published,
+    RenewToken,
     Request,
     Roster,
     SendPeer,
+    SetAttributes,
+    Subscribe,
     Unknown,
+    Unsubscribe,
 )
 
 Close = Callable[[Connection, CloseCode, str], None]
-RequestCommand = PeerSend | PublishMessage | JoinChannel | LeaveChannel | ListMembers
+RequestCommand = (
+    PeerSend
+    | PublishMessage
+    | JoinChannel
+    | LeaveChannel
+    | ListMembers
+    | SubscribePresence
+    | UnsubscribePresence
+    | WriteAttributes
+    | ReadAttributes
+)
 
-
-@attrs.frozen
-class Operation:
-    """The codes of one operation."""
-
-    failure: IntEnum
-    timeout: IntEnum
-    too_often: IntEnum
-
-
-OPERATIONS: Final[dict[type[Any], Operation]] = {
-    SendPeer: Operation(
-        SendPeerMessageError.FAILURE, SendPeerMessageError.TIMEOUT, SendPeerMessageError.TOO_OFTEN
-    ),
-    Publish: Operation(
-        SendChannelMessageError.FAILURE, SendChannelMessageError.TIMEOUT, SendChannelMessageError.TOO_OFTEN
-    ),
-    Join: Operation(JoinChannelError.FAILURE, JoinChannelError.TIMEOUT, JoinChannelError.TOO_OFTEN),
-    # A leave has neither a rate nor a code for a timeout.
-    Leave: Operation(LeaveChannelError.FAILURE, LeaveChannelError.FAILURE, LeaveChannelError.FAILURE),
-    GetMembers: Operation(GetMembersError.FAILURE, GetMembersError.TIMEOUT, GetMembersError.TOO_OFTEN),
-}
-"""By class of the request."""
 
 UNSUPPORTED: Final = 1
 """The code of a request that this server does not know: FAILURE of every operation."""
@@ -109,6 +110,14 @@ _SAME_JOINS: Final = f"The same channel may be joined at most {JOIN_SAME_CHANNEL
 _KINDS: Final = frozenset({MessageType.TEXT, MessageType.RAW})
 _TEXT: Final = int(MessageType.TEXT)
 _RAW: Final = int(MessageType.RAW)
+
+
+_SETTLED_BY: Final[dict[type[Any], type[Any]]] = {
+    SubscribePresence: Subscribe,
+    UnsubscribePresence: Unsubscribe,
+    WriteAttributes: SetAttributes,
+}
+"""Requests whose success needs no word, by class of their command."""
 
 
 def explain_invalid_message(kind: int, body: bytes) -> str | None:
@@ -132,20 +141,33 @@ class Requests:
     Args:
         context: The node's common ground.
         feeds: The channels of the node.
+        desk: Takes requests in.
+        users: Carries out requests about users.
+        renewals: Takes new tokens.
         close: Closes a connection with a code and a reason.
     """
 
-    def __init__(self, context: NodeContext, feeds: Feeds, close: Close) -> None:
+    def __init__(
+        self,
+        context: NodeContext,
+        feeds: Feeds,
+        desk: Desk,
+        users: Users,
+        renewals: Renewals,
+        close: Close,
+    ) -> None:
         self._context = context
         self._feeds = feeds
+        self._desk = desk
         self._close = close
-        self._rates = context.config.rate_limits
         self._begin: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             SendPeer: self._send_peer,
             Publish: self._publish,
             Join: self._join,
             Leave: self._leave,
             GetMembers: self._get_members,
+            RenewToken: renewals.renew,
+            **users.begin,
         }
 
     def handle(self, connection: Connection, packet: Request) -> None:
@@ -156,7 +178,7 @@ class Requests:
         if packet.i in connection.waiting:
             return
         if len(connection.waiting) >= COMMANDS_WAITING:
-            self._fail(
+            self._desk.fail(
                 connection,
                 packet,
                 OPERATIONS[packet.__class__].failure,
@@ -166,6 +188,11 @@ class Requests:
             return
         session = connection.session
         assert session is not None
+        kind = session.name.kind
+        if kind != RTM and packet.__class__ not in SERVED[kind]:
+            text = f"A session of the kind {kind} cannot ask for this."
+            self._desk.fail(connection, packet, OPERATIONS[packet.__class__].failure, text)
+            return
         self._begin[packet.__class__](connection, session, packet)
 
     def refuse_unknown(self, connection: Connection, packet: Unknown) -> None:
@@ -197,23 +224,23 @@ class Requests:
     def _send_peer(self, connection: Connection, session: Session, packet: SendPeer) -> None:
         wrong = explain_invalid_id(packet.to, "user id")
         if wrong:
-            self._fail(connection, packet, SendPeerMessageError.INVALID_USER_ID, wrong)
+            self._desk.fail(connection, packet, SendPeerMessageError.INVALID_USER_ID, wrong)
             return
         wrong = explain_invalid_message(packet.kind, packet.body)
         if wrong:
-            self._fail(connection, packet, SendPeerMessageError.INVALID_MESSAGE, wrong)
+            self._desk.fail(connection, packet, SendPeerMessageError.INVALID_MESSAGE, wrong)
             return
         if connection.grant is not None and not connection.grant.peers:
-            self._fail(
+            self._desk.fail(
                 connection, packet, SendPeerMessageError.FAILURE, "The token does not permit peer messages."
             )
             return
         assert connection.state is not None
-        if not self._admit(connection, packet, connection.state.rates.sends, _SENDS):
+        if not self._desk.admit(connection, packet, connection.state.rates.sends, _SENDS):
             return
         wait = min(packet.wait / 1000, SEND_WAIT_MAX) if packet.wait else SEND_TIMEOUT
         # The engine ends the wait; this is for an engine that does not answer at all.
-        self._wait(connection, packet, wait + COMMAND_TIMEOUT)
+        self._desk.wait(connection, packet, wait + COMMAND_TIMEOUT)
         self._context.submit(
             PeerSend(
                 session=session,
@@ -231,18 +258,18 @@ class Requests:
     def _publish(self, connection: Connection, session: Session, packet: Publish) -> None:
         wrong = explain_invalid_message(packet.kind, packet.body)
         if wrong:
-            self._fail(connection, packet, SendChannelMessageError.INVALID_MESSAGE, wrong)
+            self._desk.fail(connection, packet, SendChannelMessageError.INVALID_MESSAGE, wrong)
             return
         if packet.ch not in connection.members and not is_valid_id(packet.ch):
-            self._fail(
+            self._desk.fail(
                 connection,
                 packet,
                 SendChannelMessageError.NOT_IN_CHANNEL,
                 "There is no channel of such an id.",
             )
             return
-        if connection.grant is not None and not connection.grant.may_publish(packet.ch):
-            self._fail(
+        if not _may_publish(connection, session, packet.ch):
+            self._desk.fail(
                 connection,
                 packet,
                 SendChannelMessageError.FAILURE,
@@ -250,9 +277,9 @@ class Requests:
             )
             return
         assert connection.state is not None
-        if not self._admit(connection, packet, connection.state.rates.sends, _SENDS):
+        if not self._desk.admit(connection, packet, connection.state.rates.sends, _SENDS):
             return
-        self._wait(connection, packet, COMMAND_TIMEOUT)
+        self._desk.wait(connection, packet)
         self._context.submit(
             PublishMessage(
                 session=session,
@@ -268,10 +295,10 @@ class Requests:
     def _join(self, connection: Connection, session: Session, packet: Join) -> None:
         wrong = explain_invalid_id(packet.ch, "channel id")
         if wrong:
-            self._fail(connection, packet, JoinChannelError.INVALID_ARGUMENT, wrong)
+            self._desk.fail(connection, packet, JoinChannelError.INVALID_ARGUMENT, wrong)
             return
         if connection.grant is not None and not connection.grant.may_join(packet.ch):
-            self._fail(
+            self._desk.fail(
                 connection,
                 packet,
                 JoinChannelError.REJECTED,
@@ -280,9 +307,9 @@ class Requests:
             return
         if not self._admit_join(connection, packet):
             return
-        feed = self._feeds.open(session.name.app, packet.ch)
+        feed = self._feeds.open(session.name.app, session.name.kind, packet.ch)
         feed.expect()
-        self._wait(connection, packet, COMMAND_TIMEOUT, feed)
+        self._desk.wait(connection, packet, joins=feed)
         state = connection.state
         assert state is not None
         self._context.submit(
@@ -291,42 +318,29 @@ class Requests:
 
     def _leave(self, connection: Connection, session: Session, packet: Leave) -> None:
         if not is_valid_id(packet.ch):
-            self._fail(
+            self._desk.fail(
                 connection, packet, LeaveChannelError.NOT_IN_CHANNEL, "There is no channel of such an id."
             )
             return
-        self._wait(connection, packet, COMMAND_TIMEOUT)
+        self._desk.wait(connection, packet)
         self._context.submit(LeaveChannel(session, packet.i, connection.floor, packet.ch))
 
     def _get_members(self, connection: Connection, session: Session, packet: GetMembers) -> None:
         if not is_valid_id(packet.ch):
-            self._fail(
+            self._desk.fail(
                 connection, packet, GetMembersError.NOT_IN_CHANNEL, "There is no channel of such an id."
             )
             return
         assert connection.state is not None
-        if not self._admit(connection, packet, connection.state.rates.members, _MEMBERS):
+        if not self._desk.admit(connection, packet, connection.state.rates.members, _MEMBERS):
             return
-        self._wait(connection, packet, COMMAND_TIMEOUT)
+        self._desk.wait(connection, packet)
         self._context.submit(ListMembers(session, packet.i, connection.floor, packet.ch))
 
     # --- Rates ----------------------------------------------------------------------
 
-    def _admit(self, connection: Connection, packet: Request, window: SlidingWindow, text: str) -> bool:
-        """Count a request, or refuse it. A repeat of one that was counted passes."""
-        if not self._rates or self._was_admitted(connection, packet.i):
-            return True
-        now = self._context.now
-        wait = window.wait(now)
-        if wait:
-            self._fail(connection, packet, OPERATIONS[packet.__class__].too_often, text, wait)
-            return False
-        window.admit(now)
-        self._remember(connection, packet.i)
-        return True
-
     def _admit_join(self, connection: Connection, packet: Join) -> bool:
-        if not self._rates or self._was_admitted(connection, packet.i):
+        if not self._desk.counts or self._desk.was_admitted(connection, packet.i):
             return True
         assert connection.state is not None
         now = self._context.now
@@ -335,27 +349,16 @@ class Requests:
         wait = same.wait(now)
         if wait:
             code = JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
-            self._fail(connection, packet, code, _SAME_JOINS, wait)
+            self._desk.fail(connection, packet, code, _SAME_JOINS, wait)
             return False
         wait = rates.joins.wait(now)
         if wait:
-            self._fail(connection, packet, JoinChannelError.TOO_OFTEN, _JOINS, wait)
+            self._desk.fail(connection, packet, JoinChannelError.TOO_OFTEN, _JOINS, wait)
             return False
         same.admit(now)
         rates.joins.admit(now)
-        self._remember(connection, packet.i)
+        self._desk.remember(connection, packet.i)
         return True
-
-    def _was_admitted(self, connection: Connection, number: int) -> bool:
-        assert connection.state is not None
-        return number in connection.state.admitted
-
-    def _remember(self, connection: Connection, number: int) -> None:
-        assert connection.state is not None
-        admitted = connection.state.admitted
-        admitted[number] = None
-        if len(admitted) > RESULTS_REMEMBERED:
-            del admitted[next(iter(admitted))]
 
     # --- From value to answer ---------------------------------------------------------
 
@@ -392,6 +395,10 @@ class Requests:
         elif isinstance(value, Settled) and isinstance(command, LeaveChannel) and waiting.kind is Leave:
             self._left(connection, command)
             connection.say(Done(command.cmid))
+        elif isinstance(value, Settled) and waiting.kind is _SETTLED_BY.get(command.__class__):
+            connection.say(Done(command.cmid))
+        elif isinstance(value, Attributes) and waiting.kind is GetAttributes:
+            connection.say(AttributeList(command.cmid, dict(value.attributes)))
         else:
             self._used_twice(connection, command, waiting)
 
@@ -403,7 +410,7 @@ class Requests:
         known = channel in connection.members
         users = None if value.users is None else list(value.users)
         feed.close_segment()
-        connection.say(Roster(channel, value.version, value.count, users))
+        connection.say(Roster(channel, value.version, value.count, users, list(value.unreachable)))
         connection.say(Joined(command.cmid, value.position))
         complete = True
         if not known:
@@ -468,26 +475,6 @@ class Requests:
             )
         )
 
-    # --- Small parts ------------------------------------------------------------------
-
-    def _wait(
-        self, connection: Connection, packet: Request, seconds: float, joins: Feed | None = None
-    ) -> None:
-        due = self._context.now + seconds
-        connection.waiting[packet.i] = Waiting(packet.__class__, due, joins)
-        self._context.schedule(connection, due)
-
-    def _fail(
-        self,
-        connection: Connection,
-        packet: Request,
-        code: IntEnum,
-        text: str,
-        retry_after: float | None = None,
-    ) -> None:
-        retry = None if retry_after is None else max(1, round(retry_after * 1000))
-        connection.say(Failed(packet.i, int(code), text, retry))
-
 
 def _is_of_the_past(connection: Connection, command: RequestCommand, refusal: Refusal) -> bool:
     """Whether a command of an earlier transport was not carried out: its repeat, if any, is answered by itself."""
@@ -496,3 +483,10 @@ def _is_of_the_past(connection: Connection, command: RequestCommand, refusal: Re
         and connection.session is not None
         and connection.session.place != command.session.place
     )
+
+
+def _may_publish(connection: Connection, session: Session, channel: str) -> bool:
+    """Whether a channel may be published to: whoever is in a room may send to it, and to nothing else."""
+    if session.name.kind == ROOM:
+        return channel == session.name.scope
+    return connection.grant is None or connection.grant.may_publish(channel)

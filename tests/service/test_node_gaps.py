@@ -329,7 +329,7 @@ def test_a_client_whose_members_change_faster_than_is_kept_has_to_come_back(make
     bob = world.login("bob")
     bob.say(Join(1, "room"))
     world.settle()
-    feed = world.node._feeds.find("a" * 32, "room")
+    feed = world.node._feeds.find("a" * 32, "rtm", "room")
     for number in range(HELD_ENTRIES + 1):
         feed.change(MemberNotice("a" * 32, "room", f"guest-{number}", True, 2**52 + number, 3))
     bob.expect_closed(CloseCode.RESYNC)

@@ -213,7 +213,12 @@ def test_what_only_a_server_says_is_malformed(world):
         ({"secret": "x" * 129}, CloseCode.MALFORMED),
         ({"channels": [ChannelPosition("a", 0, 0)] * 2}, CloseCode.MALFORMED),
         ({"channels": [ChannelPosition(f"{n}", 0, 0) for n in range(21)]}, CloseCode.TOO_LARGE),
-        ({"kind": "rtc"}, CloseCode.UNSUPPORTED),
+        ({"kind": "call"}, CloseCode.UNSUPPORTED),
+        ({"scope": "lobby"}, CloseCode.MALFORMED),
+        (
+            {"kind": "room", "scope": "lobby", "channels": [ChannelPosition("hall", 0, 0)]},
+            CloseCode.MALFORMED,
+        ),
     ],
     ids=lambda value: str(value)[:30],
 )

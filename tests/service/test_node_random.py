@@ -160,5 +160,5 @@ def test_anything_at_any_time(seed):
     steady.say(GetMembers(steady.next_request(), "red"))
     assert sorted(steady.expect(MemberList).users) == ["publisher", "steady"]
     assert world.node.stats()["channels"] == 1
-    feed = world.node._feeds.find("a" * 32, "red")
+    feed = world.node._feeds.find("a" * 32, "rtm", "red")
     assert feed.pending == 0

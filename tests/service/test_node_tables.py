@@ -8,11 +8,12 @@ import pytest
 from rtmcore.errors import InvalidToken, LocalProtocolError
 from rtmcore.limits import LOGIN_RATE, RateLimit
 from rtmcore.service.admission import Doorway, LoginRates, SessionRates, SlidingWindow
-from rtmcore.service.commands import Name
+from rtmcore.service.commands import KINDS, Name
 from rtmcore.service.config import ANNOUNCED_LIMITS, NodeConfig
 from rtmcore.service.connections import PHASES, RECEIVABLE, Connection, Cue, Effect, Phase
+from rtmcore.service.desk import OPERATIONS
 from rtmcore.service.grants import Grant
-from rtmcore.service.requests import OPERATIONS
+from rtmcore.service.kinds import KEEPALIVES, SERVED
 from rtmcore.wire import packets
 from rtmcore.wire.packets import Beat, Request, Unknown
 
@@ -28,6 +29,13 @@ CLIENT_PACKETS = {
     packets.Join,
     packets.Leave,
     packets.GetMembers,
+    packets.RenewToken,
+    packets.Subscribe,
+    packets.Unsubscribe,
+    packets.SetAttributes,
+    packets.GetAttributes,
+    packets.MediaHello,
+    packets.Data,
     packets.Unknown,
 }
 
@@ -69,8 +77,48 @@ def test_every_phase_says_what_may_be_received():
         )
 
 
+def test_every_phase_says_what_a_hello_and_a_frame_are_in_it():
+    effects = {
+        phase: (table.get(packets.MediaHello), table.get(packets.Data)) for phase, table in RECEIVABLE.items()
+    }
+    assert effects == {
+        Phase.HTTP: (None, None),
+        Phase.GREETING: (Effect.ATTACH, None),
+        Phase.CLAIMING: (None, None),
+        Phase.RESTORING: (None, Effect.SEND_DATA),
+        Phase.LIVE: (None, Effect.SEND_DATA),
+        Phase.ATTACHING: (None, None),
+        Phase.MEDIA: (None, Effect.SEND_DATA),
+        **dict.fromkeys((Phase.LEAVING, Phase.CLOSING, Phase.FINISHED), (Effect.IGNORE, Effect.IGNORE)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind"),
+    list(itertools.product(Phase, sorted(packets.TAGS.values(), key=lambda kind: kind.__name__))),
+    ids=lambda value: getattr(value, "name", None) or value.__name__,
+)
+def test_every_packet_in_every_phase(phase, kind):
+    """What is said of a packet in a phase, or that it is malformed there; nothing in between."""
+    effect = RECEIVABLE[phase].get(kind)
+    if kind not in CLIENT_PACKETS or phase is Phase.HTTP:
+        assert effect is None
+    elif phase in (Phase.LEAVING, Phase.CLOSING, Phase.FINISHED):
+        assert effect is Effect.IGNORE
+    elif kind in typing.get_args(Request):
+        assert effect is (Effect.REQUEST if phase in (Phase.RESTORING, Phase.LIVE) else None)
+
+
 def test_every_request_has_its_codes():
     assert set(OPERATIONS) == set(typing.get_args(Request))
+
+
+def test_every_kind_says_what_may_be_asked_and_has_a_keepalive():
+    assert set(SERVED) == set(KEEPALIVES) == set(KINDS)
+    assert SERVED["rtm"] == set(typing.get_args(Request))
+    for kind in KINDS:
+        assert SERVED[kind] <= set(typing.get_args(Request))
+    assert KEEPALIVES == {"rtm": 30.0, "room": 30.0, "rtc": 20.0}
 
 
 def test_every_announced_limit_is_a_positive_number():
