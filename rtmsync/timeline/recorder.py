@@ -110,6 +110,17 @@ class Timeline:
         """
         self._enter(self._own, state, "", now, wall)
 
+    def mark(self, what: str, detail: str, now: float, wall: float) -> None:
+        """Note something of one's own between the events: what was done, or what happened to the network.
+
+        Args:
+            what: In a word or two.
+            detail: Names and numbers.
+            now: Monotonic seconds.
+            wall: Seconds since 1970.
+        """
+        self._add_mark(what, detail, now, wall)
+
     # --- What comes out -----------------------------------------------------------------------------------------
 
     @property
@@ -195,11 +206,11 @@ class Timeline:
         if current[entry.lane] is entry:
             del current[entry.lane]
 
-    def _mark(self, event: object, detail: str, now: float, wall: float, *, attempt: bool = False) -> None:
+    def _add_mark(self, what: str, detail: str, now: float, wall: float, *, attempt: bool = False) -> None:
         self._latest = max(self._latest, now)
         if len(self._marks) == self._marks.maxlen:
             self._dropped += 1
-        self._marks.append(Mark(self._own, now, wall, type(event).__name__, detail, attempt))
+        self._marks.append(Mark(self._own, now, wall, what, detail, attempt))
 
     def _peer(self, name: str) -> Lane:
         return Lane(self.who, Subject.PEER, name)
@@ -294,7 +305,7 @@ def _user_offline(timeline: Timeline, event: RtcUserOffline, now: float, wall: f
 
 def _marked(detail: Callable[[Any], str], *, attempt: bool = False) -> Callable[..., None]:
     def take(timeline: Timeline, event: Any, now: float, wall: float) -> None:
-        timeline._mark(event, detail(event), now, wall, attempt=attempt)
+        timeline._add_mark(type(event).__name__, detail(event), now, wall, attempt=attempt)
 
     return take
 
