@@ -140,15 +140,19 @@ class Commits:
         assert refused(harness.answer(message)) is Trouble.TIMED_OUT
         assert bob.inbox() == [b"late"], "delivered all the same"
 
-    def test_a_disk_that_recovers_in_time_is_tried_again(self, harness: Harness) -> None:
+    @pytest.mark.parametrize("recovered", [5, 9.5])
+    def test_a_disk_that_recovers_in_time_is_tried_again(self, harness: Harness, recovered: float) -> None:
         alice, bob = harness.online("alice", "bob")
         harness.settle()
         harness.system.fail(True)
         message = alice.send(bob, b"late", offline=True)
-        harness.advance(5)
+        harness.advance(recovered)
         harness.system.fail(False)
-        harness.advance(6)
+        harness.advance(11 - recovered)
         assert outcome(harness.answer(message)) == CACHED
+        harness.restart()
+        bob.come_back()
+        assert bob.inbox() == [b"late"], "it is there, and not only said to be"
 
     def test_without_the_disk_a_written_message_for_a_peer_that_leaves_is_unknown(
         self, harness: Harness

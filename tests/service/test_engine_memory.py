@@ -8,7 +8,7 @@ from rtmcore.limits import JOURNAL_RETRY
 from rtmcore.service.commands import Answer, Claim, Name, Place, Trouble
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps, MemoryEngine
-from rtmcore.service.memory.journal import Batch, Image
+from rtmcore.service.memory.journal import Batch, Image, Journal, StoredEntry
 from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
@@ -253,6 +253,28 @@ def test_a_commit_that_failed_and_is_there_all_the_same_is_undone() -> None:
     assert system.image.entries == {}
 
 
+def test_an_entry_that_is_stored_anew_is_not_removed_with_the_same_batch() -> None:
+    journal = Journal(enabled=True)
+    entry = StoredEntry(7, Name(APP, "rtm", "bob"), "alice", "iid", 1, 1, b"body", True, False)
+    journal.store(entry)
+    now = START
+    for _ in range(2):
+        batch = journal.next_batch(now)
+        assert batch is not None
+        journal.failed(batch.number, now)
+        journal.store(entry)
+        batch = journal.next_batch(now)
+        assert batch is not None
+        assert (batch.stored, batch.removed) == ((entry,), ())
+        journal.failed(batch.number, now)
+        now += JOURNAL_RETRY
+        batch = journal.next_batch(now)
+        assert batch is not None
+        assert (batch.stored, batch.removed) == ((), (7,))
+        journal.store(entry)
+        journal.failed(batch.number, now)
+
+
 def test_an_engine_is_not_closed_while_it_commits() -> None:
     engine = MemoryEngine("epoch", image=Image(), now=START, wall=WALL)
     assert engine.next_batch(START) is not None
@@ -279,5 +301,6 @@ class TestHistories:
             for user in USERS:
                 client = again.client(user, "a-new-instance-1")
                 assert client.log_in().fence > image.reserved
-                due = [e.body for e in image.entries.values() if e.to.name == user]
+                entries = sorted(image.entries.values(), key=lambda entry: entry.id)
+                due = [entry.body for entry in entries if entry.to.name == user]
                 assert client.inbox() == due

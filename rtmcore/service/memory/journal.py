@@ -162,6 +162,8 @@ class Journal:
 
     def store(self, entry: StoredEntry) -> None:
         """An entry is to be stored; `committed` tells when it is."""
+        # After a commit that failed, its removal may still wait: that counted for the attempt, not for this one.
+        self._removed.pop(entry.id, None)
         self._stored[entry.id] = entry
 
     def mark(self, mark: Mark) -> None:
@@ -270,6 +272,9 @@ class Journal:
                 newer = self._marks.get(mark.id)
                 self._marks[mark.id] = mark if newer is None else _merged(mark, newer)
         self._removed = {**gone, **self._removed}
+        for entry_id in self._stored:
+            # Stored anew while its removal failed.
+            self._removed.pop(entry_id, None)
         return batch
 
     def _take(self, number: int) -> Batch:
