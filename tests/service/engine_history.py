@@ -9,9 +9,11 @@ from typing import Any
 
 import attrs
 
+from rtmcore.codes import PeerOnlineState
 from rtmcore.limits import JOURNAL_RETRY, SEND_TIMEOUT
 from rtmcore.service.commands import (
     Answer,
+    Attributes,
     ChannelNotice,
     Claimed,
     Entry,
@@ -22,10 +24,12 @@ from rtmcore.service.commands import (
     Page,
     PeerOutcome,
     PeerSend,
+    PresenceNotice,
     PublishMessage,
     ReadInbox,
     Refusal,
     Session,
+    Settled,
     Trouble,
 )
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE
@@ -64,6 +68,9 @@ class Agent:
     seats: dict[str, Seat] = attrs.field(factory=dict)
     unread: bool = False
     """Its inbox has to be read before live entries count."""
+    epoch: str = ""
+    presence: dict[str, PeerOnlineState] = attrs.field(factory=dict)
+    """What it was told of users."""
 
 
 class History:
@@ -100,6 +107,7 @@ class History:
         """What was handed over to any application, in the order of time."""
         self.old_sessions: list[tuple[str, Session]] = []
         self.stuck = False
+        self.restarted = False
         self._watch()
 
     def _watch(self) -> None:
@@ -120,6 +128,7 @@ class History:
             (self.come_back, 10),
             (self.wait, 12),
             (self.try_what_is_over, 3),
+            (self.compare_views, 4),
         ]
         if self.disk:
             choices += [(self.change_the_disk, 6), (self.restart, 1)]
@@ -210,7 +219,16 @@ class History:
             self.kicked.append(agent)
             self.retire(agent)
         self.take_outputs()
-        self.agents[user] = Agent(client, up=True, position=value.inbox, unread=True)
+        agent = self.agents[user] = Agent(client, up=True, position=value.inbox, unread=True)
+        self.restore(agent, value)
+
+    def restore(self, agent: Agent, value: Claimed) -> None:
+        """Subscribe to everybody and set attributes again, where the session or the engine is a new one."""
+        if not value.resumed or value.epoch != agent.epoch:
+            agent.epoch = value.epoch
+            assert agent.client.subscribe(*USERS) == Settled()
+            assert agent.client.write(owner=agent.client.iid) == Settled()
+            self.take_outputs()
 
     def retire(self, agent: Agent) -> None:
         for channel in list(agent.seats):
@@ -241,6 +259,7 @@ class History:
         agent.up = True
         agent.unread = True
         self.take_outputs()
+        self.restore(agent, value)
         for channel, seat in agent.seats.items():
             value = client.join(channel, restore=True)
             self.take_outputs(without=agent)
@@ -273,6 +292,30 @@ class History:
             assert isinstance(value, Refusal), "a kicked instance is back"
             assert value.code in (Trouble.SUPERSEDED, Trouble.UNAUTHORIZED)
 
+    def compare_views(self) -> None:
+        """What each agent was told of users bit by bit is what a newcomer is told at once."""
+        self.instances += 1
+        newcomer = self.harness.client("newcomer", f"instance-{self.instances:07}", NODES[1])
+        assert isinstance(newcomer.log_in(), Claimed)
+        assert newcomer.subscribe(*USERS) == Settled()
+        (states,) = newcomer.presence()
+        attributes = {user: newcomer.attributes_of(user) for user in USERS}
+        newcomer.log_out()
+        self.take_outputs()
+        for user, state in states.items():
+            agent, value = self.agents.get(user), attributes[user]
+            assert isinstance(value, Refusal) == (state is PeerOnlineState.OFFLINE)
+            if agent is None:
+                # A restart brings a session back whose end had not reached the disk.
+                assert state is not PeerOnlineState.ONLINE
+                assert self.restarted or state is PeerOnlineState.OFFLINE
+            elif isinstance(value, Attributes):
+                # A session that a restart brought back has none before its client returns.
+                own = (("owner", agent.client.iid),)
+                assert value.attributes == own or (not agent.up and value.attributes == ())
+        for agent in self.agents.values():
+            assert not agent.up or agent.presence == states, f"{agent.client.user} was told otherwise"
+
     def change_the_disk(self) -> None:
         system = self.harness.system
         system.fail(self.random.random() < 0.2)
@@ -286,6 +329,7 @@ class History:
         self.take_outputs()
         self.harness.restart(clean=not self.stuck and self.random.random() < 0.3)
         self.stuck = False
+        self.restarted = True
         self._watch()
         # Who was kicked is known to the disk only as far as it got; the cores of clients know by themselves.
         self.kicked.clear()
@@ -313,6 +357,8 @@ class History:
                     self.take_answer(output)
                 elif isinstance(output, InboxNotice):
                     self.take_entry(output)
+                elif isinstance(output, PresenceNotice):
+                    self.take_states(output)
                 elif isinstance(output, ChannelNotice) and node.name == NODES[0]:
                     self.take_channel_entry(output, without)
                 elif isinstance(output, MemberNotice) and node.name == NODES[0]:
@@ -329,6 +375,15 @@ class History:
         for agent in self.agents.values():
             if agent.client.iid == command.iid and agent.up and agent.open.pop(command.cmid, None):
                 self.outcomes[command.body] = value
+
+    def take_states(self, notice: PresenceNotice) -> None:
+        agent = self.agents.get(notice.session.name.name)
+        if agent is None or notice.session != agent.client.here:
+            return
+        if len(notice.states) == 1:
+            ((user, state),) = notice.states
+            assert agent.presence[user] is not state, "a change that is none"
+        agent.presence.update(notice.states)
 
     def take_entry(self, notice: InboxNotice) -> None:
         agent = self.agents.get(notice.session.name.name)
@@ -400,6 +455,7 @@ class History:
                 client = self.harness.client(user, f"instance-{self.instances:07}", NODES[0])
                 value = client.log_in()
                 agent = self.agents[user] = Agent(client, up=True, position=value.inbox, unread=True)
+                self.restore(agent, value)
             elif not agent.up:
                 self.return_of(agent)
         self.harness.settle()
@@ -410,7 +466,9 @@ class History:
                 agent.client.acknowledge(agent.position)
             self.harness.advance(1.0)
             self.take_outputs()
+        self.compare_views()
         for agent in list(self.agents.values()):
+            assert agent.presence == dict.fromkeys(USERS, PeerOnlineState.ONLINE)
             for channel in list(agent.seats):
                 agent.client.leave(channel)
                 self.take_outputs()
