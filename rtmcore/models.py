@@ -5,7 +5,16 @@ from typing import Final
 
 import attrs
 
-from rtmcore.codes import ConnectionChangeReason, ConnectionState, MessageType, SendPeerMessageError
+from rtmcore.codes import (
+    ConnectionChangeReason,
+    ConnectionState,
+    MessageType,
+    RoomErrorCode,
+    RoomState,
+    RtcConnectionChangeReason,
+    RtcConnectionState,
+    SendPeerMessageError,
+)
 from rtmcore.errors import RtmError
 
 _MICROSECONDS: Final = 1_000_000
@@ -136,8 +145,8 @@ class JoinResult:
 class ConnectionInfo:
     """How the connection stands."""
 
-    state: ConnectionState
-    reason: ConnectionChangeReason | None
+    state: ConnectionState | RtcConnectionState | RoomState
+    reason: ConnectionChangeReason | RtcConnectionChangeReason | RoomErrorCode | None
     """Why the state was entered; None before the first login."""
     since: float
     """When the state was entered, in monotonic seconds of the driver's clock."""

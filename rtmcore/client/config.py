@@ -2,22 +2,34 @@
 
 import re
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
 
-from rtmcore.codes import LoginError
-from rtmcore.connection.policy import RTM_POLICY, Policy
+from rtmcore.codes import LoginError, RoomErrorCode
+from rtmcore.connection.policy import POLICIES, Policy
 from rtmcore.errors import InvalidArgument
 from rtmcore.identifiers import explain_invalid_id
-from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES, TOKEN_BYTES
+from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES, TOKEN_BYTES, USER_ID_BYTES
 from rtmcore.wire.codec import CODECS, MSGPACK
 from rtmcore.wire.packets import WEBSOCKET_PATH
 
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PORT_MAX: Final = 65_535
 _VISIBLE: Final = re.compile(r"[!-~]+")
+_AGGREGATE_RULES: Final = ("w3c", "mdn2021")
+_ROOM_NAME: Final = (
+    RoomErrorCode.ROOM_NAME_INVALID,
+    RoomErrorCode.ROOM_NAME_TOO_LONG,
+    RoomErrorCode.ROOM_NAME_CHARS_INVALID,
+)
+_IDENTITY: Final = (
+    RoomErrorCode.PARTICIPANT_IDENTITY_INVALID,
+    RoomErrorCode.PARTICIPANT_IDENTITY_TOO_LONG,
+    RoomErrorCode.PARTICIPANT_IDENTITY_CHARS_INVALID,
+)
 
 
 @attrs.frozen
@@ -90,6 +102,16 @@ def _invalid(message: str) -> InvalidArgument:
     return InvalidArgument(message, operation="client")
 
 
+def _name_code(kind: str, value: object, codes: tuple[IntEnum, IntEnum, IntEnum]) -> IntEnum:
+    """The code of a name that is not valid: rooms have one for each of being empty, too long, of wrong characters."""
+    if kind != "room":
+        return LoginError.INVALID_ARGUMENT
+    malformed, too_long, characters = codes
+    if not isinstance(value, str) or not value:
+        return malformed
+    return too_long if len(value.encode("utf-8", "surrogatepass")) > USER_ID_BYTES else characters
+
+
 def _endpoints(urls: str | Iterable[str]) -> tuple[Endpoint, ...]:
     listed = (urls,) if isinstance(urls, str) else tuple(urls)
     if not listed:
@@ -119,7 +141,9 @@ class ClientConfig:
     Attributes:
         endpoints: From a URL, or several that are tried in turn.
         app_id: The app; whether the server serves it is the server's answer.
-        user_id: Who logs in: 1 to 64 bytes of the documented characters.
+        user_id: Who logs in: 1 to 64 bytes of the documented characters. The uid of `rtc`, the identity of `room`.
+        kind: The name space: `rtm`, `rtc` or `room`.
+        scope: The RTC channel or the room, of the same characters; empty for `rtm`.
         token: Sent in the first packet; None where the server asks for none, or a provider gives it.
         token_provider: True where a token is asked for by event (`NeedToken`) on each attempt.
         subprotocols: Names of encodings, most wanted first; the server chooses.
@@ -127,7 +151,9 @@ class ClientConfig:
         auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED. Nothing ever logs in by itself.
         inbox_window: Peer messages that the server sends ahead of acknowledgements, at least 1.
         inbox_window_bytes: The same in bytes of bodies.
-        policy: When the connection counts as interrupted, and what is done about it.
+        replay_total: After a return, ask for the newest messages of all channels together, not of each channel.
+        aggregate_rules: How `peer_connection_state` is made: `w3c`, or `mdn2021` as in seed 003.
+        policy: When the connection counts as interrupted, and what is done about it; by default that of the kind.
         sdk: Name and version of the client, for the server's logs.
 
     Raises:
@@ -137,6 +163,8 @@ class ClientConfig:
     endpoints: tuple[Endpoint, ...] = attrs.field(converter=_endpoints)
     app_id: str = attrs.field()
     user_id: str = attrs.field()
+    kind: str = attrs.field(default="rtm")
+    scope: str = attrs.field(default="")
     token: str | None = attrs.field(default=None, repr=False)
     token_provider: bool = False
     subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=_strings)
@@ -144,7 +172,9 @@ class ClientConfig:
     auto_logout_on_abort: bool = False
     inbox_window: int = attrs.field(default=INBOX_WINDOW_MESSAGES)
     inbox_window_bytes: int = attrs.field(default=INBOX_WINDOW_BYTES)
-    policy: Policy = RTM_POLICY
+    replay_total: bool = False
+    aggregate_rules: str = attrs.field(default=_AGGREGATE_RULES[0])
+    policy: Policy = attrs.field()
     sdk: str = "rtmcore"
 
     @app_id.validator
@@ -157,7 +187,38 @@ class ClientConfig:
     def _check_user_id(self, _: object, value: object) -> None:
         wrong = explain_invalid_id(value, "user id")
         if wrong is not None:
-            raise InvalidArgument(wrong, code=LoginError.INVALID_ARGUMENT, operation="client")
+            raise InvalidArgument(wrong, code=_name_code(self.kind, value, _IDENTITY), operation="client")
+
+    @policy.default
+    def _default_policy(self) -> Policy:
+        return POLICIES.get(self.kind, POLICIES["rtm"])
+
+    @kind.validator
+    def _check_kind(self, _: object, value: object) -> None:
+        if value not in POLICIES:
+            raise _invalid(
+                f"The kind of a client is one of {', '.join(POLICIES)}; {value!r} is none of them."
+            )
+
+    @scope.validator
+    def _check_scope(self, _: object, value: object) -> None:
+        if self.kind == "rtm":
+            if value != "":
+                raise _invalid('A client of the kind "rtm" has no scope: it joins channels by itself.')
+            return
+        wrong = explain_invalid_id(value, "channel id" if self.kind == "rtc" else "room name")
+        if wrong is not None:
+            raise InvalidArgument(wrong, code=_name_code(self.kind, value, _ROOM_NAME), operation="client")
+
+    @aggregate_rules.validator
+    def _check_rules(self, _: object, value: object) -> None:
+        if value not in _AGGREGATE_RULES:
+            raise _invalid(f"The aggregate rules are one of {', '.join(_AGGREGATE_RULES)}, not {value!r}.")
+
+    @policy.validator
+    def _check_policy(self, _: object, value: Policy) -> None:
+        if value.model is not POLICIES[self.kind].model:
+            raise _invalid(f"The policy is made for another kind of client than {self.kind!r}.")
 
     @token.validator
     def _check_token(self, _: object, value: object) -> None:

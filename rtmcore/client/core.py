@@ -6,16 +6,17 @@ calls `handle_timer` at `next_deadline`. `now` is monotonic seconds everywhere a
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rtmcore.client.answers import Answers
 from rtmcore.client.batching import Outbox, request_size
 from rtmcore.client.channels import Channels
-from rtmcore.client.config import ClientConfig
+from rtmcore.client.config import ClientConfig, explain_invalid_token
 from rtmcore.client.events import Event, RequestCompleted
 from rtmcore.client.facts import Positions
-from rtmcore.client.failures import closed_error, login_refusal
+from rtmcore.client.failures import closed_error, login_refusal, renewal_code
 from rtmcore.client.inbox import Inbox
+from rtmcore.client.kinds import KINDS
 from rtmcore.client.links import Link, Links
 from rtmcore.client.rates import Rates
 from rtmcore.client.requests import (
@@ -26,6 +27,7 @@ from rtmcore.client.requests import (
     LOGIN,
     MEMBERS,
     PUBLISH,
+    RENEW_TOKEN,
     SEND_PEER,
     Operation,
     Requests,
@@ -39,7 +41,14 @@ from rtmcore.codes import (
     MessageType,
     SendPeerMessageError,
 )
-from rtmcore.errors import InvalidArgument, LocalProtocolError, RequestTimeout, RtmError, error_for
+from rtmcore.errors import (
+    InvalidAppId,
+    InvalidArgument,
+    LocalProtocolError,
+    RequestTimeout,
+    RtmError,
+    error_for,
+)
 from rtmcore.identifiers import explain_invalid_id, is_valid_app_id, is_valid_id
 from rtmcore.limits import (
     APP_ID_LENGTH,
@@ -47,11 +56,24 @@ from rtmcore.limits import (
     LOGOUT_TIMEOUT,
     MESSAGE_BYTES,
     OPERATION_TIMEOUT,
+    REQUEST_OVERHEAD,
     REQUESTS_IN_FLIGHT,
     SEND_TIMEOUT,
 )
 from rtmcore.models import ConnectionInfo
-from rtmcore.wire.packets import Bye, GetMembers, Join, Leave, Packet, Publish, SendPeer, Welcome
+from rtmcore.wire.packets import (
+    Bye,
+    GetMembers,
+    Join,
+    Leave,
+    Packet,
+    Publish,
+    Refused,
+    Renewed,
+    RenewToken,
+    SendPeer,
+    Welcome,
+)
 
 _KINDS_SENT: Final = (MessageType.TEXT, MessageType.RAW)
 
@@ -95,15 +117,20 @@ class ClientCore:
         self._unwanted: set[str] = set()
         self._listed: frozenset[str] = frozenset()
         self._closing: list[Ticket] = []
-        self._session = Session(config, iid, random, self._links, self, emit)
+        # Renewals of the token that wait for their answer: by request, the number of the token.
+        self._renewals: dict[int, int] = {}
+        # The newest token that a hello carried and the server has accepted.
+        self._token_accepted = 0
+        self._session = self.session = Session(config, iid, random, self._links, self, emit)
         self._handlers = Answers(self._requests, self._inbox, self._channels, self._session).handlers
+        self._handlers[Renewed] = self._renewed
 
     # --- Questions ----------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> ConnectionState:
-        """The documented connection state."""
-        return self._session.state
+        """The documented connection state. Other kinds than RTM have their own: see `session`."""
+        return cast("ConnectionState", self._session.state)
 
     @property
     def closed(self) -> bool:
@@ -126,7 +153,7 @@ class ClientCore:
         session = self._session
         next_at = session.next_attempt_at
         return ConnectionInfo(
-            state=session.state,
+            state=self.state,
             reason=session.reason,
             since=session.since,
             attempt=self._links.latest,
@@ -150,17 +177,18 @@ class ClientCore:
             RateLimited: More than `limits.LOGIN_RATE` (10).
         """
         self._now = now
+        login, model, state = KINDS[self._config.kind].login, self._config.policy.model, self._session.state
         if self._session.closed:
-            raise closed_error(LOGIN)
-        refusal = login_refusal(self.state, None)
+            raise closed_error(login)
+        refusal = login_refusal(login, model, state, None)
         if refusal is None and not is_valid_app_id(self._config.app_id):
-            refusal = error_for(
-                LoginError.INVALID_APP_ID,
+            refusal = InvalidAppId(
                 f"The app id has to have exactly {APP_ID_LENGTH} visible ASCII characters.",
-                operation=LOGIN.name,
-                state=self.state.name,
+                code=login.code(LoginError.INVALID_APP_ID),
+                operation=login.name,
+                state=state.name,
             )
-        refusal = refusal or login_refusal(self.state, self._rates.login_wait(now))
+        refusal = refusal or login_refusal(login, model, state, self._rates.login_wait(now))
         if refusal is not None:
             raise refusal
         self._rates.count_login(now)
@@ -192,6 +220,38 @@ class ClientCore:
         self._closing.append(ticket)
         self._complete_closing()
         return ticket
+
+    def renew_token(self, token: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
+        """Hand over a new token. The ticket's value is None.
+
+        While RECONNECTING an attempt with it is made at once, and the ticket completes when the session stands. A
+        token that the server refuses fails the ticket and changes nothing else; one that got no answer in time is
+        used all the same by the next attempts.
+
+        Args:
+            token: 1 to `limits.TOKEN_BYTES` ASCII characters.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
+        Raises:
+            ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
+            InvalidArgument: This is no token (2).
+            LimitExceeded: Too much waits for an answer already.
+            RateLimited: More than `limits.RENEW_TOKEN_RATE` (4).
+        """
+        self._begin(RENEW_TOKEN, now)
+        state = self._session.state
+        wrong = "The token must not be None." if token is None else explain_invalid_token(token)
+        if wrong is not None:
+            raise InvalidArgument(
+                wrong, code=RENEW_TOKEN.invalid, operation=RENEW_TOKEN.name, state=state.name
+            )
+        size = REQUEST_OVERHEAD + len(token)
+        self._requests.check_room(RENEW_TOKEN, size, state)
+        self._rates.admit_renewal(now, state)
+        packet = RenewToken(self._requests.next_id(), token)
+        self._renewals[packet.i] = self._session.renew(token, now)
+        return self._request(RENEW_TOKEN, packet, size, timeout, now)
 
     # --- Intents: messages --------------------------------------------------------------------------------------
 
@@ -354,6 +414,8 @@ class ClientCore:
         self._now = now
         if not self._requests.withdraw(ticket):
             return False
+        if ticket.operation is RENEW_TOKEN:
+            self._session.token_answered(self._renewals[ticket.request_id or 0], None, now)
         self._undo(ticket)
         return True
 
@@ -467,7 +529,10 @@ class ClientCore:
         self._outbox.attach(link.id, link.transport, link.floor, welcome.limits.get("frame"))
         self._inbox.welcomed(welcome.inbox)
         self._channels.welcomed(link.restores, new_epoch=new_epoch)
-        self._outbox.submit_all(self._requests, now)
+        # What the hello said of the token needs no request any more.
+        self._token_accepted = link.token
+        done = {request for request, number in self._renewals.items() if number <= link.token}
+        self._outbox.submit_all([ticket for ticket in self._requests if ticket.request_id not in done], now)
         under_way = {ticket.packet.ch for ticket in self._requests if isinstance(ticket.packet, Leave)}
         for channel in self._unwanted - under_way:
             self._forget(channel, now)
@@ -484,6 +549,10 @@ class ClientCore:
 
     def connected(self, now: float) -> None:
         """The session stands: write what has waited for that."""
+        for request, number in list(self._renewals.items()):
+            ticket = self._requests.get(request)
+            if ticket is not None and number <= self._token_accepted:
+                self._requests.succeed(ticket, None)
         self._outbox.submit_all(self._requests, now)
 
     def detached(self) -> None:
@@ -513,9 +582,34 @@ class ClientCore:
         """The session has ended: nothing that belongs to it goes on."""
         self._unwanted.clear()
         self._channels.clear()
+        self._token_accepted = 0
         self._requests.end_all(self._refusal)
 
+    def token_refused(self, number: int, refusal: Refused) -> None:
+        """A hello was refused because of the token that the application had handed over."""
+        code = renewal_code(refusal) or RENEW_TOKEN.failure
+        for request in [request for request, renewed in self._renewals.items() if renewed <= number]:
+            ticket = self._requests.get(request)
+            if ticket is not None:
+                error = error_for(
+                    code,
+                    refusal.text or "The server refused the new token.",
+                    operation=RENEW_TOKEN.name,
+                    state=self._session.state.name,
+                    request_id=request,
+                )
+                self._requests.fail(ticket, error)
+
+    def link_changed(self) -> None:
+        """The state of the link, or of its TLS, may be another one now."""
+
     # --- Helpers ------------------------------------------------------------------------------------------------
+
+    def _renewed(self, packet: Renewed, now: float) -> None:
+        ticket = self._requests.get(packet.i)
+        if ticket is not None and ticket.operation is RENEW_TOKEN:
+            self._session.token_answered(self._renewals[packet.i], packet, now)
+            self._requests.succeed(ticket, None)
 
     def _begin(self, operation: Operation, now: float) -> None:
         """Note the time, and refuse a call that needs a login where there is none."""
@@ -569,6 +663,10 @@ class ClientCore:
                 self._leave_unwanted(ticket, packet.ch)
         elif isinstance(packet, Leave):
             self._leave_ended(ticket, packet.ch)
+        elif isinstance(packet, RenewToken):
+            number = self._renewals.pop(packet.i)
+            if ticket.error is not None and not isinstance(ticket.error, RequestTimeout):
+                self._session.token_answered(number, None, self._now)
 
     def _leave_ended(self, ticket: Ticket, channel: str) -> None:
         if ticket.operation is FORGET:

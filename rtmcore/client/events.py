@@ -21,6 +21,7 @@ from rtmcore.codes import (
     RtcConnectionState,
     UserOfflineReason,
 )
+from rtmcore.connection.model import SignalingState
 from rtmcore.errors import RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
 
@@ -75,6 +76,8 @@ class MemberLeft:
     user: str
     count: int
     """Members afterwards, this client included."""
+    dropped: bool = attrs.field(default=False, eq=False)
+    """Left by silence, or unseen while this client itself was away; not compared."""
 
 
 @attrs.frozen
@@ -176,6 +179,16 @@ class StreamMessage:
 
 
 # --- For the application: a room (seed 002) -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class SignalingChanged:
+    """The signaling connection of a room is in another state now; the room tells the application what it makes of it."""
+
+    state: SignalingState
+    previous: SignalingState
+    error: RtmError | None = None
+    """Why, with the room's code; None where all is well, and after one's own `disconnect`."""
 
 
 @attrs.frozen
@@ -342,6 +355,7 @@ Event = (
     | RtcUserJoined
     | RtcUserOffline
     | StreamMessage
+    | SignalingChanged
     | RoomReconnecting
     | RoomReconnected
     | RoomDisconnected

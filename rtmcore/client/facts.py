@@ -8,7 +8,7 @@ import attrs
 from rtmcore.client.config import ClientConfig
 from rtmcore.client.links import Link
 from rtmcore.errors import RtmError
-from rtmcore.wire.packets import Bye, ChannelPosition, Hello, Packet, Welcome
+from rtmcore.wire.packets import Bye, ChannelPosition, Hello, Packet, Refused, Welcome
 
 _MILLISECONDS: Final = 1000
 _TOKEN_POLICY_ABORT: Final = "abort"
@@ -50,6 +50,12 @@ class SessionParts(Protocol):
     def session_over(self) -> None:
         """The session has ended: nothing that belongs to it goes on."""
 
+    def token_refused(self, number: int, refusal: Refused) -> None:
+        """A hello was refused because of the token that the application had handed over."""
+
+    def link_changed(self) -> None:
+        """The state of the link, or of its TLS, may be another one now."""
+
 
 class SessionFacts:
     """The server's figures, and what brings a session back.
@@ -61,6 +67,7 @@ class SessionFacts:
     Attributes:
         fence: Of the session; None without one.
         resumed: Whether the last welcome went on with the session, instead of beginning one.
+        media: What opens the media connection of a room session; None for other kinds.
         aborts_on_expiry: Whether the server ends connected sessions whose token expires.
         interrupted_after: Seconds of silence after which the state changes.
         spare_after: Seconds of silence after which a transport is opened beside the silent one.
@@ -74,6 +81,7 @@ class SessionFacts:
         self._epoch: str | None = None
         self.fence: int | None = None
         self.resumed = False
+        self.media: str | None = None
         self.aborts_on_expiry = False
         self.interrupted_after = config.policy.interrupted_after
         self.spare_after = config.policy.spare_after
@@ -96,6 +104,9 @@ class SessionFacts:
             floor=positions.floor,
             window=config.inbox_window,
             window_bytes=config.inbox_window_bytes,
+            kind=config.kind,
+            scope=config.scope,
+            replay_total=config.replay_total,
             sdk=config.sdk,
         )
 
@@ -108,7 +119,7 @@ class SessionFacts:
         policy = self._config.policy
         new_epoch = self._epoch is not None and welcome.epoch != self._epoch
         self.fence, self._secret, self._epoch = welcome.fence, welcome.secret, welcome.epoch
-        self.resumed = welcome.resumed
+        self.resumed, self.media = welcome.resumed, welcome.media
         self.aborts_on_expiry = welcome.token_policy == _TOKEN_POLICY_ABORT
         self.interrupted_after = welcome.interrupted / _MILLISECONDS or policy.interrupted_after
         self.spare_after = self.interrupted_after * policy.spare_after / policy.interrupted_after
@@ -117,4 +128,4 @@ class SessionFacts:
 
     def forget(self) -> None:
         """The session is over: nothing brings it back."""
-        self.fence = self._secret = self._epoch = None
+        self.fence = self._secret = self._epoch = self.media = None

@@ -1,18 +1,29 @@
 """What the end of a transport means: which error it is, and whether coming back makes sense."""
 
 import copy
+from enum import IntEnum
 from typing import Final
 
-from rtmcore.client.requests import LOGIN, Operation
-from rtmcore.codes import CloseCode, ConnectionChangeReason, ConnectionState, LoginError, LogoutError
-from rtmcore.connection.rtm import RTM_TABLE, RtmEffect, RtmInput
+from rtmcore.client.requests import Operation
+from rtmcore.codes import (
+    CloseCode,
+    ConnectionChangeReason,
+    LoginError,
+    LogoutError,
+    RenewTokenError,
+    RoomErrorCode,
+)
+from rtmcore.connection.model import Effect, Input, Model, Reason, State
 from rtmcore.errors import (
     Aborted,
+    AlreadyLoggedIn,
     Banned,
     ClientClosed,
     ConnectionFailed,
     NotLoggedIn,
+    RateLimited,
     RemoteProtocolError,
+    RequestTimeout,
     RtmError,
     TlsError,
     error_for,
@@ -39,9 +50,44 @@ BYTES_REFUSED: Final = frozenset(
 )
 """Close codes by which a server calls what it was sent malformed or too large."""
 
+ENDING_CLOSES: Final[dict[int, Input]] = {
+    CloseCode.REMOTE_LOGIN: Input.REMOTE_LOGIN,
+    CloseCode.BANNED: Input.BANNED,
+    CloseCode.TOKEN_EXPIRED: Input.TOKEN_EXPIRED,
+}
+"""Close codes by which a server ends a session for good."""
+
+ENDING_REASONS: Final[dict[int, Input]] = {
+    ConnectionChangeReason.REMOTE_LOGIN: Input.REMOTE_LOGIN,
+    ConnectionChangeReason.BANNED_BY_SERVER: Input.BANNED,
+    ConnectionChangeReason.TOKEN_EXPIRED: Input.TOKEN_EXPIRED,
+}
+"""The same in the packet before the close."""
+
 _LOGIN_CODES: Final = {
     CloseCode.REMOTE_LOGIN: LoginError.REJECTED,
     CloseCode.TOKEN_EXPIRED: LoginError.TOKEN_EXPIRED,
+}
+
+_REFUSALS: Final = {
+    LoginError.INVALID_APP_ID: Input.INVALID_APP_ID,
+    LoginError.INVALID_ARGUMENT: Input.INVALID_NAME,
+    LoginError.INVALID_TOKEN: Input.INVALID_TOKEN,
+    LoginError.TOKEN_EXPIRED: Input.TOKEN_EXPIRED,
+}
+
+_ROOM_CODES: Final = {
+    LoginError.INVALID_TOKEN: RoomErrorCode.ACCESS_TOKEN_INVALID,
+    LoginError.TOKEN_EXPIRED: RoomErrorCode.ACCESS_TOKEN_EXPIRED,
+    LoginError.NOT_AUTHORIZED: RoomErrorCode.ACCESS_TOKEN_GRANTS_INVALID,
+    LoginError.INVALID_ARGUMENT: RoomErrorCode.ROOM_CONNECT_FAILED,
+    LoginError.TOO_OFTEN: RoomErrorCode.SIGNALING_SERVER_BUSY,
+}
+
+_RENEWAL_CODES: Final = {
+    LoginError.INVALID_TOKEN: RenewTokenError.INVALID_TOKEN,
+    LoginError.NOT_AUTHORIZED: RenewTokenError.INVALID_TOKEN,
+    LoginError.TOKEN_EXPIRED: RenewTokenError.TOKEN_EXPIRED,
 }
 
 
@@ -76,80 +122,151 @@ def attempt_timeout_error(seconds: float, progress: str) -> ConnectionFailed:
     return ConnectionFailed(f"After {seconds:.3g} s {progress}.")
 
 
-def refusal_error(refusal: Refused, state: ConnectionState) -> RtmError:
-    """The server's answer to a hello, as the documented error of a login."""
+def give_up_error(seconds: float, cause: RtmError | None) -> ConnectionFailed:
+    """The session could not be brought back within the time that there is."""
+    why = "" if cause is None else f" The last attempt failed: {cause.message}"
+    error = ConnectionFailed(f"The connection did not come back within {seconds:.3g} s.{why}")
+    error.__cause__ = cause
+    return error
+
+
+def refused_with(refusal: Refused) -> LoginError:
+    """The code of a server's answer to a hello."""
     try:
         code = LoginError(refusal.code)
     except ValueError:
-        code = LoginError.UNKNOWN
-    if code is LoginError.OK:
-        code = LoginError.UNKNOWN
+        return LoginError.UNKNOWN
+    return LoginError.UNKNOWN if code is LoginError.OK else code
+
+
+def refusal_error(refusal: Refused, login: Operation, state: State) -> RtmError:
+    """The server's answer to a hello, as the documented error of a login.
+
+    Args:
+        refusal: The answer.
+        login: The call that logs in; a room's has codes of its own.
+        state: The connection state.
+    """
+    code = _code_of(login, refused_with(refusal))
+    if refusal.detail and login.codes is RoomErrorCode:
+        code = login.code(refusal.detail)
     return error_for(
         code,
         refusal.text or "The server refused the login.",
-        operation=LOGIN.name,
+        operation=login.name,
         state=state.name,
         retry_after=None if refusal.retry is None else refusal.retry / _MILLISECONDS,
     )
 
 
-def final_at_login(closed: Closed, refusal: Refused | None) -> RtmError | None:
-    """The error that ends a login at once; None where another attempt may succeed.
+def _code_of(login: Operation, code: LoginError) -> IntEnum:
+    return code if login.codes is LoginError else _ROOM_CODES.get(code, login.failure)
+
+
+def renewal_code(refusal: Refused) -> RenewTokenError | None:
+    """What a refused hello says of a renewed token that it carried; None where the token is not the reason."""
+    return _RENEWAL_CODES.get(refused_with(refusal))
+
+
+def _is_answer(closed: Closed) -> bool:
+    """Whether a refusal stands; the close code behind it may ask to come back instead."""
+    return closed.code not in _COME_BACK
+
+
+def final_at_return(closed: Closed, refusal: Refused | None, final: frozenset[LoginError]) -> Input | None:
+    """What ends a session whose return was refused; None where another attempt may succeed.
 
     Args:
         closed: How the attempt ended.
         refusal: What the server had said before.
+        final: The refusals that end a session.
     """
-    state = ConnectionState.CONNECTING
-    if refusal is not None and closed.code not in _COME_BACK:
+    if refusal is None or not _is_answer(closed) or refused_with(refusal) not in final:
+        return None
+    return _REFUSALS.get(refused_with(refusal), Input.REFUSED)
+
+
+def final_at_login(
+    closed: Closed, refusal: Refused | None, login: Operation, state: State
+) -> tuple[Input, RtmError] | None:
+    """What ends a login at once, and its error; None where another attempt may succeed.
+
+    Args:
+        closed: How the attempt ended.
+        refusal: What the server had said before.
+        login: The call that logs in.
+        state: The connection state.
+    """
+    if refusal is not None and _is_answer(closed):
         if closed.code == CloseCode.BANNED:
-            return Banned(refusal.text, code=LoginError.REJECTED, operation=LOGIN.name, state=state.name)
-        return refusal_error(refusal, state)
+            code = _code_of(login, LoginError.REJECTED)
+            return Input.BANNED, Banned(refusal.text, code=code, operation=login.name, state=state.name)
+        return _REFUSALS.get(refused_with(refusal), Input.REFUSED), refusal_error(refusal, login, state)
     if closed.error is not None:
-        return _final_failure_at_login(closed.error)
+        final = _final_failure_at_login(closed.error, login, state)
+        return None if final is None else (Input.LOGIN_FAILED, final)
     if closed.code not in _STOP:
         return None
     cause = close_error(closed)
     if closed.code == CloseCode.BANNED:
-        error: RtmError = Banned(
-            "The user is banned.", code=LoginError.REJECTED, operation=LOGIN.name, state=state.name
-        )
+        code = _code_of(login, LoginError.REJECTED)
+        error: RtmError = Banned("The user is banned.", code=code, operation=login.name, state=state.name)
     else:
-        code = next(
-            (code for close, code in _LOGIN_CODES.items() if close == closed.code), LoginError.UNKNOWN
-        )
-        error = error_for(code, cause.message, operation=LOGIN.name, state=state.name)
+        codes = (code for close, code in _LOGIN_CODES.items() if close == closed.code)
+        code = _code_of(login, next(codes, LoginError.UNKNOWN))
+        error = error_for(code, cause.message, operation=login.name, state=state.name)
     error.__cause__ = cause
-    return error
+    return ENDING_CLOSES.get(closed.code, Input.REFUSED), error
 
 
-def _final_failure_at_login(error: RtmError) -> RtmError | None:
+def _final_failure_at_login(error: RtmError, login: Operation, state: State) -> RtmError | None:
     """The error of a login where a transport failed in a way that the next one would repeat; otherwise None.
 
     That is a refusal by TLS or HTTP, and a server that speaks another protocol. Its class and words are kept.
     """
     if not isinstance(error, TlsError | HandshakeRefused | ProxyRefused | RemoteProtocolError):
         return None
+    return _as_login_error(error, login, state)
+
+
+def _as_login_error(error: RtmError, login: Operation, state: State) -> RtmError:
     final = copy.copy(error)
-    final.code = LoginError.UNKNOWN
-    final.operation = LOGIN.name
-    final.state = ConnectionState.CONNECTING.name
+    final.code = login.failure
+    final.operation = login.name
+    final.state = state.name
     final.__cause__ = error
     return final
 
 
-def login_timeout_error(seconds: float, attempts: int, cause: RtmError | None) -> RtmError:
+def attempts_error(cause: RtmError, login: Operation, state: State) -> RtmError:
+    """No attempt is left to a login; its class and words are those of the last one's failure."""
+    return _as_login_error(cause, login, state)
+
+
+def login_timeout_error(
+    seconds: float, attempts: int, cause: RtmError | None, login: Operation, state: State
+) -> RtmError:
     """No login in time, with what the last attempt failed of."""
     why = "the server gave no answer" if cause is None else cause.message
     plural = "" if attempts == 1 else "s"
-    error = error_for(
-        LoginError.TIMEOUT,
+    error = RequestTimeout(
         f"No login within {seconds:.3g} s, in {attempts} attempt{plural}. The last failed: {why}",
-        operation=LOGIN.name,
-        state=ConnectionState.CONNECTING.name,
+        code=login.timeout,
+        operation=login.name,
+        state=state.name,
     )
     error.__cause__ = cause
     return error
+
+
+def logout_error(login: Operation, logout: Operation, state: State) -> RtmError:
+    """A login that was cut short by a logout."""
+    return error_for(
+        _code_of(login, LoginError.ABORTED_BY_LOGOUT),
+        f"{logout.name}() was called during {login.name}().",
+        operation=login.name,
+        state=state.name,
+    )
 
 
 def closed_error(operation: Operation) -> ClientClosed:
@@ -161,8 +278,9 @@ def closed_error(operation: Operation) -> ClientClosed:
 
 def not_logged_in_error(
     operation: Operation,
-    state: ConnectionState,
-    reason: ConnectionChangeReason | None,
+    model: Model,
+    state: State,
+    reason: Reason | None,
     *,
     leaving: bool = False,
 ) -> RtmError:
@@ -170,15 +288,16 @@ def not_logged_in_error(
 
     Args:
         operation: The call.
+        model: The connection model.
         state: The connection state.
         reason: Why it was entered.
         leaving: Whether a goodbye was said already.
     """
     code = operation.code(LogoutError.NOT_LOGGED_IN)
-    if state is ConnectionState.ABORTED:
+    if state is model.ended:
         why = "" if reason is None else f" ({reason.name})"
         return Aborted(
-            f"The server has ended the session{why}.",
+            f"The session has ended{why}.",
             reason=reason,
             code=code,
             operation=operation.name,
@@ -188,26 +307,28 @@ def not_logged_in_error(
     return NotLoggedIn(text, code=code, operation=operation.name, state=state.name)
 
 
-def login_refusal(state: ConnectionState, rate_wait: float | None) -> RtmError | None:
+def login_refusal(login: Operation, model: Model, state: State, rate_wait: float | None) -> RtmError | None:
     """Why a login cannot be made now: 8, 10, or None where it can.
 
     Args:
+        login: The call that logs in.
+        model: The connection model.
         state: The connection state.
         rate_wait: Seconds until the documented rate admits a login; None where it does.
     """
-    if RTM_TABLE.rule(state, RtmInput.LOGIN).effect is RtmEffect.REFUSE_LOGIN:
-        return error_for(
-            LoginError.ALREADY_LOGIN,
+    if model.table.rule(state, Input.LOGIN).effect is Effect.REFUSE_LOGIN:
+        return AlreadyLoggedIn(
             f"The client is {state.name}.",
-            operation=LOGIN.name,
+            code=_code_of(login, LoginError.ALREADY_LOGIN),
+            operation=login.name,
             state=state.name,
         )
-    too_often = RTM_TABLE.rule(state, RtmInput.LOGIN_TOO_OFTEN).effect is RtmEffect.REFUSE_RATE
+    too_often = model.table.rule(state, Input.LOGIN_TOO_OFTEN).effect is Effect.REFUSE_RATE
     if rate_wait is not None and too_often:
-        return error_for(
-            LoginError.TOO_OFTEN,
+        return RateLimited(
             f"Called more often than {LOGIN_RATE}.",
-            operation=LOGIN.name,
+            code=login.too_often,
+            operation=login.name,
             state=state.name,
             retry_after=rate_wait,
         )

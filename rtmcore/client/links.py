@@ -4,11 +4,8 @@ from collections.abc import Callable
 
 import attrs
 
-from rtmcore.client.config import ClientConfig, Endpoint, explain_invalid_token
-from rtmcore.client.events import CloseTransport, Event, NeedToken, OpenTransport, Purpose, TokenReason
-from rtmcore.connection.backoff import Backoff
-from rtmcore.errors import InvalidArgument
-from rtmcore.limits import BACKOFF_BASE
+from rtmcore.client.config import ClientConfig, Endpoint
+from rtmcore.client.events import CloseTransport, Event, OpenTransport, Purpose
 from rtmcore.wire.packets import Refused
 from rtmcore.wire.transport import ClientTransport, TransportState
 
@@ -29,6 +26,8 @@ class Link:
     gone: bool = False
     """Nothing that comes from it matters any more."""
     hello_sent: bool = False
+    token: int = 0
+    """Which token its hello carried, as `Tokens` numbers them."""
     floor: int = 0
     """The oldest id that its hello said may be repeated."""
     restores: dict[str, int] = attrs.field(factory=dict)
@@ -184,107 +183,3 @@ def _take_output(link: Link, output: list[tuple[int, bytes]]) -> None:
         made = link.transport.data_to_send()
         if made:
             output.extend([(link.id, data) for data in made])
-
-
-class Attempts:
-    """When the next attempt begins, and at which server.
-
-    Args:
-        endpoints: Tried in turn.
-        backoff: How long to wait.
-
-    Attributes:
-        next_at: When the next attempt begins, in monotonic seconds; None where none is waited for.
-    """
-
-    def __init__(self, endpoints: tuple[Endpoint, ...], backoff: Backoff) -> None:
-        self._endpoints = endpoints
-        self._backoff = backoff
-        self._index = 0
-        self.next_at: float | None = None
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The server to try."""
-        return self._endpoints[self._index % len(self._endpoints)]
-
-    def rotate(self) -> None:
-        """The server to try is the next one: this one has failed."""
-        self._index += 1
-
-    def reset(self) -> None:
-        """Begin anew: the next attempt is made at once."""
-        self._backoff.reset()
-
-    def schedule(self, now: float, retry_after: float | None, end: float | None) -> bool:
-        """Decide when the next attempt begins.
-
-        Args:
-            now: Monotonic seconds.
-            retry_after: What the server asked for.
-            end: When attempts end anyway; a wait beyond it would waste what time is left.
-
-        Returns:
-            True where it begins now; otherwise `next_at` says when.
-        """
-        begin = now + self._backoff.delay(retry_after)
-        if retry_after is None and end is not None and begin >= end:
-            halfway = (end - now) / 2
-            begin = now + halfway if halfway >= BACKOFF_BASE else end
-        self.next_at = begin if begin > now else None
-        return self.next_at is None
-
-
-class Tokens:
-    """The token for the next hello.
-
-    Args:
-        config: Says whether a provider is asked, and holds the token otherwise.
-        emit: Takes the question.
-    """
-
-    def __init__(self, config: ClientConfig, emit: Callable[[Event], None]) -> None:
-        self._emit = emit
-        self._provider = config.token_provider
-        self._value = config.token
-        self._asked = False
-        self._fresh = False
-        self._known = not config.token_provider
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is a token that was not used yet, or none is needed."""
-        return self._fresh or not self._provider
-
-    @property
-    def known(self) -> bool:
-        """Whether there is a token at all, if only an old one."""
-        return self._known
-
-    def ask(self, reason: TokenReason) -> None:
-        """An attempt begins: ask the provider, unless its last answer is still unused or on its way."""
-        if not self.ready and not self._asked:
-            self._asked = True
-            self._emit(NeedToken(reason))
-
-    def use(self) -> str | None:
-        """The token for a hello."""
-        self._fresh = False
-        return self._value
-
-    def received(self, value: str | None) -> None:
-        """The provider has answered.
-
-        Raises:
-            InvalidArgument: Its answer is no token.
-        """
-        self._asked = False
-        wrong = explain_invalid_token(value)
-        if wrong is not None:
-            raise InvalidArgument(wrong, operation="token provider")
-        self._value = value
-        self._fresh = self._known = True
-
-    def failed(self) -> None:
-        """The provider could not answer."""
-        self._asked = False

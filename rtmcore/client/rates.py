@@ -3,14 +3,16 @@
 from collections import deque
 from enum import IntEnum
 
-from rtmcore.client.requests import JOIN, MEMBERS, Operation
-from rtmcore.codes import ConnectionState, JoinChannelError
+from rtmcore.client.requests import JOIN, MEMBERS, RENEW_TOKEN, Operation
+from rtmcore.codes import JoinChannelError
+from rtmcore.connection.model import State
 from rtmcore.errors import error_for
 from rtmcore.limits import (
     JOIN_RATE,
     JOIN_SAME_CHANNEL_RATE,
     LOGIN_RATE,
     MEMBERS_RATE,
+    RENEW_TOKEN_RATE,
     SEND_RATE,
     RateLimit,
 )
@@ -56,7 +58,7 @@ class Rates:
         enabled: False admits everything.
     """
 
-    __slots__ = ("_enabled", "_join", "_join_same", "_login", "_members", "_send")
+    __slots__ = ("_enabled", "_join", "_join_same", "_login", "_members", "_renew", "_send")
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
@@ -65,6 +67,7 @@ class Rates:
         self._join = SlidingWindow(JOIN_RATE)
         self._join_same: dict[str, SlidingWindow] = {}
         self._members = SlidingWindow(MEMBERS_RATE)
+        self._renew = SlidingWindow(RENEW_TOKEN_RATE)
 
     def login_wait(self, now: float) -> float | None:
         """Seconds until a login would be admitted; None where it would be now."""
@@ -74,7 +77,7 @@ class Rates:
         """Count a login that was admitted."""
         self._login.count(now)
 
-    def admit_send(self, operation: Operation, now: float, state: ConnectionState) -> None:
+    def admit_send(self, operation: Operation, now: float, state: State) -> None:
         """Count a message to a peer or a channel, or refuse it.
 
         Raises:
@@ -82,7 +85,7 @@ class Rates:
         """
         self._admit(self._send, operation, now, state)
 
-    def admit_join(self, channel: str, now: float, state: ConnectionState) -> None:
+    def admit_join(self, channel: str, now: float, state: State) -> None:
         """Count a join, or refuse it.
 
         Raises:
@@ -102,7 +105,7 @@ class Rates:
         self._join_same[channel] = same
         same.count(now)
 
-    def admit_members(self, now: float, state: ConnectionState) -> None:
+    def admit_members(self, now: float, state: State) -> None:
         """Count a question for members, or refuse it.
 
         Raises:
@@ -110,13 +113,21 @@ class Rates:
         """
         self._admit(self._members, MEMBERS, now, state)
 
-    def _admit(self, window: SlidingWindow, operation: Operation, now: float, state: ConnectionState) -> None:
+    def admit_renewal(self, now: float, state: State) -> None:
+        """Count a new token, or refuse it.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        self._admit(self._renew, RENEW_TOKEN, now, state)
+
+    def _admit(self, window: SlidingWindow, operation: Operation, now: float, state: State) -> None:
         if self._enabled:
             self._check(window, operation, operation.too_often, now, state)
             window.count(now)
 
     def _check(
-        self, window: SlidingWindow, operation: Operation, code: IntEnum, now: float, state: ConnectionState
+        self, window: SlidingWindow, operation: Operation, code: IntEnum, now: float, state: State
     ) -> None:
         wait = window.wait(now)
         if wait is not None:

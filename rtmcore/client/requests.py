@@ -7,15 +7,17 @@ from typing import Final
 import attrs
 
 from rtmcore.codes import (
-    ConnectionState,
     GetMembersError,
     JoinChannelError,
     LeaveChannelError,
     LoginError,
     LogoutError,
+    RenewTokenError,
+    RoomErrorCode,
     SendChannelMessageError,
     SendPeerMessageError,
 )
+from rtmcore.connection.model import State
 from rtmcore.errors import LimitExceeded, OutcomeUnknown, RequestTimeout, RtmError
 from rtmcore.limits import OUTBOUND_BYTES, REQUESTS_IN_FLIGHT
 from rtmcore.wire.packets import Request
@@ -90,6 +92,33 @@ LOGIN: Final = _operation(
     changes=False,
 )
 LOGOUT: Final = _operation("logout", LogoutError, LogoutError.REJECTED)
+RTC_JOIN: Final = _operation(
+    "join",
+    LoginError,
+    LoginError.UNKNOWN,
+    timeout=LoginError.TIMEOUT,
+    invalid=LoginError.INVALID_ARGUMENT,
+    too_often=LoginError.TOO_OFTEN,
+    changes=False,
+)
+"""The login of an RTC channel."""
+RTC_LEAVE: Final = _operation("leave", LogoutError, LogoutError.REJECTED)
+ROOM_CONNECT: Final = _operation(
+    "connect",
+    RoomErrorCode,
+    RoomErrorCode.SIGNALING_CONNECTION,
+    too_often=RoomErrorCode.SIGNALING_SERVER_BUSY,
+    changes=False,
+)
+"""The login of a room."""
+ROOM_DISCONNECT: Final = _operation("disconnect", LogoutError, LogoutError.REJECTED)
+RENEW_TOKEN: Final = _operation(
+    "renew_token",
+    RenewTokenError,
+    RenewTokenError.FAILURE,
+    invalid=RenewTokenError.INVALID_ARGUMENT,
+    too_often=RenewTokenError.TOO_OFTEN,
+)
 CLOSE: Final = _operation("close", LogoutError, LogoutError.REJECTED)
 SEND_PEER: Final = _operation(
     "send_peer",
@@ -198,7 +227,7 @@ class Requests:
         """The oldest id that may still be repeated."""
         return next(iter(self._pending), self._next)
 
-    def check_room(self, operation: Operation, size: int, state: ConnectionState) -> None:
+    def check_room(self, operation: Operation, size: int, state: State) -> None:
         """Refuse a call that would make too many wait.
 
         Raises:

@@ -1,7 +1,8 @@
 """The session of a client: when it connects, to what state that leads, and when it is over.
 
-The states and what leads from one to another stand in a table (`rtmcore.connection.rtm`); here is what is done
-about it. Finer than the states are only: whether the session is being restored, and whether a goodbye was said.
+The states and what leads from one to another stand in a table (`rtmcore.connection`), one for each kind of client;
+here is what is done about it. Finer than the states are only: whether the session is being restored, and whether a
+goodbye was said.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,63 +10,51 @@ from typing import Final
 
 import attrs
 
+from rtmcore.client.attempts import Attempts, GiveUp, Verdict
 from rtmcore.client.config import ClientConfig
-from rtmcore.client.events import Event, Purpose, RequestCompleted, StateChanged, TokenReason
+from rtmcore.client.events import Event, Purpose, RequestCompleted, RtcConnectionLost, TokenReason
 from rtmcore.client.facts import SessionFacts, SessionParts
 from rtmcore.client.failures import (
     BYTES_REFUSED,
+    ENDING_CLOSES,
+    ENDING_REASONS,
     attempt_timeout_error,
+    attempts_error,
     close_error,
     closed_error,
     final_at_login,
+    final_at_return,
+    give_up_error,
     login_timeout_error,
+    logout_error,
     not_logged_in_error,
     refusal_error,
+    refused_with,
+    renewal_code,
     silence_error,
 )
-from rtmcore.client.links import Attempts, Link, Links, Tokens
-from rtmcore.client.requests import LOGIN, LOGOUT, Operation, Ticket
-from rtmcore.codes import CloseCode, ConnectionChangeReason, ConnectionState, LoginError
+from rtmcore.client.goodbyes import Goodbyes, Logout
+from rtmcore.client.kinds import KINDS
+from rtmcore.client.links import Link, Links
+from rtmcore.client.outage import Outage
+from rtmcore.client.requests import Operation, Ticket
+from rtmcore.client.tokens import Tokens
+from rtmcore.codes import CloseCode, DtlsTransportState, IceTransportState, LoginError
 from rtmcore.connection.backoff import Backoff
-from rtmcore.connection.rtm import RTM_REASONS, RTM_TABLE, RtmInput
-from rtmcore.errors import ConnectionFailed, RemoteProtocolError, RtmError, error_for
-from rtmcore.limits import BACKOFF_SETTLED, GOODBYE_TIMEOUT, LATE_GIVE_UP, TOKEN_PATIENCE
-from rtmcore.wire.packets import Bye, Kicked, Packet, Ready, Refused, Welcome
+from rtmcore.connection.model import Input, Reason, State
+from rtmcore.errors import ConnectionFailed, RemoteProtocolError, RtmError, TlsError
+from rtmcore.limits import GOODBYE_TIMEOUT, TOKEN_PATIENCE
+from rtmcore.wire.packets import Kicked, Packet, Ready, Refused, Renewed, Welcome
 from rtmcore.wire.transport import Closed, Opened, Received
 
 _MILLISECONDS: Final = 1000
-# Looking up a member of an enumeration costs a call before Python 3.12, and these are needed all the time.
-_CONNECTED: Final = ConnectionState.CONNECTED
-_RECONNECTING: Final = ConnectionState.RECONNECTING
-_LOGGED_IN: Final = frozenset({_CONNECTED, _RECONNECTING})
-
-_ABORTING_CLOSES: Final[dict[int, RtmInput]] = {
-    CloseCode.REMOTE_LOGIN: RtmInput.REMOTE_LOGIN,
-    CloseCode.BANNED: RtmInput.BANNED,
-    CloseCode.TOKEN_EXPIRED: RtmInput.TOKEN_EXPIRED,
-}
-_ABORTING_REASONS: Final[dict[int, RtmInput]] = {
-    ConnectionChangeReason.REMOTE_LOGIN: RtmInput.REMOTE_LOGIN,
-    ConnectionChangeReason.BANNED_BY_SERVER: RtmInput.BANNED,
-    ConnectionChangeReason.TOKEN_EXPIRED: RtmInput.TOKEN_EXPIRED,
-}
 
 
 @attrs.define(eq=False)
 class _Login:
     ticket: Ticket
-    deadline: float
     first_attempt: int
-    extended: bool = False
-    """The timer fired late: one more attempt decides."""
-
-
-@attrs.define(eq=False)
-class _Logout:
-    tickets: list[Ticket]
-    deadline: float
-    said: Link | None = None
-    """The transport that the goodbye was written on; the server closes it."""
+    end: GiveUp
 
 
 class Session:
@@ -81,11 +70,12 @@ class Session:
 
     Attributes:
         state: The documented state.
-        reason: Why it was entered; None before the first login.
+        reason: Why it was entered, or why it goes on; None before the first login.
         since: When it was entered.
         cause: Why the last attempt failed; None while all is well.
         closed: Whether the client object was closed for good.
         facts: What the server said in its last welcome.
+        outage: The outage that goes on.
     """
 
     def __init__(
@@ -99,25 +89,32 @@ class Session:
     ) -> None:
         self._config = config
         self._policy = config.policy
+        self._model = model = config.policy.model
+        # Looking up a member of an enumeration costs a call before Python 3.12, and these are needed all the time.
+        self._connected = model.connected
+        self._reconnecting = model.reconnecting
+        self._logged_in = frozenset({model.connected, model.reconnecting})
+        self._kind = KINDS[config.kind]
         self._links = links
         self._parts = parts
         self._emit = emit
         self._attempts = Attempts(config.endpoints, Backoff(config.policy.backoff, random))
         self._tokens = Tokens(config, emit)
         self.facts = SessionFacts(config, iid)
-        self.state: ConnectionState = RTM_TABLE.initial
-        self.reason: ConnectionChangeReason | None = None
+        self._goodbyes = Goodbyes(links, parts, self.facts)
+        self.outage = Outage(config.policy)
+        self.state: State = model.idle
+        self.reason: Reason | None = None
         self.since = 0.0
         self.cause: RtmError | None = None
         self.closed = False
         # When the last byte came on the transport that carries the session.
         self._heard = 0.0
-        # Since when the session stands; None once an attempt to replace its transport was made.
-        self._stands_since: float | None = None
-        # Whether the session before it stood for a moment only.
-        self._stood_a_moment = False
         self._login: _Login | None = None
-        self._logout: _Logout | None = None
+        self._login_failed = False
+        self._logout: Logout | None = None
+        # The server has closed the transport since it had heard nothing.
+        self._unheard = False
         # While the session is being restored after a welcome: until when that may take.
         self._restoring: float | None = None
 
@@ -131,60 +128,90 @@ class Session:
     @property
     def may_write(self) -> bool:
         """Whether a call may be written now; otherwise it waits within its time."""
-        carried = self._restoring is not None or self.state is _CONNECTED
+        carried = self._restoring is not None or self.state is self._connected
         return carried and self._logout is None
 
     @property
     def stands(self) -> bool:
         """Whether the session is up, and nothing of it is waited for."""
-        return self.state is _CONNECTED and self._restoring is None and self._links.current is not None
+        return self.state is self._connected and self._restoring is None and self._links.current is not None
+
+    @property
+    def link_state(self) -> IceTransportState:
+        """How the session's link stands, in ICE's words."""
+        state, model = self.state, self._model
+        if self.closed:
+            return IceTransportState.CLOSED
+        if state is model.ended or self._login_failed:
+            return IceTransportState.FAILED
+        if state is model.idle:
+            return IceTransportState.NEW
+        if state is model.connecting:
+            return IceTransportState.CHECKING
+        replaced = self._links.candidate is not None or self._attempts.next_at is not None
+        whole = state is self._connected and self._links.current is not None and not replaced
+        return IceTransportState.CONNECTED if whole else IceTransportState.DISCONNECTED
+
+    @property
+    def tls_state(self) -> DtlsTransportState | None:
+        """How the TLS of the session's link stands, in DTLS's words; None where the link is plain."""
+        link = self._links.current or self._links.candidate
+        endpoint = self._attempts.endpoint if link is None else link.endpoint
+        if not endpoint.tls:
+            return None
+        if self.closed:
+            return DtlsTransportState.CLOSED
+        if isinstance(self.cause, TlsError) and (self._login_failed or self.state is self._model.ended):
+            return DtlsTransportState.FAILED
+        if self.state in self._logged_in:
+            return DtlsTransportState.CONNECTED
+        if self.state is self._model.connecting:
+            up = link is not None and link.transport is not None
+            return DtlsTransportState.CONNECTED if up else DtlsTransportState.CONNECTING
+        return DtlsTransportState.NEW if self.state is self._model.idle else DtlsTransportState.CLOSED
 
     def refusal(self, operation: Operation) -> RtmError | None:
         """Why a call that needs a login cannot be made now: 101, 102, or None where it can."""
         if self.closed:
             return closed_error(operation)
-        if self._logout is not None or self.state not in _LOGGED_IN:
-            return not_logged_in_error(operation, self.state, self.reason, leaving=self._logout is not None)
+        if self._logout is not None or self.state not in self._logged_in:
+            leaving = self._logout is not None
+            return not_logged_in_error(operation, self._model, self.state, self.reason, leaving=leaving)
         return None
 
     # --- Intents ------------------------------------------------------------------------------------------------
 
     def login(self, now: float, timeout: float) -> Ticket:
-        """Log in; the ticket completes when the state is CONNECTED, or DISCONNECTED again."""
-        ticket = Ticket(LOGIN, now + timeout, begun=now)
-        self._login = _Login(ticket, ticket.deadline, self._links.latest + 1)
+        """Log in; the ticket completes when the session stands, or cannot be had."""
+        ticket = Ticket(self._kind.login, now + timeout, begun=now)
+        self._login = _Login(ticket, self._links.latest + 1, GiveUp(ticket.deadline))
+        self._login_failed = False
         self.cause = None
         self._attempts.reset()
-        self._feed(RtmInput.LOGIN, now)
+        self.outage.begin(now)
+        self._feed(Input.LOGIN, now)
         self._reconnect(now)
         return ticket
 
     def logout(self, now: float, timeout: float) -> Ticket:
         """Say goodbye and end the session; always ends well, at the latest after `limits.GOODBYE_TIMEOUT`."""
         if self.closed:
-            raise closed_error(LOGOUT)
-        if self.state is ConnectionState.DISCONNECTED:
-            raise not_logged_in_error(LOGOUT, self.state, self.reason)
-        ticket = Ticket(LOGOUT, now + timeout, begun=now)
+            raise closed_error(self._kind.logout)
+        if not self._may_log_out:
+            raise not_logged_in_error(self._kind.logout, self._model, self.state, self.reason)
+        ticket = Ticket(self._kind.logout, now + timeout, begun=now)
         if self._logout is not None:
             self._logout.tickets.append(ticket)
             return ticket
-        self._end_login(
-            error_for(
-                LoginError.ABORTED_BY_LOGOUT,
-                "logout() was called during the login.",
-                operation=LOGIN.name,
-                state=self.state.name,
-            )
-        )
-        self._logout = _Logout([ticket], now + min(GOODBYE_TIMEOUT, timeout))
+        self._end_login(logout_error(self._kind.login, self._kind.logout, self.state))
+        self._logout = Logout([ticket], now + min(GOODBYE_TIMEOUT, timeout))
         link = self._links.current or self._links.candidate
-        reachable = self.state in (ConnectionState.CONNECTING, _CONNECTED)
+        reachable = self.state is self._model.connecting or self.state is self._connected
         if reachable and link is not None and link.open and link.hello_sent:
             self._attempts.next_at = None
             self._restoring = None
             self._logout.said = link
-            self._say_goodbye(link, now)
+            self._goodbyes.say(link, now)
         else:
             self._finish_logout(now)
         return ticket
@@ -194,11 +221,40 @@ class Session:
         if self.closed:
             return
         self.closed = True
-        if self.state is not ConnectionState.DISCONNECTED:
-            self._end_login(closed_error(LOGIN))
+        if self._may_log_out:
+            self._end_login(closed_error(self._kind.login))
             if self._logout is None:
-                self._logout = _Logout([], now)
+                self._logout = Logout([], now)
             self._finish_logout(now)
+
+    def renew(self, token: str, now: float) -> int:
+        """Use another token from now on; where no transport carries the session, by an attempt made at once.
+
+        Returns:
+            Its number, as `Link.token` tells it; `Tokens` has more.
+        """
+        number = self._tokens.offer(token)
+        if not self.may_write or self._links.current is None:
+            if self.state is self._reconnecting:
+                self._feed(Input.RENEWED, now)
+            candidate = self._links.candidate
+            if candidate is not None and candidate.hello_sent:
+                self._links.close(candidate)
+                candidate = None
+            if candidate is None:
+                self._attempts.reset()
+                self._begin_attempt(now)
+            else:
+                self._say_hello(candidate, now)
+        return number
+
+    def token_answered(self, number: int, answer: Renewed | None, now: float) -> None:
+        """The server has answered a renewal on the transport that carries the session; None if it refused."""
+        if answer is None:
+            self._tokens.refused(number)
+        else:
+            self._tokens.accepted(number)
+            self._tokens.in_force(number, answer.expires, answer.now, now)
 
     # --- Inputs -------------------------------------------------------------------------------------------------
 
@@ -207,6 +263,7 @@ class Session:
         link = self._links.find(link_id)
         if link is not None and link is self._links.candidate and link.transport is None:
             self._links.connect(link, now)
+            self._parts.link_changed()
 
     def transport_failed(self, link_id: int, error: RtmError, now: float) -> None:
         """The driver could not open a transport, or has lost it."""
@@ -263,8 +320,10 @@ class Session:
             if now >= self._logout.deadline:
                 self._finish_logout(now)
             return
-        if self._login is not None and now >= self._login.deadline and self._restoring is None:
-            self._login_overdue(self._login, now)
+        if now >= self._tokens.due:
+            self._tokens.handle_timer(now)
+        if self._login is not None and self._restoring is None:
+            self._judge_login(self._login, now)
         candidate = self._links.candidate
         if candidate is not None and now >= candidate.deadline:
             self._links.close(candidate)
@@ -282,18 +341,25 @@ class Session:
         if self._logout is not None:
             return self._logout.deadline
         state, candidate, next_at = self.state, self._links.candidate, self._attempts.next_at
-        if state is _CONNECTED and candidate is None and next_at is None and self._restoring is None:
-            return self._heard + self.facts.spare_after
+        tokens_due = self._tokens.due
+        if state is self._connected and candidate is None and next_at is None and self._restoring is None:
+            due = self._heard + self.facts.spare_after
+            return due if due < tokens_due else tokens_due
         times = [next_at, self._restoring]
+        if tokens_due != float("inf"):
+            times.append(tokens_due)
         if candidate is not None:
             times.append(candidate.deadline)
             if candidate.open and not candidate.hello_sent and self._may_use_last_token():
                 times.append(candidate.begun + TOKEN_PATIENCE)
         if self._login is not None and self._restoring is None:
-            times.append(self._login.deadline)
-        if state is _CONNECTED:
+            times.append(self._login.end.deadline)
+            times.append(self.outage.lost_at(self._login.ticket.begun))
+        if state is self._connected:
             times.append(self._heard + self.facts.interrupted_after)
-        if state in _LOGGED_IN and candidate is None and next_at is None:
+        elif state is self._reconnecting and self._restoring is None:
+            times.append(self.outage.next_deadline(self._heard))
+        if state in self._logged_in and candidate is None and next_at is None:
             times.append(self._heard + self.facts.spare_after)
         return min([time for time in times if time is not None], default=None)
 
@@ -306,9 +372,12 @@ class Session:
 
     def kicked(self, packet: Kicked, now: float) -> None:
         """The server has ended the session; during a login its close code says so again."""
-        given = _ABORTING_REASONS.get(packet.reason)
-        if given is not None and self._logout is None and self.state in _LOGGED_IN:
-            self._abort(given, ConnectionFailed(packet.text or "The server has ended the session."), now)
+        given = ENDING_REASONS.get(packet.reason)
+        if given is None or self._logout is not None or self.state not in self._logged_in:
+            return
+        if given is Input.TOKEN_EXPIRED:
+            self._tokens.report_expired()
+        self._end(given, ConnectionFailed(packet.text or "The server has ended the session."), now)
 
     # --- Transports ---------------------------------------------------------------------------------------------
 
@@ -356,42 +425,50 @@ class Session:
         """Send the first packet as soon as there are both a transport and a token."""
         if not link.open or link.hello_sent or self._logout is not None or link.transport is None:
             return
-        returning = self.state is not ConnectionState.CONNECTING
+        returning = self.state is not self._model.connecting
         if not self._tokens.ready and (not self._may_use_last_token() or now < link.begun + TOKEN_PATIENCE):
             return
         link.hello_sent = True
+        link.token = self._tokens.number
         positions = self._parts.positions(link, returning=returning)
         hello = self.facts.hello(link.id, self._tokens.use(), positions, returning=returning)
         link.transport.send((hello,), now)
 
     def _may_use_last_token(self) -> bool:
         """Whether a return may go on with an old token where the provider is late: it may still be good."""
-        return self._tokens.known and self.state is not ConnectionState.CONNECTING
+        hopeless = self._tokens.expired and LoginError.TOKEN_EXPIRED in self._policy.final_refusals
+        return self._tokens.known and self.state is not self._model.connecting and not hopeless
 
     def _welcomed(self, link: Link, welcome: Welcome, now: float) -> None:
         assert link.transport is not None
         self._links.promote()
         self._heard = now
+        self._unheard = False
+        self.outage.heard()
         new_epoch = self.facts.take(welcome)
         if welcome.beat:
             link.transport.beat_interval = welcome.beat / _MILLISECONDS
-        self._attempts.next_at = None
-        self._stands_since = None
+        self._attempts.succeeded()
+        self._tokens.accepted(link.token)
+        self._tokens.in_force(link.token, welcome.token_expires, welcome.now, now)
         restoring = now + self._policy.restore_timeout
         # The server has accepted: a login does not time out any more, but it does not wait longer either.
-        self._restoring = restoring if self._login is None else max(now, min(restoring, self._login.deadline))
+        end = None if self._login is None else self._login.end.deadline
+        self._restoring = restoring if end is None else max(now, min(restoring, end))
         self._parts.welcomed(link, welcome, new_epoch=new_epoch, now=now)
+        self._parts.link_changed()
 
     def _restored(self, now: float) -> None:
         """The session stands: after a welcome, or because the old transport speaks again."""
         self._restoring = None
-        self._stands_since = now
+        self._attempts.stands(now)
+        self.outage.end()
         self.cause = None
-        if self.state is ConnectionState.CONNECTING:
-            self._feed(RtmInput.ACCEPTED, now)
+        if self.state is self._model.connecting:
+            self._feed(Input.ACCEPTED, now)
             self._end_login(None)
-        elif self.state is _RECONNECTING:
-            self._feed(RtmInput.RESUMED if self.facts.resumed else RtmInput.REJOINED, now)
+        elif self.state is self._reconnecting:
+            self._feed(Input.RESUMED if self.facts.resumed else Input.REJOINED, now)
         self._parts.connected(now)
 
     def _spoke(self, now: float) -> None:
@@ -407,7 +484,8 @@ class Session:
         if candidate is not None or self._attempts.next_at is not None:
             self._attempts.next_at = None
             self._attempts.reset()
-        if self.state is _RECONNECTING and self._restoring is None:
+            self._parts.link_changed()
+        if self.state is self._reconnecting and self._restoring is None:
             self._stay(now)
 
     def _stay(self, now: float) -> None:
@@ -424,31 +502,47 @@ class Session:
         if carried:
             self._parts.detached()
             self._restoring = None
+            self._unheard = closed.error is None and closed.code == CloseCode.HEARTBEAT_TIMEOUT
         if closed.error is None and closed.code in BYTES_REFUSED:
             self._parts.bytes_refused(link, close_error(closed))
         if self._logout is not None:
             self._finish_logout(now)
             return
-        cause = close_error(closed) if link.refusal is None else refusal_error(link.refusal, self.state)
+        refusal, login = link.refusal, self._kind.login
+        cause = close_error(closed) if refusal is None else refusal_error(refusal, login, self.state)
         retry_after = cause.retry_after if closed.retry_after is None else closed.retry_after
-        final = None
-        if self.state is ConnectionState.CONNECTING:
-            final = final_at_login(closed, link.refusal)
-        if final is not None:
-            self._fail_login(final, now)
-        elif self._must_abort(closed):
-            self._abort(_ABORTING_CLOSES[closed.code], cause, now)
-        elif candidate or self.state is ConnectionState.CONNECTING:
+        if self.state is self._model.connecting:
+            final = final_at_login(closed, refusal, login, self.state)
+            if final is not None:
+                self._fail_login(*final, now)
+            else:
+                self._attempt_failed(cause, retry_after, now)
+            return
+        given = self._judge_end(link, closed)
+        if given is not None:
+            self._end(given, cause, now)
+        elif candidate:
             self._attempt_failed(cause, retry_after, now)
         else:
             self._lost(cause, retry_after, now)
 
-    def _must_abort(self, closed: Closed) -> bool:
-        """Whether a close code stops a client that is logged in."""
-        if closed.error is not None or closed.code not in _ABORTING_CLOSES or self.state not in _LOGGED_IN:
-            return False
-        expired = closed.code == CloseCode.TOKEN_EXPIRED
-        return not expired or (self.facts.aborts_on_expiry and self.state is _CONNECTED)
+    def _judge_end(self, link: Link, closed: Closed) -> Input | None:
+        """What the end of a transport does to a client that is logged in; None where it comes back."""
+        refusal, final = link.refusal, self._policy.final_refusals
+        if refusal is not None:
+            if renewal_code(refusal) is not None and self._tokens.refused(link.token):
+                # The state is as it was before the renewal: the old token is tried again.
+                self._parts.token_refused(link.token, refusal)
+                return None
+            if refused_with(refusal) is LoginError.TOKEN_EXPIRED:
+                self._tokens.report_expired(link.token)
+        if closed.error is None and closed.code in ENDING_CLOSES:
+            if closed.code != CloseCode.TOKEN_EXPIRED:
+                return ENDING_CLOSES[closed.code]
+            self._tokens.report_expired(link.token)
+            ends = self.facts.aborts_on_expiry and self.state is self._connected
+            return Input.TOKEN_EXPIRED if ends or LoginError.TOKEN_EXPIRED in final else None
+        return final_at_return(closed, refusal, final)
 
     def _lost(self, cause: RtmError, retry_after: float | None, now: float) -> None:
         """The transport that carried the session is gone: replace it. The state changes only after some silence."""
@@ -456,21 +550,13 @@ class Session:
         if self._links.candidate is None and self._attempts.next_at is None:
             self._attempts.rotate()
             self._reconnect(now, retry_after)
+        self._parts.link_changed()
 
     # --- Attempts -----------------------------------------------------------------------------------------------
 
     def _reconnect(self, now: float, retry_after: float | None = None) -> None:
-        """Begin an attempt, or wait for it.
-
-        A session that stood earns an attempt at once, but not when one after the other stands for a moment only.
-        """
-        if self._stands_since is not None:
-            moment = now - self._stands_since < BACKOFF_SETTLED
-            if not (moment and self._stood_a_moment):
-                self._attempts.reset()
-            self._stood_a_moment = moment
-            self._stands_since = None
-        end = None if self._login is None else self._login.deadline
+        """Begin an attempt, or wait for it."""
+        end = None if self._login is None else self._login.end.deadline
         if self._attempts.schedule(now, retry_after, end):
             self._begin_attempt(now)
 
@@ -478,7 +564,8 @@ class Session:
         self._attempts.next_at = None
         deadline = now + self._policy.attempt_timeout
         if self._login is not None:
-            purpose, deadline = Purpose.LOGIN, min(deadline, self._login.deadline)
+            end = self._login.end.deadline
+            purpose, deadline = Purpose.LOGIN, end if self._policy.login_attempts == 1 else min(deadline, end)
         else:
             purpose = Purpose.RECONNECT if self._links.current is None else Purpose.SPARE
         self._links.open(purpose, self._attempts.endpoint, now, deadline)
@@ -486,62 +573,101 @@ class Session:
 
     def _attempt_failed(self, cause: RtmError, retry_after: float | None, now: float) -> None:
         """An attempt has failed, and that is no final answer, except of TLS and HTTP at a login."""
-        self._feed(RtmInput.ATTEMPT_FAILED, now)
         self.cause = cause
         self._attempts.rotate()
-        if self._login is not None and self._login.extended:
-            self._time_out_login(self._login, now)
-        elif (
-            self._login is None
-            and self._links.current is not None
-            and now < self._heard + self.facts.spare_after
-        ):
+        login = self._login
+        if login is not None and login.end.extended:
+            self._time_out_login(login, now)
+            return
+        if login is not None and self._attempts_made(login) == self._policy.login_attempts:
+            self._fail_login(Input.LOGIN_FAILED, attempts_error(cause, self._kind.login, self.state), now)
+            return
+        self._feed(Input.ATTEMPT_FAILED, now)
+        if login is None and self._links.current is not None and now < self._heard + self.facts.spare_after:
             # The old transport has come back meanwhile: there is nothing to replace.
-            if self.state is _RECONNECTING and self._restoring is None:
+            self._parts.link_changed()
+            if self.state is self._reconnecting and self._restoring is None:
                 self._stay(now)
+        elif self.state is self._reconnecting and self.outage.last_attempt:
+            self._give_up(now)
         else:
             self._reconnect(now, retry_after)
 
     def _judge_silence(self, now: float) -> None:
-        if self.state not in _LOGGED_IN:
+        if self.state not in self._logged_in:
             return
         waits = self._links.candidate is not None or self._attempts.next_at is not None
         if now >= self._heard + self.facts.spare_after and not waits:
             self._attempts.rotate()
             self._attempts.reset()
             self._reconnect(now)
-        if self.state is _CONNECTED and now >= self._heard + self.facts.interrupted_after:
+            self._parts.link_changed()
+        if self.state is self._connected and now >= self._heard + self.facts.interrupted_after:
             if self._links.current is not None:
                 self.cause = silence_error(now - self._heard)
-            self._feed(RtmInput.INTERRUPTED, now, self.cause)
+            self.outage.begin(self._heard)
+            self._feed(Input.KEEP_ALIVE_TIMED_OUT if self._unheard else Input.INTERRUPTED, now, self.cause)
+        if self.state is self._reconnecting and self._restoring is None:
+            self._judge_outage(now)
+
+    def _judge_outage(self, now: float) -> None:
+        """Report a long outage once, and give up where the policy does."""
+        if self.outage.is_lost(self._heard, now):
+            self._tell_lost(now)
+        verdict = self.outage.judge(self._heard, now)
+        candidate = self._links.candidate
+        if verdict is Verdict.OVER:
+            self._give_up(now)
+        elif verdict is Verdict.LAST_ATTEMPT and (candidate is None or candidate.begun < now):
+            if candidate is not None:
+                self._links.close(candidate)
+            self._begin_attempt(now)
+
+    def _tell_lost(self, now: float) -> None:
+        self._feed(Input.LOST, now)
+        self._emit(RtcConnectionLost())
+
+    def _give_up(self, now: float) -> None:
+        self._end(Input.GAVE_UP, give_up_error(now - self._heard, self.cause), now, goodbye=True)
 
     # --- The end of a login -------------------------------------------------------------------------------------
 
-    def _login_overdue(self, login: _Login, now: float) -> None:
-        """The login's time is over. A timer that fires late (the machine slept) allows one attempt first."""
-        if login.extended or now < login.deadline + LATE_GIVE_UP:
+    def _attempts_made(self, login: _Login) -> int:
+        return self._links.latest - login.first_attempt + 1
+
+    def _judge_login(self, login: _Login, now: float) -> None:
+        """Look whether a login's time is over; one that is noticed late allows one attempt first."""
+        if self.outage.is_lost(login.ticket.begun, now):
+            self._tell_lost(now)
+        verdict = login.end.judge(now, self._policy.attempt_timeout)
+        if verdict is Verdict.OVER:
             self._time_out_login(login, now)
-            return
-        login.extended = True
-        login.deadline = now + self._policy.attempt_timeout
-        if self._links.candidate is not None:
-            self._links.close(self._links.candidate)
-        self._begin_attempt(now)
+        elif verdict is Verdict.LAST_ATTEMPT:
+            if self._links.candidate is not None:
+                self._links.close(self._links.candidate)
+            self._begin_attempt(now)
 
     def _time_out_login(self, login: _Login, now: float) -> None:
+        if self.outage.lose():
+            self._tell_lost(now)
         candidate = self._links.candidate
         if candidate is not None and self.cause is None:
             # An attempt that is cut short says less than one that failed before it.
             self.cause = attempt_timeout_error(now - candidate.begun, candidate.waits_for)
-        attempts = self._links.latest - login.first_attempt + 1
-        error = login_timeout_error(now - login.ticket.begun, attempts, self.cause)
-        self._leave_links(now)
-        self._feed(RtmInput.LOGIN_TIMED_OUT, now, error)
-        self._end_login(error)
+        seconds, attempts = now - login.ticket.begun, self._attempts_made(login)
+        error = login_timeout_error(seconds, attempts, self.cause, self._kind.login, self.state)
+        self._abandon_login(Input.LOGIN_TIMED_OUT, error, now)
 
-    def _fail_login(self, error: RtmError, now: float) -> None:
-        self._leave_links(now)
-        self._feed(RtmInput.REFUSED, now, error)
+    def _fail_login(self, given: Input, error: RtmError, now: float) -> None:
+        self.cause = error
+        self._abandon_login(given, error, now)
+
+    def _abandon_login(self, given: Input, error: RtmError, now: float) -> None:
+        self._goodbyes.leave(None, now)
+        self._session_gone()
+        self._login_failed = True
+        self._feed(given, now, error)
+        self._parts.session_over()
         self._end_login(error)
 
     def _end_login(self, error: RtmError | None) -> None:
@@ -551,68 +677,58 @@ class Session:
 
     # --- The end of a session -----------------------------------------------------------------------------------
 
-    def _say_goodbye(self, link: Link, now: float) -> None:
-        """Write the goodbye. It names its fence, where there is one, so that it touches nothing newer."""
-        if link is self._links.current:
-            self._parts.goodbye(Bye(self.facts.fence), now)
-        elif link.transport is not None:
-            link.transport.send((Bye(),), now)
-
-    def _leave_links(self, now: float) -> None:
-        """Leave all transports: with a goodbye, and time for it to arrive, where the server may know of the session."""
-        logout = self._logout
-        for link in (self._links.current, self._links.candidate):
-            if link is None:
-                continue
-            if not link.open or not link.hello_sent:
-                self._links.close(link)
-            elif logout is None or logout.said is not link:
-                self._say_goodbye(link, now)
-                self._links.let_leave(link, now + GOODBYE_TIMEOUT)
-            elif now < logout.deadline:
-                self._links.let_leave(link, logout.deadline)
-            else:
-                self._links.close(link)
-        self._session_gone()
+    @property
+    def _may_log_out(self) -> bool:
+        return (self.state, Input.LOGOUT) in self._model.table.rules
 
     def _session_gone(self) -> None:
         self._parts.detached()
         self._attempts.next_at = None
         self._restoring = None
+        self._unheard = False
         self.facts.forget()
+        self._tokens.session_over()
+        self.outage.end()
 
     def _finish_logout(self, now: float) -> None:
-        self._leave_links(now)
+        self._goodbyes.leave(self._logout, now)
+        self._session_gone()
         logout, self._logout = self._logout, None
-        self._feed(RtmInput.LOGOUT, now)
+        self._feed(Input.LOGOUT, now)
         self._parts.session_over()
         for ticket in [] if logout is None else logout.tickets:
             self._complete(ticket, None)
 
-    def _abort(self, given: RtmInput, cause: RtmError, now: float) -> None:
+    def _end(self, given: Input, cause: RtmError, now: float, *, goodbye: bool = False) -> None:
+        """The session ends for good, if the table says so."""
         self._feed(given, now, cause)
-        if self.state is not ConnectionState.ABORTED:
+        if self.state is not self._model.ended:
             return
         self.cause = cause
-        for link in (self._links.current, self._links.candidate):
-            if link is not None:
-                self._links.close(link)
+        if goodbye:
+            self._goodbyes.leave(None, now)
+        else:
+            self._goodbyes.drop()
         self._session_gone()
         self._parts.session_over()
-        if self._config.auto_logout_on_abort:
-            self._feed(RtmInput.LOGOUT, now)
+        if self._config.auto_logout_on_abort and self._may_log_out:
+            self._feed(Input.LOGOUT, now)
 
     # --- Helpers ------------------------------------------------------------------------------------------------
 
-    def _feed(self, given: RtmInput, now: float, cause: RtmError | None = None) -> None:
+    def _feed(self, given: Input, now: float, cause: RtmError | None = None) -> None:
         """Go to the state that the table names, and tell the application if it is another one."""
         previous = self.state
-        rule = RTM_TABLE.rule(previous, given)
+        rule = self._model.table.rule(previous, given)
+        reason = self._model.reasons.get(rule.effect)
         if rule.target is not previous:
             self.state = rule.target
-            self.reason = RTM_REASONS[rule.effect]
+            self.reason = reason
             self.since = now
-            self._emit(StateChanged(rule.target, self.reason, previous, cause))
+            self._emit(self._kind.changed(rule.target, reason, previous, cause))
+            self._parts.link_changed()
+        elif reason is not None:
+            self.reason = reason
 
     def _complete(self, ticket: Ticket, error: RtmError | None) -> None:
         ticket.done = True

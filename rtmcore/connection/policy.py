@@ -4,14 +4,38 @@ from typing import Final
 
 import attrs
 
+from rtmcore.codes import LoginError
 from rtmcore.connection.backoff import BackoffPolicy
+from rtmcore.connection.model import Model
+from rtmcore.connection.room import ROOM
+from rtmcore.connection.rtc import RTC
+from rtmcore.connection.rtm import RTM
 from rtmcore.limits import (
     INTERRUPTED_AFTER,
     LOGIN_ATTEMPT_TIMEOUT,
     LOGIN_TIMEOUT,
     OFFLINE_AFTER,
     RESTORE_TIMEOUT,
+    ROOM_CONNECT_TIMEOUT,
+    ROOM_SESSION_TIMEOUT,
+    ROOM_SIGNALING_INTERRUPTED_AFTER,
+    RTC_GIVE_UP_AFTER,
+    RTC_INTERRUPTED_AFTER,
+    RTC_LOGIN_TIMEOUT,
+    RTC_LOST_AFTER,
+    RTC_REMOTE_OFFLINE_AFTER,
     SPARE_TRANSPORT_AFTER,
+)
+
+_CREDENTIALS_REFUSED: Final = frozenset(
+    {
+        LoginError.REJECTED,
+        LoginError.INVALID_ARGUMENT,
+        LoginError.INVALID_APP_ID,
+        LoginError.INVALID_TOKEN,
+        LoginError.TOKEN_EXPIRED,
+        LoginError.NOT_AUTHORIZED,
+    }
 )
 
 
@@ -20,19 +44,30 @@ class Policy:
     """When a connection counts as interrupted, and what is done about it. All times are seconds.
 
     Attributes:
+        model: The states, and what leads from one to another.
         login_timeout: For a login as a whole, unless the call says otherwise.
+        login_attempts: Attempts of a login; None where its time alone ends it. A single one has all of that time.
         attempt_timeout: For one attempt: name look-up, TCP, TLS, upgrade, token, welcome.
         interrupted_after: Silence after which the state changes. The server's welcome may announce another.
         spare_after: Silence after which a transport is opened beside the silent one; part of `interrupted_after`.
+        lost_after: Silence, or time of a login, after which "connection lost" is reported, once an outage; None
+            where it is not.
+        give_up_after: Silence after which a session that cannot be brought back ends; None for never.
+        final_refusals: Answers of the server to a return that end the session. Kicks and bans always do.
         session_over_after: Silence after which the server has ended the session. The welcome may announce another.
         restore_timeout: From the welcome until the session counts as restored without having heard so.
         backoff: The waits between attempts.
     """
 
+    model: Model = RTM
     login_timeout: float = LOGIN_TIMEOUT
+    login_attempts: int | None = None
     attempt_timeout: float = LOGIN_ATTEMPT_TIMEOUT
     interrupted_after: float = INTERRUPTED_AFTER
     spare_after: float = SPARE_TRANSPORT_AFTER
+    lost_after: float | None = None
+    give_up_after: float | None = None
+    final_refusals: frozenset[LoginError] = frozenset()
     session_over_after: float = OFFLINE_AFTER
     restore_timeout: float = RESTORE_TIMEOUT
     backoff: BackoffPolicy = attrs.Factory(BackoffPolicy)
@@ -40,3 +75,28 @@ class Policy:
 
 RTM_POLICY: Final = Policy()
 """RTM, the default: logs in within 12 s, is interrupted after 4 s of silence, never gives up reconnecting."""
+
+RTC_POLICY: Final = Policy(
+    model=RTC,
+    login_timeout=RTC_LOGIN_TIMEOUT,
+    interrupted_after=RTC_INTERRUPTED_AFTER,
+    lost_after=RTC_LOST_AFTER,
+    give_up_after=RTC_GIVE_UP_AFTER,
+    final_refusals=_CREDENTIALS_REFUSED,
+    session_over_after=RTC_REMOTE_OFFLINE_AFTER,
+)
+"""RTC: joins within 10 s, is interrupted after 4 s of silence and lost after 10 s, fails after 20 minutes."""
+
+ROOM_POLICY: Final = Policy(
+    model=ROOM,
+    login_timeout=ROOM_CONNECT_TIMEOUT,
+    login_attempts=1,
+    interrupted_after=ROOM_SIGNALING_INTERRUPTED_AFTER,
+    give_up_after=ROOM_SESSION_TIMEOUT,
+    final_refusals=_CREDENTIALS_REFUSED,
+    session_over_after=ROOM_SESSION_TIMEOUT,
+)
+"""A room's signaling: one attempt of 15 s, interrupted after 4 s of silence, disconnected after 30 s."""
+
+POLICIES: Final = {"rtm": RTM_POLICY, "rtc": RTC_POLICY, "room": ROOM_POLICY}
+"""The policy of each kind of session."""
