@@ -5,19 +5,27 @@ from typing import Final
 import attrs
 
 from rtmcore.limits import (
+    ATTRIBUTE_KEY_BYTES,
+    ATTRIBUTE_VALUE_BYTES,
     CHANNEL_ID_BYTES,
     CHANNEL_MEMBERS_LISTED,
     CHANNELS_JOINED,
+    DATA_FRAMES_KEPT,
     FRAME_BYTES,
     INBOX_WINDOW_BYTES,
     INBOX_WINDOW_MESSAGES,
     MEMBER_EVENTS_MAX,
     MESSAGE_BYTES,
     PACKETS_PER_FRAME,
+    PRESENCE_SUBSCRIPTIONS,
     REPLAY_MAX,
     REPLAY_WINDOW,
     REQUESTS_IN_FLIGHT,
     RESULTS_REMEMBERED,
+    ROOM_PARTICIPANTS,
+    TRACK_NAME_BYTES,
+    USER_ATTRIBUTES,
+    USER_ATTRIBUTES_BYTES,
     USER_ID_BYTES,
 )
 
@@ -39,6 +47,14 @@ ANNOUNCED_LIMITS: Final[dict[str, int]] = {
     "channel_id": CHANNEL_ID_BYTES,
     "replay": REPLAY_MAX,
     "replay_ms": int(REPLAY_WINDOW * 1000),
+    "subscriptions": PRESENCE_SUBSCRIPTIONS,
+    "attributes": USER_ATTRIBUTES,
+    "attributes_bytes": USER_ATTRIBUTES_BYTES,
+    "attribute_key": ATTRIBUTE_KEY_BYTES,
+    "attribute_value": ATTRIBUTE_VALUE_BYTES,
+    "participants": ROOM_PARTICIPANTS,
+    "track": TRACK_NAME_BYTES,
+    "frames_kept": DATA_FRAMES_KEPT,
 }
 """The limits of the welcome by name: sizes in bytes, times in milliseconds, the rest counts.
 
@@ -62,6 +78,14 @@ ANNOUNCED_LIMITS: Final[dict[str, int]] = {
     Size of an id.
 ``replay``, ``replay_ms``
     Channel messages replayed after a return: how many, and how old they may be.
+``subscriptions``
+    Users whose online state one client has subscribed to.
+``attributes``, ``attributes_bytes``, ``attribute_key``, ``attribute_value``
+    Attributes of one user: how many, and the size of all together, of a key, and of a value.
+``participants``
+    Participants of a room.
+``track``, ``frames_kept``
+    Size of the name of a data track, and data frames that wait for one receiver.
 """
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,26 @@ def _parse_scopes(ctx: click.Context, param: click.Parameter, value: str | None)
     return scopes
 
 
+def _with_places(
+    scopes: Mapping[str, Any] | None, rooms: Sequence[str], channels: Sequence[str]
+) -> Mapping[str, Any] | None:
+    """The scopes, with the rooms and RTC channels that were named: then for these and nothing else."""
+    named = {name: list(patterns) for name, patterns in (("room", rooms), ("rtc", channels)) if patterns}
+    for name in named:
+        if scopes is not None and name in scopes:
+            raise click.UsageError(
+                f"--{name} and the {name!r} of --scopes say the same thing: give one of them."
+            )
+    return {**(scopes or {}), **named} if named else scopes
+
+
 @click.group(
     "token",
     invoke_without_command=True,
     epilog="""\b
     openssl rand -hex 32 > app.key
-    rtm token --user alice --app-id APP_ID --secret-file app.key > alice.token""",
+    rtm token --user alice --app-id APP_ID --secret-file app.key > alice.token
+    rtm token --user alice --room lobby --app-id APP_ID --secret-file app.key > lobby.token""",
 )
 @click.option("--user", "-u", envvar="RTM_USER_ID", help="The user that the token is for.")
 @click.option("--app-id", envvar="RTM_APP_ID", help="The app that the token is for.")
@@ -52,6 +66,15 @@ def _parse_scopes(ctx: click.Context, param: click.Parameter, value: str | None)
 @click.option(
     "--scopes", callback=_parse_scopes, help="What the user may do, as JSON; everything by default."
 )
+@click.option(
+    "--room",
+    "rooms",
+    multiple=True,
+    help="Room that the user may connect to, and no other; * stands for anything. Can be given more than once.",
+)
+@click.option(
+    "--rtc", "channels", multiple=True, help="RTC channel that the user may join, and no other; see --room."
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -60,6 +83,8 @@ def command(
     secret_file: Path | None,
     seconds: float,
     scopes: Mapping[str, Any] | None,
+    rooms: Sequence[str],
+    channels: Sequence[str],
 ) -> int:
     """Make a token that lets a user log in, and print it. The key has at least 32 bytes."""
     if ctx.invoked_subcommand is not None:
@@ -68,8 +93,9 @@ def command(
         raise click.UsageError("Whom is the token for? Give --user NAME, or set RTM_USER_ID.")
     if app_id is None:
         raise click.UsageError("Which app is the token for? Give --app-id ID, or set RTM_APP_ID.")
+    granted = _with_places(scopes, rooms, channels)
     key = read_keys(STDIN if secret_file is None else secret_file)[0]
-    say(make_token(key, app=app_id, user=user, now=time.time(), seconds=seconds, scopes=scopes))
+    say(make_token(key, app=app_id, user=user, now=time.time(), seconds=seconds, scopes=granted))
     return ExitCode.OK
 
 

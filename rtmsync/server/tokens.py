@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from rtmcore.codes import LoginError
+from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.errors import AuthError, InvalidArgument, error_for
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
@@ -144,11 +144,16 @@ class JwtVerifier:
 
         Raises:
             AuthError: With the `LoginError` code: 4 for an unknown app, 5 for a malformed, wrongly signed,
-                not-yet-valid or another user's token, 6 for an expired one, 7 for one without the login scope.
+                not-yet-valid or another user's token, 6 for an expired one, 7 for one that permits no login to
+                anything. `detail` says it as a room does.
         """
         known = self._apps.get(app)
         if known is None:
-            raise _refusal(LoginError.INVALID_APP_ID, "This server does not hold the app id.")
+            raise _refusal(
+                LoginError.INVALID_APP_ID,
+                "This server does not hold the app id.",
+                RoomErrorCode.ACCESS_TOKEN_ISSUER_INVALID,
+            )
         if not known.keys:
             return Grant()
         if token is None:
@@ -159,9 +164,12 @@ class JwtVerifier:
         return _judge(claims, app, user, wall_ms / 1000)
 
 
-def _refusal(code: LoginError, message: str) -> AuthError:
+def _refusal(
+    code: LoginError, message: str, detail: RoomErrorCode = RoomErrorCode.ACCESS_TOKEN_INVALID
+) -> AuthError:
     error = error_for(code, message, operation="login")
     assert isinstance(error, AuthError)
+    error.detail = detail
     return error
 
 
@@ -176,7 +184,11 @@ def _verified_claims(known: AppKeys, token: str) -> dict[str, Any]:
         ) from None
     keys = known.keys if kid is None else tuple(key for key in known.keys if key.kid == kid)
     if not keys:
-        raise _refusal(LoginError.INVALID_TOKEN, "The token names a key (kid) that this app does not have.")
+        raise _refusal(
+            LoginError.INVALID_TOKEN,
+            "The token names a key (kid) that this app does not have.",
+            RoomErrorCode.ACCESS_TOKEN_HEADER_INVALID,
+        )
     for key in keys:
         try:
             return jwt.decode(
@@ -198,39 +210,78 @@ def _verified_claims(known: AppKeys, token: str) -> dict[str, Any]:
             raise _refusal(LoginError.INVALID_TOKEN, f"The token lacks the claim {error.claim!r}.") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise _refusal(LoginError.INVALID_TOKEN, "The token is malformed.") from None
-    raise _refusal(LoginError.INVALID_TOKEN, "The token is not signed with a key of this app.")
+    raise _refusal(
+        LoginError.INVALID_TOKEN,
+        "The token is not signed with a key of this app.",
+        RoomErrorCode.ACCESS_TOKEN_SIGNATURE_INVALID,
+    )
 
 
 def _judge(claims: Mapping[str, Any], app: str, user: str, now: float) -> Grant:
     audience = claims["aud"]
     audiences = audience if isinstance(audience, list) else [audience]
     if not any(isinstance(one, str) and _same(one, app) for one in audiences):
-        raise _refusal(LoginError.INVALID_TOKEN, "The token was made for another app.")
+        raise _refusal(
+            LoginError.INVALID_TOKEN,
+            "The token was made for another app.",
+            RoomErrorCode.ACCESS_TOKEN_ISSUER_INVALID,
+        )
     subject = claims["sub"]
     if not isinstance(subject, str) or not _same(subject, user):
-        raise _refusal(LoginError.INVALID_TOKEN, "The token was made for another user.")
+        raise _refusal(
+            LoginError.INVALID_TOKEN,
+            "The token was made for another user.",
+            RoomErrorCode.ACCESS_TOKEN_ISSUER_INVALID,
+        )
+    expires = _judge_times(claims, now)
+    return attrs.evolve(_scopes(claims), expires=expires)
+
+
+def _judge_times(claims: Mapping[str, Any], now: float) -> int:
+    """When the token ends, in milliseconds since 1970; refused where it is not in force."""
     expires, starts, issued = (_time(claims, name) for name in ("exp", "nbf", "iat"))
     assert expires is not None
     if starts is not None and starts > now + TOKEN_LEEWAY:
         raise _refusal(
-            LoginError.INVALID_TOKEN, f"The token is not valid before {starts - now:.0f} s from now."
+            LoginError.INVALID_TOKEN,
+            f"The token is not valid before {starts - now:.0f} s from now.",
+            RoomErrorCode.ACCESS_TOKEN_NOT_YET_VALID,
         )
     if issued is not None and issued > now + TOKEN_ISSUED_AHEAD:
-        raise _refusal(LoginError.INVALID_TOKEN, "The token was issued in the future; the clocks disagree.")
+        raise _refusal(
+            LoginError.INVALID_TOKEN,
+            "The token was issued in the future; the clocks disagree.",
+            RoomErrorCode.ACCESS_TOKEN_NOT_YET_VALID,
+        )
     if expires <= now - TOKEN_LEEWAY:
-        raise _refusal(LoginError.TOKEN_EXPIRED, f"The token expired {now - expires:.0f} s ago.")
+        raise _refusal(
+            LoginError.TOKEN_EXPIRED,
+            f"The token expired {now - expires:.0f} s ago.",
+            RoomErrorCode.ACCESS_TOKEN_EXPIRED,
+        )
     if expires - (now if issued is None else min(issued, now)) > TOKEN_SECONDS_MAX + TOKEN_LEEWAY:
         raise _refusal(
             LoginError.INVALID_TOKEN, f"The token is valid for more than {TOKEN_SECONDS_MAX // 3600} hours."
         )
+    return int(expires * 1000)
+
+
+def _scopes(claims: Mapping[str, Any]) -> Grant:
     scopes = claims.get(SCOPES_CLAIM)
     if scopes is None:
-        return Grant(expires=int(expires * 1000))
+        return Grant()
+    grants_invalid = RoomErrorCode.ACCESS_TOKEN_GRANTS_INVALID
     if not isinstance(scopes, dict):
-        raise _refusal(LoginError.INVALID_TOKEN, f"The claim {SCOPES_CLAIM!r} of the token is not an object.")
-    grant = Grant.from_scopes(scopes, expires=int(expires * 1000))
-    if not grant.login:
-        raise _refusal(LoginError.NOT_AUTHORIZED, "The token does not have the scope to log in.")
+        text = f"The claim {SCOPES_CLAIM!r} of the token is not an object."
+        raise _refusal(LoginError.INVALID_TOKEN, text, grants_invalid)
+    try:
+        grant = Grant.from_scopes(scopes)
+    except AuthError as error:
+        error.detail = grants_invalid
+        raise
+    if grant.empty:
+        text = "The token has no scope to log in to anything."
+        raise _refusal(LoginError.NOT_AUTHORIZED, text, grants_invalid)
     return grant
 
 

@@ -10,6 +10,7 @@ from freezegun import freeze_time
 from rtmcore.codes import LoginError
 from rtmcore.errors import AuthError
 from rtmcore.limits import TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
+from rtmcore.service.grants import Grant
 from rtmsync.cli.exits import ExitCode
 from rtmsync.server.tokens import AppKeys, JwtVerifier, TokenKey
 from tests.cli.conftest import Rtm
@@ -176,3 +177,31 @@ def test_without_the_token_library_there_is_a_sentence(
     outcome = rtm("token", "--user", "alice", "--app-id", APP, "--secret-file", key_file)
     assert outcome.status == 1
     assert 'pip install "rtmsync[server]"' in outcome.err
+
+
+def test_a_token_for_rooms_and_rtc_channels_is_good_for_nothing_else(rtm: Rtm, key_file: str) -> None:
+    grant = verify(make(rtm, key_file, "--room", "lobby", "--room", "team-*", "--rtc", "stage"))
+    assert isinstance(grant, Grant)
+    assert grant.may_log_in("room", "lobby")
+    assert grant.may_log_in("room", "team-1")
+    assert not grant.may_log_in("room", "stage")
+    assert grant.may_log_in("rtc", "stage")
+    assert not grant.may_log_in("rtc", "lobby")
+    assert not grant.may_log_in("rtm", "")
+    assert not grant.may_join("lobby")
+
+
+def test_rooms_come_on_top_of_other_scopes(rtm: Rtm, key_file: str) -> None:
+    grant = verify(make(rtm, key_file, "--room", "lobby", "--scopes", '{"login": true, "join": ["hall"]}'))
+    assert isinstance(grant, Grant)
+    assert grant.may_log_in("rtm", "")
+    assert grant.may_join("hall")
+    assert grant.may_log_in("room", "lobby")
+    assert not grant.may_log_in("rtc", "lobby")
+
+
+def test_rooms_named_twice_are_a_misuse(rtm: Rtm, key_file: str) -> None:
+    arguments = ("token", "--user", "alice", "--app-id", APP, "--secret-file", key_file)
+    outcome = rtm(*arguments, "--room", "lobby", "--scopes", '{"room": ["hall"]}')
+    assert outcome.status == ExitCode.USAGE
+    assert "--room" in outcome.err

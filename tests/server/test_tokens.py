@@ -4,13 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
+import pickle
 import time
 
 import jwt
 import pytest
 from freezegun import freeze_time
 
-from rtmcore.codes import LoginError
+from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.errors import AuthError, InvalidArgument
 from rtmcore.limits import TOKEN_BYTES, TOKEN_LEEWAY, TOKEN_SECONDS_MAX
 from rtmcore.service.grants import Grant
@@ -115,6 +116,53 @@ def test_each_bad_token_is_told_its_own_cause(frozen) -> None:
         assert got == code, name
         assert words in message, name
         assert token is None or token not in message
+
+
+def test_each_bad_token_is_told_as_a_room_calls_it() -> None:
+    good = make_token(KEY, app=APP, user="alice", now=time.time(), seconds=60)
+    now = time.time()
+    code = RoomErrorCode
+    cases: dict[str, tuple[str | None, dict[str, str], RoomErrorCode]] = {
+        "an unknown app": (good, {"app": "z" * 32}, code.ACCESS_TOKEN_ISSUER_INVALID),
+        "no token": (None, {}, code.ACCESS_TOKEN_INVALID),
+        "no JWT": ("rubbish", {}, code.ACCESS_TOKEN_INVALID),
+        "another user's": (good, {"user": "bob"}, code.ACCESS_TOKEN_ISSUER_INVALID),
+        "another app's": (signed(claims(aud=OPEN_APP)), {}, code.ACCESS_TOKEN_ISSUER_INVALID),
+        "wrongly signed": (signed(claims(), TokenKey(b"x" * 32)), {}, code.ACCESS_TOKEN_SIGNATURE_INVALID),
+        "unknown kid": (signed(claims(), OLD_KEY, kid="gone"), {}, code.ACCESS_TOKEN_HEADER_INVALID),
+        "not yet valid": (signed(claims(nbf=now + 60)), {}, code.ACCESS_TOKEN_NOT_YET_VALID),
+        "from the future": (signed(claims(iat=now + 3600)), {}, code.ACCESS_TOKEN_NOT_YET_VALID),
+        "too long-lived": (signed(claims(exp=now + 2 * TOKEN_SECONDS_MAX)), {}, code.ACCESS_TOKEN_INVALID),
+        "no end": (signed(claims(exp=None)), {}, code.ACCESS_TOKEN_INVALID),
+        "expired": (signed(claims(exp=now - TOKEN_LEEWAY)), {}, code.ACCESS_TOKEN_EXPIRED),
+        "no login": (signed(claims(rtm={"send": ["p2p"]})), {}, code.ACCESS_TOKEN_GRANTS_INVALID),
+        "scopes are no object": (signed(claims(rtm="all")), {}, code.ACCESS_TOKEN_GRANTS_INVALID),
+        "rooms are no list": (signed(claims(rtm={"room": "lobby"})), {}, code.ACCESS_TOKEN_GRANTS_INVALID),
+    }
+    for name, (token, other, detail) in cases.items():
+        with pytest.raises(AuthError) as caught:
+            verify(token, **other)
+        assert caught.value.detail is detail, name
+        assert pickle.loads(pickle.dumps(caught.value)).detail is detail, name
+
+
+def test_a_token_for_a_room_alone_is_good_for_that_room() -> None:
+    grant = verify(make_token(KEY, app=APP, user="alice", now=time.time(), scopes={"room": ["lobby"]}))
+    assert grant.may_log_in("room", "lobby")
+    assert not grant.may_log_in("room", "hall")
+    assert not grant.may_log_in("rtc", "lobby")
+    assert not grant.may_log_in("rtm", "")
+    everything = verify(make_token(KEY, app=APP, user="alice", now=time.time()))
+    assert all(everything.may_log_in(kind, "lobby") for kind in ("rtm", "rtc", "room"))
+
+
+@pytest.mark.parametrize(("beyond", "good"), [(TOKEN_LEEWAY, True), (TOKEN_LEEWAY + 1, False)])
+def test_a_token_of_more_than_a_day_is_refused_when_it_is_used(beyond: int, good: bool) -> None:
+    token = signed(claims(exp=int(time.time()) + TOKEN_SECONDS_MAX + beyond))
+    if good:
+        verify(token)
+    else:
+        assert refused(token)[0] is LoginError.INVALID_TOKEN
 
 
 def test_a_token_expires_by_the_wall_clock_with_some_leeway(frozen) -> None:
