@@ -2,7 +2,8 @@
 
 A turn waits for readiness, reads what there is, lets the node judge timers, and
 writes once per connection that has something to say. Nothing in it waits for a
-disk or for a peer.
+disk or for a peer. Media connections are read after all others, and only while
+the turn is young; the node has them written last, too.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rtmcore.limits import ACCEPTS_PER_TURN
+from rtmcore.limits import ACCEPTS_PER_TURN, TURN_POLL
 from rtmcore.service.node import Node
 from rtmsync.driver.clock import Clock
 from rtmsync.driver.waker import Waker
@@ -47,6 +48,7 @@ class ServerLoop:
         self._peers: dict[int, Peer] = {}
         self._calls: deque[Callable[[float], None]] = deque()
         self._last_connection = 0
+        self._last_media = 0
         self._stopping = False
         self._stopping_when_empty = False
 
@@ -95,14 +97,21 @@ class ServerLoop:
         ready = self._selector.select(timeout)
         now = Clock.now()
         self._node.turn(now, time.time_ns() // 1000)
+        media = self._node.media_connections
+        stand_back: list[tuple[Peer, int]] = []
         for key, mask in ready:
             owner = key.data
             if isinstance(owner, Peer):
-                self._serve(owner, mask, now)
+                if media and owner.number in media:
+                    stand_back.append((owner, mask))
+                else:
+                    self._serve(owner, mask, now)
             elif owner is self._waker:
                 self._waker.silence()
             else:
                 self._accept(owner, now)
+        if stand_back:
+            self._serve_media(stand_back, now)
         # After the waker was silenced, or a call that came in between would be forgotten.
         for _ in range(len(self._calls)):
             self._calls.popleft()(now)
@@ -115,6 +124,19 @@ class ServerLoop:
             peer = self._peers.get(event.connection)
             if peer is not None:
                 self._lose(peer, now)
+
+    def _serve_media(self, ready: list[tuple[Peer, int]], now: float) -> None:
+        """Serve media connections while the turn is young, each in its turn; those left are ready in the next.
+
+        At least one is served, however long the others took.
+        """
+        ready.sort(key=lambda each: (each[0].number <= self._last_media, each[0].number))
+        for peer, mask in ready:
+            if not peer.closed:
+                self._serve(peer, mask, now)
+            self._last_media = peer.number
+            if Clock.now() >= now + TURN_POLL:
+                return
 
     def _serve(self, peer: Peer, mask: int, now: float) -> None:
         if mask & selectors.EVENT_WRITE:
