@@ -273,6 +273,10 @@ def test_an_entry_that_is_stored_anew_is_not_removed_with_the_same_batch() -> No
         assert (batch.stored, batch.removed) == ((), (7,))
         journal.store(entry)
         journal.failed(batch.number, now)
+    journal.remove(entry.id)
+    batch = journal.next_batch(now + JOURNAL_RETRY)
+    assert batch is not None
+    assert (batch.stored, batch.removed) == ((), (7,)), "a failed commit may be there after a crash"
 
 
 def test_an_engine_is_not_closed_while_it_commits() -> None:

@@ -162,8 +162,6 @@ class Journal:
 
     def store(self, entry: StoredEntry) -> None:
         """An entry is to be stored; `committed` tells when it is."""
-        # After a commit that failed, its removal may still wait: that counted for the attempt, not for this one.
-        self._removed.pop(entry.id, None)
         self._stored[entry.id] = entry
 
     def mark(self, mark: Mark) -> None:
@@ -228,7 +226,8 @@ class Journal:
             ended=tuple(name for name, record in self._sessions.items() if record is None),
             stored=tuple(self._stored.values()),
             marks=tuple(self._marks.values()),
-            removed=tuple(self._removed),
+            # What is stored anew after a failed commit replaces what the disk may know of it.
+            removed=tuple(entry_id for entry_id in self._removed if entry_id not in self._stored),
             bans=tuple((name, text) for name, text in self._bans.items() if text is not None),
             unbanned=tuple(name for name, text in self._bans.items() if text is None),
             clean=clean,
@@ -272,9 +271,6 @@ class Journal:
                 newer = self._marks.get(mark.id)
                 self._marks[mark.id] = mark if newer is None else _merged(mark, newer)
         self._removed = {**gone, **self._removed}
-        for entry_id in self._stored:
-            # Stored anew while its removal failed.
-            self._removed.pop(entry_id, None)
         return batch
 
     def _take(self, number: int) -> Batch:
