@@ -1,6 +1,6 @@
 """The figures by which a connection is judged, one value for each of the documented models."""
 
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -72,6 +72,12 @@ class Policy:
     restore_timeout: float = RESTORE_TIMEOUT
     backoff: BackoffPolicy = attrs.Factory(BackoffPolicy)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A model is no part of a copy: there is one of each in every process.
+        values = {field.name: getattr(self, field.name) for field in attrs.fields(Policy)}
+        del values["model"]
+        return _restored, (self.model.table.name, values)
+
 
 RTM_POLICY: Final = Policy()
 """RTM, the default: logs in within 12 s, is interrupted after 4 s of silence, never gives up reconnecting."""
@@ -100,3 +106,10 @@ ROOM_POLICY: Final = Policy(
 
 POLICIES: Final = {"rtm": RTM_POLICY, "rtc": RTC_POLICY, "room": ROOM_POLICY}
 """The policy of each kind of session."""
+
+_MODELS: Final = {model.table.name: model for model in (RTM, RTC, ROOM)}
+
+
+def _restored(model: str, values: dict[str, Any]) -> Policy:
+    """A policy that was copied or pickled."""
+    return Policy(model=_MODELS[model], **values)
