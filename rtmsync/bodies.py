@@ -10,12 +10,12 @@ _TEXT: Final = MessageType.TEXT
 _RAW: Final = MessageType.RAW
 
 
-def kind_and_body(message: str | bytes, code: IntEnum, operation: str) -> tuple[MessageType, bytes]:
+def kind_and_body(message: str | bytes, code: IntEnum | None, operation: str) -> tuple[MessageType, bytes]:
     """The kind and the bytes of a message.
 
     Args:
         message: Text becomes TEXT in UTF-8, bytes become RAW.
-        code: The operation's code for an invalid message.
+        code: The operation's code for an invalid message, or None where it has none.
         operation: Name of the method, for the error.
 
     Raises:

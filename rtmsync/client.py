@@ -90,7 +90,7 @@ def connect(
     return client
 
 
-class Client(Handle[ClientCore, ConnectionState]):
+class Client(Handle[Driver[ClientCore], ConnectionState]):
     """One user's connection to the system.
 
     Making one does nothing yet: no thread, no socket. All methods may be called from any thread and from callbacks;

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict
 
 import attrs
 
@@ -10,7 +10,7 @@ from rtmcore import __version__
 from rtmcore.client.config import ClientConfig as CoreConfig
 from rtmcore.client.config import explain_invalid_token
 from rtmcore.codes import LoginError
-from rtmcore.connection.policy import RTM_POLICY, Policy
+from rtmcore.connection.policy import POLICIES, Policy
 from rtmcore.errors import InvalidArgument
 from rtmcore.limits import (
     CLOSE_TIMEOUT,
@@ -21,6 +21,8 @@ from rtmcore.limits import (
     LOGOUT_TIMEOUT,
     OPERATION_TIMEOUT,
     PRESENCE_TIMEOUT,
+    ROOM_CONNECT_TIMEOUT,
+    RTC_LOGIN_TIMEOUT,
     SEND_TIMEOUT,
 )
 from rtmcore.wire.codec import MSGPACK
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 TokenProvider: TypeAlias = Callable[[str, str], str | None]
 """Called with the user id and the reason (``"login"`` or ``"reconnect"``) on a thread of its own; returns a token."""
+
+AggregateRules: TypeAlias = Literal["w3c", "mdn2021"]
+"""How `peer_connection_state` is made of the transports: as W3C says, or as MDN worded it in 2021 (seed 003)."""
 
 COMMON_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
     {
@@ -64,6 +69,21 @@ DEFAULT_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
 )
 """Seconds that each call of a client may take in all where neither the call nor the client says otherwise."""
 
+RTC_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
+    {**COMMON_TIMEOUTS, "join": RTC_LOGIN_TIMEOUT, "leave": LOGOUT_TIMEOUT}
+)
+"""The same of an RTC channel."""
+
+ROOM_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        **COMMON_TIMEOUTS,
+        "connect": ROOM_CONNECT_TIMEOUT,
+        "disconnect": LOGOUT_TIMEOUT,
+        "send": SEND_TIMEOUT,
+    }
+)
+"""The same of a room."""
+
 
 @attrs.frozen
 class Secret:
@@ -83,6 +103,7 @@ class Options(TypedDict, total=False):
     timeouts: Mapping[str, float]
     subprotocols: Iterable[str]
     rate_limits: bool
+    aggregate_rules: AggregateRules
     policy: Policy
 
 
@@ -92,6 +113,7 @@ class ClientOptions(Options, total=False):
     auto_logout_on_abort: bool
     inbox_window: int
     inbox_window_bytes: int
+    replay_total: bool
 
 
 def _as_strings(url: str | Iterable[str]) -> tuple[str, ...]:
@@ -135,12 +157,14 @@ class Settings:
         timeouts: Seconds by the name of a call, in place of the defaults.
         subprotocols: Names of encodings, most wanted first.
         rate_limits: False lets calls through above the documented rates, for servers that do not limit.
+        aggregate_rules: How `peer_connection_state` is made: ``"w3c"`` (the default), or ``"mdn2021"`` as in seed 003.
         policy: When the connection counts as interrupted, and what is done about it.
 
     Raises:
         InvalidArgument: A value is not possible.
     """
 
+    KIND: ClassVar[str] = "rtm"
     DEFAULTS: ClassVar[Mapping[str, float]] = COMMON_TIMEOUTS
 
     urls: tuple[str, ...] = attrs.field(converter=_as_strings)
@@ -151,7 +175,12 @@ class Settings:
     timeouts: Mapping[str, float] = attrs.field(default=None, converter=_as_mapping)
     subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=_as_strings)
     rate_limits: bool = True
-    policy: Policy = RTM_POLICY
+    aggregate_rules: AggregateRules = "w3c"
+    policy: Policy = attrs.field()
+
+    @policy.default
+    def _default_policy(self) -> Policy:
+        return POLICIES[self.KIND]
 
     def __attrs_post_init__(self) -> None:
         # The defaults depend on the class, which a converter of attrs does not see in a way that type checkers follow.
@@ -201,16 +230,24 @@ class Settings:
         """Whose connection it is, for the names of threads, logs and the token provider."""
         raise NotImplementedError
 
+    @property
+    def scope(self) -> str:
+        """The RTC channel or the room; empty for a client."""
+        return ""
+
     def for_core(self) -> CoreConfig:
         """The settings that concern the core; checks those that it checks."""
         return CoreConfig(
             endpoints=self.urls,
             app_id=self.app_id,
+            kind=self.KIND,
             user_id=self.who,
+            scope=self.scope,
             token=self.token.value if isinstance(self.token, Secret) else None,
             token_provider=callable(self.token),
             subprotocols=self.subprotocols,
             rate_limits=self.rate_limits,
+            aggregate_rules=self.aggregate_rules,
             policy=self.policy,
             sdk=f"rtmsync/{__version__}",
             **self._special(),
@@ -230,6 +267,7 @@ class Config(Settings):
         auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED. Nothing ever logs in by itself.
         inbox_window: Peer messages that the server sends ahead of acknowledgements.
         inbox_window_bytes: The same in bytes.
+        replay_total: After an outage have the newest 32 messages of all channels together resent, not of each.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = DEFAULT_TIMEOUTS
@@ -238,6 +276,7 @@ class Config(Settings):
     auto_logout_on_abort: bool = False
     inbox_window: int = INBOX_WINDOW_MESSAGES
     inbox_window_bytes: int = INBOX_WINDOW_BYTES
+    replay_total: bool = False
 
     @property
     def who(self) -> str:
@@ -249,4 +288,57 @@ class Config(Settings):
             "auto_logout_on_abort": self.auto_logout_on_abort,
             "inbox_window": self.inbox_window,
             "inbox_window_bytes": self.inbox_window_bytes,
+            "replay_total": self.replay_total,
         }
+
+
+@attrs.frozen(kw_only=True)
+class RtcConfig(Settings):
+    """Settings of an RTC channel; those of `Settings` and these.
+
+    Attributes:
+        channel: 1 to 64 bytes of the documented characters.
+        uid: Who joins, of the same characters.
+    """
+
+    KIND: ClassVar[str] = "rtc"
+    DEFAULTS: ClassVar[Mapping[str, float]] = RTC_TIMEOUTS
+
+    channel: str
+    uid: str
+
+    @property
+    def who(self) -> str:
+        """The uid."""
+        return self.uid
+
+    @property
+    def scope(self) -> str:
+        """The channel."""
+        return self.channel
+
+
+@attrs.frozen(kw_only=True)
+class RoomConfig(Settings):
+    """Settings of a room; those of `Settings` and these.
+
+    Attributes:
+        room: 1 to 64 bytes of the documented characters.
+        identity: Who takes part, of the same characters.
+    """
+
+    KIND: ClassVar[str] = "room"
+    DEFAULTS: ClassVar[Mapping[str, float]] = ROOM_TIMEOUTS
+
+    room: str
+    identity: str
+
+    @property
+    def who(self) -> str:
+        """The identity."""
+        return self.identity
+
+    @property
+    def scope(self) -> str:
+        """The room."""
+        return self.room

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from rtmsync.config import Settings
     from rtmsync.timeline.recorder import Timeline
 
-C = TypeVar("C", bound=Core)
+D = TypeVar("D", bound=Driver[Any])
 S = TypeVar("S", bound=Enum)
 R = TypeVar("R")
 
 
-class Handle(EventSource, Generic[C, S]):
+class Handle(EventSource, Generic[D, S]):
     """One connection as the application holds it.
 
     Making one does nothing yet: no thread, no socket. All methods may be called from any thread and from callbacks;
@@ -203,17 +203,17 @@ class Handle(EventSource, Generic[C, S]):
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
-    def _make_driver(self, callbacks: Iterable[Callback]) -> Driver[C]:
+    def _make_driver(self, callbacks: Iterable[Callback]) -> D:
         """A driver for this process."""
         raise NotImplementedError
 
     @property
-    def _driver(self) -> Driver[C]:
+    def _driver(self) -> D:
         pid = os.getpid()
         driver = self._drivers.get(pid)
         return self._after_fork(pid) if driver is None else driver
 
-    def _after_fork(self, pid: int) -> Driver[C]:
+    def _after_fork(self, pid: int) -> D:
         """In a forked child: leave the inherited driver alone, and begin anew with the same callbacks."""
         callbacks: list[Callback] = []
         for inherited in list(self._drivers.values()):
@@ -228,7 +228,7 @@ class Handle(EventSource, Generic[C, S]):
         return seconds_of(timeout, self._settings.timeouts[operation])
 
     def _renew_token(self, token: str, seconds: float) -> Intent:
-        core = self._driver.core
+        core: Core = self._driver.core
 
         def intent(now: float) -> Ticket:
             return core.renew_token(token, timeout=seconds, now=now)

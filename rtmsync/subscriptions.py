@@ -177,6 +177,11 @@ class EventSource:
         """Whose events: of one channel or participant, or of all."""
         return None
 
+    @property
+    def _gone(self) -> bool:
+        """Whether no more events can come."""
+        return False
+
     @overload
     def on(self, event: type[E1]) -> Callable[[Callable[[E1], R]], Callable[[E1], R]]: ...
     @overload
@@ -213,16 +218,15 @@ class EventSource:
         """
         part = self._part
         check_events((event,), self._EVENTS if part else (*self._EVENTS, *ABOUT_CALLBACKS), "on")
-        driver = self._driver
         if handler is None:
 
             def decorate(function: Callable[[Any], object]) -> Callable[[Any], object]:
-                driver.add(Callback((event,), part, function))
+                self._call_back(Callback((event,), part, function))
                 return function
 
             return decorate
         callback = Callback((event,), part, handler)
-        driver.add(callback)
+        self._call_back(callback)
 
         def undo() -> None:
             callback.active = False
@@ -272,7 +276,16 @@ class EventSource:
             InvalidArgument: No such event, or an impossible option.
         """
         check_events(events, self._EVENTS, "events")
-        return Subscription(self._driver, make_feed(events or self._EVENTS, self._part, maxsize, overflow))
+        feed = make_feed(events or self._EVENTS, self._part, maxsize, overflow)
+        subscription: Subscription[Any] = Subscription(self._driver, feed)
+        if self._gone:
+            subscription.close()
+        return subscription
+
+    def _call_back(self, callback: Callback) -> None:
+        self._driver.add(callback)
+        if self._gone:
+            callback.active = False
 
 
 class MessageIterator(Generic[M]):
