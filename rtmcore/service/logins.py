@@ -207,7 +207,9 @@ class Logins:
         retry = None if retry_after is None else max(1, _milliseconds(retry_after))
         exact = int(detail or room_code(code)) if kind == ROOM else 0
         connection.say(Refused(int(code), text, retry, exact))
-        close_code = CloseCode.BANNED if code is BANNED else CloseCode.LOGIN_REFUSED
+        # A room that is full rejects as well, but bans nobody.
+        banned = code is BANNED and detail is None
+        close_code = CloseCode.BANNED if banned else CloseCode.LOGIN_REFUSED
         self._departures.close(connection, close_code, "the login was refused", retry_after)
         return False
 
@@ -439,7 +441,8 @@ class Logins:
         self._departures.detach(connection, session_over=True)
         self._context.sessions.pop(session.name, None)
         detail = refusal.code if isinstance(refusal.code, RoomErrorCode) else None
-        self._refuse(connection, session.name.kind, LoginError.REJECTED, refusal.text, detail=detail)
+        code = LoginError.UNKNOWN if detail is None else LoginError.REJECTED
+        self._refuse(connection, session.name.kind, code, refusal.text, detail=detail)
 
     def give_up_restoring(self, connection: Connection) -> None:
         """The engine took too long: what it has not answered counts as refused."""

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from rtmcore.codes import LoginError
+from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.errors import InvalidToken, error_for
 from rtmcore.limits import APP_ID_LENGTH
 from rtmcore.service.config import NodeConfig
@@ -14,13 +14,19 @@ from rtmcore.service.node import Node
 from rtmcore.wire.codec import MSGPACK, Codec
 from rtmcore.wire.packets import (
     ChannelPosition,
+    Data,
+    DataEntry,
     Hello,
     Join,
     Joined,
+    MediaHello,
+    MediaWelcome,
     Packet,
     Publish,
     Published,
     Ready,
+    Restored,
+    Roster,
     SendPeer,
     Top,
     Welcome,
@@ -43,6 +49,8 @@ GRANTS = {
     "rooms": Grant(publish=("room-*",), join=("room-*",)),
     "no login": Grant(login=False),
     "short": Grant(expires=WALL // 1000 + 20_000),
+    "long": Grant(expires=WALL // 1000 + 80_000),
+    "lobby": Grant.from_scopes({"room": ["lobby"], "rtc": ["lobby"]}, expires=WALL // 1000 + 80_000),
 }
 
 
@@ -51,6 +59,10 @@ def verify(app: str, user: str, token: str | None, wall_ms: int) -> Grant:
         raise error_for(LoginError.INVALID_APP_ID, "This server does not hold the app id.", operation="login")
     if token == "expired":
         raise error_for(LoginError.TOKEN_EXPIRED, "The token has expired.", operation="login")
+    if token == "early":
+        early = InvalidToken("The token is not valid yet.", code=LoginError.INVALID_TOKEN)
+        early.detail = RoomErrorCode.ACCESS_TOKEN_NOT_YET_VALID
+        raise early
     if token == "nameless":
         raise InvalidToken("A verifier that names no code.")
     if token not in GRANTS:
@@ -102,6 +114,17 @@ class World:
         wire.welcome = wire.expect(Welcome)
         wire.expect(Ready)
         wire.expect(Top)
+        return wire
+
+    def enter(self, kind: str, user: str, scope: str, codec: Codec = MSGPACK, **hello) -> "Wire":
+        """A wire whose user is in a room or in an RTC channel, and which has heard all that this brings."""
+        wire = self.wire(codec)
+        wire.hello(user, kind=kind, scope=scope, **hello)
+        wire.welcome = wire.expect(Welcome)
+        wire.roster = wire.expect(Roster)
+        assert wire.expect(Restored) == Restored(scope)
+        wire.expect(Ready)
+        wire.position = next(top.id for top in (wire.expect(Top), wire.expect(Top)) if top.ch == scope)
         return wire
 
     # --- Time and turns -------------------------------------------------------------
@@ -215,7 +238,12 @@ class Wire:
         self.user = ""
         self.iid = ""
         self.attempt = 0
+        self.kind = "rtm"
+        self.scope = ""
         self.welcome: Welcome | None = None
+        self.roster: Roster | None = None
+        self.position = 0
+        """In the room or RTC channel."""
 
     # --- What the client does -----------------------------------------------------------
 
@@ -224,6 +252,7 @@ class Wire:
         self.user = user
         self.iid = fields.pop("iid", f"iid-of-{user}".ljust(16, "-")[:32])
         self.attempt = fields.pop("attempt", 1)
+        self.kind, self.scope = fields.get("kind", "rtm"), fields.get("scope", "")
         given = {"app": APP, "token": "good", "login": True, **fields}
         self.say(Hello(user=user, iid=self.iid, attempt=self.attempt, **given))
 
@@ -269,10 +298,34 @@ class Wire:
             "fence": self.welcome.fence,
             "secret": self.welcome.secret,
             "channels": channels or [],
+            "kind": self.kind,
+            "scope": self.scope,
             **fields,
         }
         wire.hello(self.user, **fields)
         return wire
+
+    def media_hello(self, **fields) -> "Wire":
+        """A wire that asks to carry the data frames of this one's room session."""
+        assert self.welcome is not None
+        wire = self.world.wire(fields.pop("codec", self.codec))
+        wire.user = self.user
+        given = {"user": self.user, "scope": self.scope, "fence": self.welcome.fence, "attempt": 1}
+        wire.say(MediaHello(**{"app": APP, "secret": self.welcome.media or "", **given, **fields}))
+        return wire
+
+    def media(self, **fields) -> "Wire":
+        """A wire that carries the data frames of this one's room session."""
+        wire = self.media_hello(**fields)
+        wire.expect(MediaWelcome)
+        return wire
+
+    def send_frame(self, n: int, body: bytes = b"frame", track: str = "t") -> None:
+        self.say(Data(n, body, track))
+
+    def frames(self) -> list[tuple[str, int]]:
+        """The frames that came so far, each as its author and number."""
+        return [(packet.user, packet.n) for packet in self.all_of(DataEntry)]
 
     def cut(self) -> None:
         """The connection breaks; the node's side notices at once."""
