@@ -252,6 +252,29 @@ class FromTheJoinOn:
         (_, page), = bob.windows(("red", 0)).pages  # fmt: skip
         assert (bodies(page), page.lost) == ([b"after"], 0)
 
+    def test_a_login_restores_nothing_of_a_room(self, harness: Harness) -> None:
+        (alice,) = harness.present("red", "alice")
+        alice.publish("red", b"before")
+        bob = harness.client("bob", kind=ROOM, scope="red")
+        bob.log_in()
+        assert isinstance(bob.join("red", restore=True), Membership)
+        alice.publish("red", b"after")
+        for _ in range(2):
+            page = bob.window("red", 0)
+            assert (bodies(page), page.lost) == ([b"after"], 0)
+            bob.silent(gone=True)
+            harness.advance(OFFLINE_AFTER - 1)
+            alice.publish("red", b"later")
+            harness.advance(2)
+            assert not bob.claim().resumed
+            assert isinstance(bob.join("red", restore=True), Membership)
+            page = bob.window("red", 0)
+            assert (bodies(page), page.lost) == ([b"later"], 1), "a return goes on where the login stood"
+            bob.log_out()
+            bob.log_in()
+            assert isinstance(bob.join("red", restore=True), Membership)
+            alice.publish("red", b"after")
+
     @pytest.mark.parametrize("kind", [ROOM, RTM])
     @pytest.mark.parametrize("away", [5.0, OFFLINE_AFTER + 5])
     def test_a_return_is_given_what_was_published_meanwhile(

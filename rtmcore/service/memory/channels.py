@@ -143,7 +143,9 @@ class Channels:
         since, cmid = channel.top, command.cmid
         before = live.instance.left.pop(command.channel, 0)
         if command.restore:
-            since, cmid = before, 0
+            cmid = 0
+            # A node joins participants to their room like those who return; one who has just logged in does not.
+            since = since if live.fresh and name.kind != RTM else before
         member = Member(live, channel, since, cmid, channel.own.get(name.name))
         self._empty.pop(channel, None)
         live.channels[command.channel] = channel.members[name.name] = member

@@ -141,7 +141,7 @@ class Sessions:
         account.fence = fence
         account.iid = command.iid
         session = Session(command.name, fence, command.place)
-        account.live = Live(account, instance, session, outlet, command.keepalive, 0)
+        account.live = Live(account, instance, session, outlet, command.keepalive, 0, command.login)
         self._take_place(account.live, command, now, resumed=False)
         self._presence.changed(account)
 

@@ -120,6 +120,8 @@ class Live:
     keepalive: float
     noticed: int
     """Up to where its node was told of the inbox, or reads it by itself."""
+    fresh: bool = False
+    """It began with a login, not with a return."""
     channels: dict[str, Member] = attrs.field(factory=dict)
     subscriptions: dict[str, None] = attrs.field(factory=dict)
     """Users whose presence it wants to know of."""
