@@ -3,13 +3,14 @@
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
 from rtmcore.errors import InvalidArgument
 from rtmcore.identifiers import is_valid_app_id
 from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT
+from rtmcore.service.config import ABORT, KEEP
 from rtmsync.server.tokens import AppKeys
 
 DEFAULT_PORT: Final = 7430
@@ -44,6 +45,8 @@ class ServerConfig:
         allowed_origins: Origins of pages that may connect, besides the server's own.
         dev: True binds loopback only, checks the Host header and refuses foreign origins.
         rate_limits: False switches the documented rates off, for benchmarks and tests.
+        token_policy: What an expired token does to a connected client: ``keep`` (nothing, as in the seeds) or
+            ``abort`` (version 1.5).
         drain_seconds: Over how long clients are sent away when the server stops.
         node: Name of this server process; None makes one.
 
@@ -60,6 +63,7 @@ class ServerConfig:
     allowed_origins: Sequence[str] = ()
     dev: bool = False
     rate_limits: bool = True
+    token_policy: Literal["keep", "abort"] = "keep"
     drain_seconds: float = DRAIN_TIMEOUT
     node: str | None = None
 
@@ -74,6 +78,10 @@ class ServerConfig:
                 )
         if not 0 <= self.port <= 65535:
             raise _wrong(f"The port {self.port} is not between 0 and 65535.", "Choose another port.")
+        if self.token_policy not in (KEEP, ABORT):
+            raise _wrong(
+                f"The token policy {self.token_policy!r} is not known.", f"Use {KEEP!r} or {ABORT!r}."
+            )
         if self.tls_key is not None and self.tls_certificate is None:
             raise _wrong("There is a TLS key but no certificate.", "Name the certificate's file too.")
         if is_loopback(self.host):

@@ -81,6 +81,7 @@ class Server:
                     allowed_origins=tuple(self.config.allowed_origins),
                     dev=self.config.dev,
                     rate_limits=self.config.rate_limits,
+                    token_policy=self.config.token_policy,
                     durability="memory" if self.config.data_dir is None else "disk",
                 ),
                 port,

@@ -59,3 +59,9 @@ def test_construction_opens_nothing() -> None:
     assert server.port == 0
     assert server.stats() == {}
     server.stop()
+
+
+def test_the_token_policy_is_one_of_two() -> None:
+    assert ServerConfig(apps=[AppKeys(DEV_APP_ID)], token_policy="abort").token_policy == "abort"
+    with pytest.raises(InvalidArgument, match="token policy"):
+        ServerConfig(apps=[AppKeys(DEV_APP_ID)], token_policy="whatever")  # type: ignore[arg-type]
