@@ -9,7 +9,8 @@ from rtmcore.client.events import ChannelGap, ChannelLost, Event, MemberJoined, 
 from rtmcore.client.inbox import KINDS, UNDEFINED
 from rtmcore.client.logs import LogReader
 from rtmcore.client.requests import JOIN, Operation, Ticket
-from rtmcore.codes import CloseCode, ConnectionState, JoinChannelError
+from rtmcore.codes import CloseCode, JoinChannelError
+from rtmcore.connection.model import State
 from rtmcore.errors import RemoteProtocolError, error_for
 from rtmcore.limits import (
     CHANNEL_HELD_BYTES,
@@ -93,7 +94,7 @@ class Channels:
 
     # --- Joining and leaving ------------------------------------------------------------------------------------
 
-    def check_join(self, name: str, state: ConnectionState) -> None:
+    def check_join(self, name: str, state: State) -> None:
         """Refuse a join that cannot succeed.
 
         Raises:
@@ -115,7 +116,7 @@ class Channels:
                 state=state.name,
             )
 
-    def check_member(self, name: str, operation: Operation, state: ConnectionState) -> None:
+    def check_member(self, name: str, operation: Operation, state: State) -> None:
         """Refuse a call that needs membership.
 
         Raises:
@@ -152,6 +153,14 @@ class Channels:
             # The answer may be the repeat of an older one, and what came in between went to a dead transport.
             self._ask_for_top(channel)
         return JoinResult(name, channel.count, packet.id)
+
+    def enter(self, name: str) -> None:
+        """The server has made this client a member without being asked: of the channel that its session is about.
+
+        Nothing from before that moment is received, wherever the log stands.
+        """
+        channel = self._joined[name] = Channel(name, LogReader(0), log_reborn=True)
+        channel.reader.restart(replaying=True)
 
     def leave_begun(self, name: str) -> None:
         """A leave was requested."""
@@ -350,7 +359,9 @@ class Channels:
             self._awaiting = True
             self._announce(channel, joined=after - known)
         else:
-            self._announce(channel, left=before - after, joined=after - before - channel.awaited)
+            self._announce(
+                channel, left=before - after, joined=after - before - channel.awaited, dropped=True
+            )
             channel.awaited -= after
         channel.reborn = False
 
@@ -377,7 +388,7 @@ class Channels:
         if packet.joined and not known:
             self._announce(channel, joined={user})
         elif not packet.joined and (known or members is None):
-            self._announce(channel, left={user})
+            self._announce(channel, left={user}, dropped=packet.dropped)
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called next."""
@@ -394,14 +405,19 @@ class Channels:
         for channel in self._joined.values():
             if channel.awaited and now >= channel.awaited_until:
                 gone, channel.awaited = channel.awaited, set()
-                self._announce(channel, left=gone)
+                self._announce(channel, left=gone, dropped=True)
         self._awaiting = any(channel.awaited for channel in self._joined.values())
 
     def _announce(
-        self, channel: Channel, *, left: set[str] | None = None, joined: set[str] | None = None
+        self,
+        channel: Channel,
+        *,
+        left: set[str] | None = None,
+        joined: set[str] | None = None,
+        dropped: bool = False,
     ) -> None:
         for user in sorted(left or ()):
-            self._emit(MemberLeft(channel.name, user, channel.count))
+            self._emit(MemberLeft(channel.name, user, channel.count, dropped))
         for user in sorted(joined or ()):
             self._emit(MemberJoined(channel.name, user, channel.count))
 

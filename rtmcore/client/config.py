@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from rtmcore.codes import LoginError, RoomErrorCode
+from rtmcore.connection.aggregate import AGGREGATE_RULES, W3C
 from rtmcore.connection.policy import POLICIES, Policy
 from rtmcore.errors import InvalidArgument
 from rtmcore.identifiers import explain_invalid_id
@@ -19,7 +20,6 @@ from rtmcore.wire.packets import WEBSOCKET_PATH
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PORT_MAX: Final = 65_535
 _VISIBLE: Final = re.compile(r"[!-~]+")
-_AGGREGATE_RULES: Final = ("w3c", "mdn2021")
 _ROOM_NAME: Final = (
     RoomErrorCode.ROOM_NAME_INVALID,
     RoomErrorCode.ROOM_NAME_TOO_LONG,
@@ -173,7 +173,7 @@ class ClientConfig:
     inbox_window: int = attrs.field(default=INBOX_WINDOW_MESSAGES)
     inbox_window_bytes: int = attrs.field(default=INBOX_WINDOW_BYTES)
     replay_total: bool = False
-    aggregate_rules: str = attrs.field(default=_AGGREGATE_RULES[0])
+    aggregate_rules: str = attrs.field(default=W3C)
     policy: Policy = attrs.field()
     sdk: str = "rtmcore"
 
@@ -212,8 +212,8 @@ class ClientConfig:
 
     @aggregate_rules.validator
     def _check_rules(self, _: object, value: object) -> None:
-        if value not in _AGGREGATE_RULES:
-            raise _invalid(f"The aggregate rules are one of {', '.join(_AGGREGATE_RULES)}, not {value!r}.")
+        if value not in AGGREGATE_RULES:
+            raise _invalid(f"The aggregate rules are one of {', '.join(AGGREGATE_RULES)}, not {value!r}.")
 
     @policy.validator
     def _check_policy(self, _: object, value: Policy) -> None:

@@ -5,14 +5,14 @@ calls `handle_timer` at `next_deadline`. `now` is monotonic seconds everywhere a
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from rtmcore.client.answers import Answers
+from rtmcore.client.answers import Answers, Handler
 from rtmcore.client.batching import Outbox, request_size
 from rtmcore.client.channels import Channels
 from rtmcore.client.config import ClientConfig, explain_invalid_token
-from rtmcore.client.events import Event, RequestCompleted
+from rtmcore.client.events import Event, PeerConnectionStateChanged, RequestCompleted
 from rtmcore.client.facts import Positions
 from rtmcore.client.failures import closed_error, login_refusal, renewal_code
 from rtmcore.client.inbox import Inbox
@@ -24,7 +24,6 @@ from rtmcore.client.requests import (
     FORGET,
     JOIN,
     LEAVE,
-    LOGIN,
     MEMBERS,
     PUBLISH,
     RENEW_TOKEN,
@@ -39,8 +38,11 @@ from rtmcore.codes import (
     JoinChannelError,
     LoginError,
     MessageType,
+    PeerConnectionState,
+    RoomErrorCode,
     SendPeerMessageError,
 )
+from rtmcore.connection.aggregate import peer_connection_state
 from rtmcore.errors import (
     InvalidAppId,
     InvalidArgument,
@@ -71,6 +73,7 @@ from rtmcore.wire.packets import (
     Refused,
     Renewed,
     RenewToken,
+    Restored,
     SendPeer,
     Welcome,
 )
@@ -122,8 +125,11 @@ class ClientCore:
         # The newest token that a hello carried and the server has accepted.
         self._token_accepted = 0
         self._session = self.session = Session(config, iid, random, self._links, self, emit)
+        self._peer_state = PeerConnectionState.NEW
         self._handlers = Answers(self._requests, self._inbox, self._channels, self._session).handlers
         self._handlers[Renewed] = self._renewed
+        if config.scope:
+            self._handlers[Restored] = self._scope_restored
 
     # --- Questions ----------------------------------------------------------------------------------------------
 
@@ -136,6 +142,11 @@ class ClientCore:
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._session.closed
+
+    @property
+    def peer_connection_state(self) -> PeerConnectionState:
+        """The aggregate over the transports (seed 003); its changes are events, but for that to `closed`."""
+        return PeerConnectionState.CLOSED if self._session.closed else self._peer_state
 
     @property
     def idle(self) -> bool:
@@ -528,7 +539,12 @@ class ClientCore:
         self._questions.clear()
         self._outbox.attach(link.id, link.transport, link.floor, welcome.limits.get("frame"))
         self._inbox.welcomed(welcome.inbox)
+        scope, session = self._config.scope, self._session
+        if scope and session.state is self._config.policy.model.connecting:
+            self._channels.left(scope)
         self._channels.welcomed(link.restores, new_epoch=new_epoch)
+        if scope and not self._channels.is_member(scope):
+            self._channels.enter(scope)
         # What the hello said of the token needs no request any more.
         self._token_accepted = link.token
         done = {request for request, number in self._renewals.items() if number <= link.token}
@@ -602,8 +618,51 @@ class ClientCore:
 
     def link_changed(self) -> None:
         """The state of the link, or of its TLS, may be another one now."""
+        session, previous = self._session, self._peer_state
+        tls = session.tls_state
+        self._peer_state = state = peer_connection_state(
+            (session.link_state,),
+            () if tls is None else (tls,),
+            closed=session.closed,
+            rules=self._config.aggregate_rules,
+        )
+        if state is not previous and not session.closed:
+            self._events.append(PeerConnectionStateChanged(state, previous))
+
+    # --- For the cores that are built on this one ---------------------------------------------------------------
+
+    def extend(self, handlers: Mapping[type[Any], Handler]) -> None:
+        """Hand packets of further classes to these: each is called with the packet and the time."""
+        self._handlers.update(handlers)
+
+    def emit(self, event: Event) -> None:
+        """Add an event behind all that wait."""
+        self._events.append(event)
+
+    @property
+    def can_write(self) -> bool:
+        """Whether a transport carries the session, so that packets can be written."""
+        return self._session.may_write and self._outbox.usable
+
+    def write(self, packets: Sequence[Packet], now: float) -> None:
+        """Write packets that are not answered, at once and behind what waits. Look at `can_write` before."""
+        self._now = now
+        self._outbox.flush(now, packets)
 
     # --- Helpers ------------------------------------------------------------------------------------------------
+
+    def _scope_restored(self, packet: Restored, now: float) -> None:
+        if packet.ch != self._config.scope or not packet.code:
+            return
+        login = KINDS[self._config.kind].login
+        room = login.codes is RoomErrorCode
+        error = error_for(
+            RoomErrorCode.ROOM_CONNECT_FAILED if room else LoginError.REJECTED,
+            packet.text or "The server does not let this client in.",
+            operation=login.name,
+            state=self._session.state.name,
+        )
+        self._session.expelled(error, now)
 
     def _renewed(self, packet: Renewed, now: float) -> None:
         ticket = self._requests.get(packet.i)

@@ -183,7 +183,7 @@ class StreamMessage:
 
 @attrs.frozen
 class SignalingChanged:
-    """The signaling connection of a room is in another state now; the room tells the application what it makes of it."""
+    """The signaling connection of a room is in another state now; the room makes its own state of it."""
 
     state: SignalingState
     previous: SignalingState

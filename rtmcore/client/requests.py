@@ -103,6 +103,7 @@ RTC_JOIN: Final = _operation(
 )
 """The login of an RTC channel."""
 RTC_LEAVE: Final = _operation("leave", LogoutError, LogoutError.REJECTED)
+SEND_STREAM: Final = _operation("send_stream_message", LogoutError, LogoutError.REJECTED)
 ROOM_CONNECT: Final = _operation(
     "connect",
     RoomErrorCode,

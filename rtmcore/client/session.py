@@ -379,6 +379,13 @@ class Session:
             self._tokens.report_expired()
         self._end(given, ConnectionFailed(packet.text or "The server has ended the session."), now)
 
+    def expelled(self, error: RtmError, now: float) -> None:
+        """The server has welcomed the client, but refuses the channel or room that the session is about."""
+        if self._logout is None and self.state is self._model.connecting:
+            self._fail_login(Input.REFUSED, error, now)
+        elif self._logout is None and self.state in self._logged_in:
+            self._end(Input.REFUSED, error, now, goodbye=True)
+
     # --- Transports ---------------------------------------------------------------------------------------------
 
     def _pump(self, link: Link, now: float) -> None:

@@ -15,6 +15,7 @@ from rtmcore.client.events import (
     Event,
     NeedToken,
     OpenTransport,
+    PeerConnectionStateChanged,
     RequestCompleted,
     StateChanged,
 )
@@ -198,6 +199,7 @@ class Bench:
         )
         self.take_messages = take_messages
         self.events: list[Event] = []
+        self.aggregates: list[PeerConnectionStateChanged] = []
         self.opened: list[OpenTransport] = []
         self.completed: list[Ticket] = []
         self.asked: list[NeedToken] = []
@@ -269,6 +271,8 @@ class Bench:
             self.completed.append(event.ticket)
         elif isinstance(event, NeedToken):
             self.asked.append(event)
+        elif isinstance(event, PeerConnectionStateChanged):
+            self.aggregates.append(event)
         else:
             self.events.append(event)
             if isinstance(event, PeerMessage) and self.take_messages:
