@@ -277,6 +277,10 @@ class Session:
         if link is None or link.transport is None:
             return
         carries = link is self._links.current
+        if carries and self.state in self._logged_in and now >= self._heard + self.facts.over_after:
+            # The server has ended the session meanwhile: what was under way since then restores nothing.
+            self._link_ended(link, Closed(CloseCode.NORMAL, "", silence_error(now - self._heard)), now)
+            return
         if carries:
             self._heard = now
         link.transport.receive_data(data, now)
