@@ -309,6 +309,7 @@ class Wire:
         """A wire that asks to carry the data frames of this one's room session."""
         assert self.welcome is not None
         wire = self.world.wire(fields.pop("codec", self.codec))
+        self.world.settle()
         wire.user = self.user
         given = {"user": self.user, "scope": self.scope, "fence": self.welcome.fence, "attempt": 1}
         wire.say(MediaHello(**{"app": APP, "secret": self.welcome.media or "", **given, **fields}))
