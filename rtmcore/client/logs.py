@@ -1,6 +1,5 @@
 """Reading a log whose entries name their predecessor: in order, each once, with questions about gaps."""
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
@@ -53,9 +52,9 @@ class LogReader(Generic[T]):
         self.held_bytes = 0
         # By predecessor: position, entry (None for one's own), size.
         self._held: dict[int, tuple[int, T | None, int]] = {}
-        # The newest entry of another that came on this transport, and own ones that may lie behind it.
+        # The newest entry of another that came on this transport, and own ones by their predecessors.
         self._newest = last
-        self._own: deque[int] = deque(maxlen=_OWN_REMEMBERED)
+        self._own: dict[int, int] = {}
         # While the server was asked: others' entries that came before its answer, and are not in it.
         self._had: set[int] = set()
         self._answering = False
@@ -91,7 +90,10 @@ class LogReader(Generic[T]):
             What is in order now, oldest first.
         """
         if entry is None:
-            self._own.append(position)
+            if prev < position:  # as it is in every log, so that no chain of these has a ring
+                self._own[prev] = position
+            if len(self._own) > _OWN_REMEMBERED:
+                del self._own[next(iter(self._own))]
         elif self.asked:
             self._compare(position, prev)
         elif position > self._newest:
@@ -173,9 +175,16 @@ class LogReader(Generic[T]):
 
         The former go on where the log stood on this transport; the answer begins further back, or behind a loss.
         """
-        if not self._answering and position > self._newest and (prev == self._newest or prev in self._own):
+        if not self._answering and position > self._newest and self._leads_to(prev):
             self._newest = position
             self._had.add(position)
             return
         self._answering = True
         self._had.discard(position)
+
+    def _leads_to(self, prev: int) -> bool:
+        """Whether nothing but own entries lies between the newest entry of another and this position."""
+        at: int | None = self._newest
+        while at is not None and at != prev:
+            at = self._own.get(at)
+        return at is not None

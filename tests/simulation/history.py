@@ -6,25 +6,34 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.client.events import (
+    DataReceived,
     PeerConnectionStateChanged,
+    RoomMessage,
     RtcStateChanged,
     StateChanged,
+    StreamMessage,
 )
 from rtmcore.errors import RtmError
-from rtmcore.models import PeerMessage
+from rtmcore.models import ChannelMessage, PeerMessage
 from rtmcore.service.commands import (
     Answer,
+    Ban,
     Claim,
     Claimed,
     Logged,
     MemberNotice,
+    MemberStateNotice,
     Page,
     PresenceNotice,
     PublishMessage,
     ReadChannel,
+    Release,
+    Settled,
 )
 
 _NOTES: Final = 100_000
+_EXTENDED: Final = ("login", "connect", "close")
+"""A timer that fires late allows a login one attempt more; a goodbye has a time of its own."""
 
 
 @attrs.define(eq=False)
@@ -85,6 +94,8 @@ class Life:
     """Calls that wait for their result."""
     heard: float = 0.0
     """When it read its last bytes."""
+    rooms: dict[str, set[str]] = attrs.field(factory=dict, repr=False)
+    """Who is in its channels at the end."""
     wires: list[list[float | None]] = attrs.field(factory=list, repr=False)
     """From when to when it had a connection."""
     _open_wires: dict[Any, list[float | None]] = attrs.field(factory=dict, repr=False)
@@ -116,10 +127,12 @@ class Life:
         if span is not None:
             span[1] = now
 
-    def look(self, now: float) -> None:
+    def look(self, core: Any, now: float) -> None:
         """A turn of its host ends."""
+        for watcher in self.history.watchers:
+            watcher.looked(self, core, now)
         for call in self.open.values():
-            if call.deadline is not None and call.deadline <= now and call.name not in ("login", "connect"):
+            if call.deadline is not None and call.deadline <= now and call.name not in _EXTENDED:
                 self.history.violation(now, f"{self.name}: {call} is overdue")
 
     def end(self, now: float) -> None:
@@ -218,8 +231,6 @@ class History:
         self.stops: list[float] = []
         self.faults: dict[str, int] = defaultdict(int)
         self.notes: list[tuple[float, str]] = []
-        self.heard: dict[tuple[str, str, str], float] = {}
-        self.outputs: list[Any] = []
 
     def begin(self, name: str, user: str, iid: str, kind: str, scope: str, now: float) -> Life:
         """A client object is made."""
@@ -241,6 +252,14 @@ class History:
         self.faults[name] += 1
         self.note(now, text)
 
+    def messages(self) -> int:
+        """How many messages applications were given."""
+        return sum(
+            isinstance(event, PeerMessage | ChannelMessage | StreamMessage | RoomMessage | DataReceived)
+            for life in self.lives
+            for _, event in life.events
+        )
+
     # --- The server side --------------------------------------------------------------
 
     def engine_started(self, epoch: str, now: float) -> None:
@@ -255,8 +274,13 @@ class History:
 
     def server_heard(self, wire: Any, now: float) -> None:
         """A node has read bytes of a client."""
-        client = wire.client
-        self.heard[client.kind, client.user, client.scope] = now
+        for watcher in self.watchers:
+            watcher.server_heard(wire.node.name, wire.number, now)
+
+    def engine_asked(self, command: Any, now: float) -> None:
+        """The engine carries out a command."""
+        for watcher in self.watchers:
+            watcher.asked(command, now)
 
     def engine_said(self, node: str, output: Any, now: float) -> None:
         """The engine has an answer or a notice for a node."""
@@ -269,7 +293,10 @@ class History:
             elif isinstance(value, Page) and isinstance(command, ReadChannel):
                 for watcher in self.watchers:
                     watcher.page(command, value, now)
-        elif isinstance(output, MemberNotice | PresenceNotice):
+            elif isinstance(command, Release | Ban) and isinstance(value, Settled):
+                for watcher in self.watchers:
+                    watcher.released(command.name if isinstance(command, Ban) else command.session.name)
+        elif isinstance(output, MemberNotice | MemberStateNotice | PresenceNotice):
             for watcher in self.watchers:
                 watcher.engine_told(output, now)
 
@@ -295,3 +322,5 @@ class History:
         name = command.name
         owned = Owned(now, command.iid, value.fence, command.attempt, command.login, value.resumed)
         self.owners[name.kind, name.name, name.scope].append(owned)
+        for watcher in self.watchers:
+            watcher.claimed(command, value, now)

@@ -57,6 +57,7 @@ class ClientHost:
         core: The core that users get.
         life: What its application did and saw.
         asleep: Until when the machine is suspended.
+        late_hello: Seconds for which the hello of its next connection is held up.
         weather: What the network does to its bytes.
         habit: How its application behaves.
     """
@@ -80,6 +81,7 @@ class ClientHost:
         self.full: dict[Wire, None] = {}
         self.asleep = 0.0
         self.alive = True
+        self.late_hello = 0.0
         self.due: float | None = None
         self._untaken: deque[PeerMessage] = deque()
         self._taking = False
@@ -120,7 +122,8 @@ class ClientHost:
         if not self.alive or now < self.asleep:
             call.made = False
             return call
-        method = getattr(self.core, name)
+        owner, _, last = name.rpartition(".")
+        method = getattr(getattr(self.core, owner) if owner else self.core, last)
         try:
             if name in ("login", "logout", "close", "join", "connect", "leave", "disconnect") and (
                 self.kind != "rtm" or name in ("login", "logout", "close")
@@ -289,7 +292,7 @@ class ClientHost:
         due = core.next_deadline()
         if due is not None:
             self._sleep_until(max(due, now))
-        self.life.look(now)
+        self.life.look(core, now)
 
     def _read(self, wire: Wire, now: float) -> None:
         if not wire.client_open:

@@ -97,6 +97,7 @@ class SimPort:
         return self._dice.uniform(_MIN_COMMAND, habits.engine_longest)
 
     def _carry_out(self, command: Command, now: float, wall: int) -> None:
+        self._side.world.history.engine_asked(command, now)
         self._inner.submit(command, now, wall)
         self._side.after_command(now)
 

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Final, Protocol
 
+from tests.simulation.checker import Watcher
 from tests.simulation.history import History
 from tests.simulation.hosts import ClientHost
 from tests.simulation.network import FOREVER, Wire
@@ -52,6 +53,7 @@ class World:
         self.seed = seed
         self.now = START
         self.history = History(START)
+        self.history.watchers.append(Watcher(self.history))
         self.clients: list[ClientHost] = []
         self.connections = 0
         self.urls = tuple(f"ws://{name}:7430" for name in nodes)
@@ -125,6 +127,11 @@ class World:
             self.later(self.now + weather.latency, lambda _: client.not_connected(wire.link))
         else:
             wire.node.take(wire)
+            if client.late_hello:
+                # The request has passed when the answer is under way, and the hello has not.
+                late, client.late_hello = client.late_hello, 0.0
+                when = self.now + 2.5 * weather.latency + weather.jitter
+                self.later(when, lambda _: wire.up.block(self.now + late, self.now))
             self.later(self.now + weather.latency, lambda _: client.connected(wire))
 
     # --- The crank ------------------------------------------------------------------------
