@@ -143,7 +143,7 @@ class ClientConfig:
         app_id: The app; whether the server serves it is the server's answer.
         user_id: Who logs in: 1 to 64 bytes of the documented characters. The uid of `rtc`, the identity of `room`.
         kind: The name space: `rtm`, `rtc` or `room`.
-        scope: The RTC channel or the room, of the same characters; empty for `rtm`.
+        scope: The RTC channel or the room, of the same characters; empty for `rtm`. A channel is judged at the join.
         token: Sent in the first packet; None where the server asks for none, or a provider gives it.
         token_provider: True where a token is asked for by event (`NeedToken`) on each attempt.
         subprotocols: Names of encodings, most wanted first; the server chooses.
@@ -205,9 +205,11 @@ class ClientConfig:
         if self.kind == "rtm":
             if value != "":
                 raise _invalid('A client of the kind "rtm" has no scope: it joins channels by itself.')
-            return
-        wrong = explain_invalid_id(value, "channel id" if self.kind == "rtc" else "room name")
-        if wrong is not None:
+        elif self.kind == "rtc":
+            # Its form is judged at the join, with the documented reason.
+            if not isinstance(value, str):
+                raise _invalid(f"The channel has to be a string, not {type(value).__name__}.")
+        elif (wrong := explain_invalid_id(value, "room name")) is not None:
             raise InvalidArgument(wrong, code=_name_code(self.kind, value, _ROOM_NAME), operation="client")
 
     @aggregate_rules.validator

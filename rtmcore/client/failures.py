@@ -4,6 +4,7 @@ import copy
 from enum import IntEnum
 from typing import Final
 
+from rtmcore.client.config import ClientConfig
 from rtmcore.client.requests import Operation
 from rtmcore.codes import (
     CloseCode,
@@ -20,6 +21,7 @@ from rtmcore.errors import (
     Banned,
     ClientClosed,
     ConnectionFailed,
+    InvalidArgument,
     NotLoggedIn,
     RateLimited,
     RemoteProtocolError,
@@ -28,6 +30,7 @@ from rtmcore.errors import (
     TlsError,
     error_for,
 )
+from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import LOGIN_RATE
 from rtmcore.wire.framing import ABNORMAL_CLOSURE
 from rtmcore.wire.handshake import HandshakeRefused
@@ -257,6 +260,14 @@ def login_timeout_error(
     )
     error.__cause__ = cause
     return error
+
+
+def name_refusal(config: ClientConfig, login: Operation, state: State) -> RtmError | None:
+    """Why the channel of a join is none; None where the server may be asked."""
+    wrong = explain_invalid_id(config.scope, "channel id") if config.kind == "rtc" else None
+    if wrong is None:
+        return None
+    return InvalidArgument(wrong, code=login.invalid, operation=login.name, state=state.name)
 
 
 def logout_error(login: Operation, logout: Operation, state: State) -> RtmError:

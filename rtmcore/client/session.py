@@ -5,15 +5,11 @@ here is what is done about it. Finer than the states are only: whether the sessi
 goodbye was said.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import attrs
-
-from rtmcore.client.attempts import Attempts, GiveUp, Verdict
-from rtmcore.client.config import ClientConfig
-from rtmcore.client.events import Event, Purpose, RequestCompleted, RtcConnectionLost, TokenReason
-from rtmcore.client.facts import SessionFacts, SessionParts
+from rtmcore.client.attempts import GiveUp, Verdict
+from rtmcore.client.events import Purpose, RtcConnectionLost, TokenReason
 from rtmcore.client.failures import (
     BYTES_REFUSED,
     ENDING_CLOSES,
@@ -27,22 +23,20 @@ from rtmcore.client.failures import (
     give_up_error,
     login_timeout_error,
     logout_error,
+    name_refusal,
     not_logged_in_error,
     refusal_error,
     refused_with,
     renewal_code,
     silence_error,
 )
-from rtmcore.client.goodbyes import Goodbyes, Logout
-from rtmcore.client.kinds import KINDS
-from rtmcore.client.links import Link, Links
-from rtmcore.client.outage import Outage
-from rtmcore.client.requests import Operation, Ticket
-from rtmcore.client.tokens import Tokens
-from rtmcore.codes import CloseCode, DtlsTransportState, IceTransportState, LoginError
-from rtmcore.connection.backoff import Backoff
-from rtmcore.connection.model import Input, Reason, State
-from rtmcore.errors import ConnectionFailed, RemoteProtocolError, RtmError, TlsError
+from rtmcore.client.goodbyes import Logout
+from rtmcore.client.links import Link
+from rtmcore.client.requests import Ticket
+from rtmcore.client.standing import Login, Standing
+from rtmcore.codes import CloseCode, LoginError
+from rtmcore.connection.model import Input
+from rtmcore.errors import ConnectionFailed, RemoteProtocolError, RtmError
 from rtmcore.limits import GOODBYE_TIMEOUT, TOKEN_PATIENCE
 from rtmcore.wire.packets import Kicked, Packet, Ready, Refused, Renewed, Welcome
 from rtmcore.wire.transport import Closed, Opened, Received
@@ -50,147 +44,25 @@ from rtmcore.wire.transport import Closed, Opened, Received
 _MILLISECONDS: Final = 1000
 
 
-@attrs.define(eq=False)
-class _Login:
-    ticket: Ticket
-    first_attempt: int
-    end: GiveUp
-
-
-class Session:
-    """Brings a session up, keeps it up, and ends it.
-
-    Args:
-        config: The client's settings.
-        iid: Names this client object to the server.
-        random: For jitter: a number in [0, 1) at each call.
-        links: The client's transports.
-        parts: What depends on the session.
-        emit: Takes events.
-
-    Attributes:
-        state: The documented state.
-        reason: Why it was entered, or why it goes on; None before the first login.
-        since: When it was entered.
-        cause: Why the last attempt failed; None while all is well.
-        closed: Whether the client object was closed for good.
-        facts: What the server said in its last welcome.
-        outage: The outage that goes on.
-    """
-
-    def __init__(
-        self,
-        config: ClientConfig,
-        iid: str,
-        random: Callable[[], float],
-        links: Links,
-        parts: SessionParts,
-        emit: Callable[[Event], None],
-    ) -> None:
-        self._config = config
-        self._policy = config.policy
-        self._model = model = config.policy.model
-        # Looking up a member of an enumeration costs a call before Python 3.12, and these are needed all the time.
-        self._connected = model.connected
-        self._reconnecting = model.reconnecting
-        self._logged_in = frozenset({model.connected, model.reconnecting})
-        self._kind = KINDS[config.kind]
-        self._links = links
-        self._parts = parts
-        self._emit = emit
-        self._attempts = Attempts(config.endpoints, Backoff(config.policy.backoff, random))
-        self._tokens = Tokens(config, emit)
-        self.facts = SessionFacts(config, iid)
-        self._goodbyes = Goodbyes(links, parts, self.facts)
-        self.outage = Outage(config.policy)
-        self.state: State = model.idle
-        self.reason: Reason | None = None
-        self.since = 0.0
-        self.cause: RtmError | None = None
-        self.closed = False
-        # When the last byte came on the transport that carries the session.
-        self._heard = 0.0
-        self._login: _Login | None = None
-        self._login_failed = False
-        self._logout: Logout | None = None
-        # The server has closed the transport since it had heard nothing.
-        self._unheard = False
-        # While the session is being restored after a welcome: until when that may take.
-        self._restoring: float | None = None
-
-    # --- Questions ----------------------------------------------------------------------------------------------
-
-    @property
-    def next_attempt_at(self) -> float | None:
-        """When the next transport is opened; None where none is waited for."""
-        return self._attempts.next_at
-
-    @property
-    def may_write(self) -> bool:
-        """Whether a call may be written now; otherwise it waits within its time."""
-        carried = self._restoring is not None or self.state is self._connected
-        return carried and self._logout is None
-
-    @property
-    def stands(self) -> bool:
-        """Whether the session is up, and nothing of it is waited for."""
-        return self.state is self._connected and self._restoring is None and self._links.current is not None
-
-    @property
-    def link_state(self) -> IceTransportState:
-        """How the session's link stands, in ICE's words."""
-        state, model = self.state, self._model
-        if self.closed:
-            return IceTransportState.CLOSED
-        if state is model.ended or self._login_failed:
-            return IceTransportState.FAILED
-        if state is model.idle:
-            return IceTransportState.NEW
-        if state is model.connecting:
-            return IceTransportState.CHECKING
-        replaced = self._links.candidate is not None or self._attempts.next_at is not None
-        whole = state is self._connected and self._links.current is not None and not replaced
-        return IceTransportState.CONNECTED if whole else IceTransportState.DISCONNECTED
-
-    @property
-    def tls_state(self) -> DtlsTransportState | None:
-        """How the TLS of the session's link stands, in DTLS's words; None where the link is plain."""
-        link = self._links.current or self._links.candidate
-        endpoint = self._attempts.endpoint if link is None else link.endpoint
-        if not endpoint.tls:
-            return None
-        if self.closed:
-            return DtlsTransportState.CLOSED
-        if isinstance(self.cause, TlsError) and (self._login_failed or self.state is self._model.ended):
-            return DtlsTransportState.FAILED
-        if self.state in self._logged_in:
-            return DtlsTransportState.CONNECTED
-        if self.state is self._model.connecting:
-            up = link is not None and link.transport is not None
-            return DtlsTransportState.CONNECTED if up else DtlsTransportState.CONNECTING
-        return DtlsTransportState.NEW if self.state is self._model.idle else DtlsTransportState.CLOSED
-
-    def refusal(self, operation: Operation) -> RtmError | None:
-        """Why a call that needs a login cannot be made now: 101, 102, or None where it can."""
-        if self.closed:
-            return closed_error(operation)
-        if self._logout is not None or self.state not in self._logged_in:
-            leaving = self._logout is not None
-            return not_logged_in_error(operation, self._model, self.state, self.reason, leaving=leaving)
-        return None
+class Session(Standing):
+    """Brings a session up, keeps it up, and ends it."""
 
     # --- Intents ------------------------------------------------------------------------------------------------
 
     def login(self, now: float, timeout: float) -> Ticket:
         """Log in; the ticket completes when the session stands, or cannot be had."""
         ticket = Ticket(self._kind.login, now + timeout, begun=now)
-        self._login = _Login(ticket, self._links.latest + 1, GiveUp(ticket.deadline))
+        self._login = Login(ticket, self._links.latest + 1, GiveUp(ticket.deadline))
         self._login_failed = False
         self.cause = None
         self._attempts.reset()
         self.outage.begin(now)
         self._feed(Input.LOGIN, now)
-        self._reconnect(now)
+        refusal = name_refusal(self._config, self._kind.login, self.state)
+        if refusal is None:
+            self._reconnect(now)
+        else:
+            self._fail_login(Input.INVALID_NAME, refusal, now)
         return ticket
 
     def logout(self, now: float, timeout: float) -> Ticket:
@@ -277,7 +149,7 @@ class Session:
         if link is None or link.transport is None:
             return
         carries = link is self._links.current
-        if carries and self.state in self._logged_in and now >= self._heard + self.facts.over_after:
+        if carries and now >= self._heard + self.facts.over_after and self.state in self._logged_in:
             # The server has ended the session meanwhile: what was under way since then restores nothing.
             self._link_ended(link, Closed(CloseCode.NORMAL, "", silence_error(now - self._heard)), now)
             return
@@ -371,7 +243,13 @@ class Session:
 
     def ready(self, _: Ready, now: float) -> None:
         """All channels of the hello were answered."""
-        if self._restoring is not None and self._logout is None:
+        self._ready = True
+        self.parts_restored(now)
+
+    def parts_restored(self, now: float) -> None:
+        """What the parts bring back may be there: the session stands when its channels are, too."""
+        waits = self._restoring is None or self._logout is not None
+        if not waits and self._ready and not self._parts.restoring:
             self._restored(now)
 
     def kicked(self, packet: Kicked, now: float) -> None:
@@ -466,6 +344,7 @@ class Session:
         # The server has accepted: a login does not time out any more, but it does not wait longer either.
         end = None if self._login is None else self._login.end.deadline
         self._restoring = restoring if end is None else max(now, min(restoring, end))
+        self._ready = False
         self._parts.welcomed(link, welcome, new_epoch=new_epoch, now=now)
         self._parts.link_changed()
 
@@ -643,10 +522,10 @@ class Session:
 
     # --- The end of a login -------------------------------------------------------------------------------------
 
-    def _attempts_made(self, login: _Login) -> int:
+    def _attempts_made(self, login: Login) -> int:
         return self._links.latest - login.first_attempt + 1
 
-    def _judge_login(self, login: _Login, now: float) -> None:
+    def _judge_login(self, login: Login, now: float) -> None:
         """Look whether a login's time is over; one that is noticed late allows one attempt first."""
         if self.outage.is_lost(login.ticket.begun, now):
             self._tell_lost(now)
@@ -658,7 +537,7 @@ class Session:
                 self._links.close(self._links.candidate)
             self._begin_attempt(now)
 
-    def _time_out_login(self, login: _Login, now: float) -> None:
+    def _time_out_login(self, login: Login, now: float) -> None:
         if self.outage.lose():
             self._tell_lost(now)
         candidate = self._links.candidate
@@ -687,10 +566,6 @@ class Session:
             self._complete(login.ticket, error)
 
     # --- The end of a session -----------------------------------------------------------------------------------
-
-    @property
-    def _may_log_out(self) -> bool:
-        return (self.state, Input.LOGOUT) in self._model.table.rules
 
     def _session_gone(self) -> None:
         self._parts.detached()
@@ -724,24 +599,3 @@ class Session:
         self._parts.session_over()
         if self._config.auto_logout_on_abort and self._may_log_out:
             self._feed(Input.LOGOUT, now)
-
-    # --- Helpers ------------------------------------------------------------------------------------------------
-
-    def _feed(self, given: Input, now: float, cause: RtmError | None = None) -> None:
-        """Go to the state that the table names, and tell the application if it is another one."""
-        previous = self.state
-        rule = self._model.table.rule(previous, given)
-        reason = self._model.reasons.get(rule.effect)
-        if rule.target is not previous:
-            self.state = rule.target
-            self.reason = reason
-            self.since = now
-            self._emit(self._kind.changed(rule.target, reason, previous, cause))
-            self._parts.link_changed()
-        elif reason is not None:
-            self.reason = reason
-
-    def _complete(self, ticket: Ticket, error: RtmError | None) -> None:
-        ticket.done = True
-        ticket.error = error
-        self._emit(RequestCompleted(ticket))
