@@ -194,15 +194,13 @@ class _Picture:
             f'height="{_BAR}" rx="3"><title>{_text(whole)}</title></rect>'
         )
         room = right - left - 2 * _INSET
-        below = f"{why} · {lasted}" if why else lasted
-        if len(state) * _CHARACTER <= room and len(below) * _SMALL_CHARACTER <= room:
-            self._put(left + _INSET, top + 14, state, "state")
-            self._put(left + _INSET, top + 28, below, "small")
-            return
+        fitting = [line for line in _lines(span, lasted) if len(line) * _SMALL_CHARACTER <= room]
         if len(state) * _CHARACTER <= room:
             self._put(left + _INSET, top + 14, state, "state")
-            if len(lasted) * _SMALL_CHARACTER <= room:
-                self._put(left + _INSET, top + 28, lasted, "small")
+            if fitting:
+                self._put(left + _INSET, top + 28, fitting[0], "small")
+                if fitting[0] != lasted or not why:
+                    return
         self._add_to_key(whole, (left + right) / 2, top + _BAR + 12)
 
     def _add_mark(self, mark: Mark, top: float) -> None:
@@ -271,6 +269,12 @@ class _Picture:
                 f'<text class="small" x="24" y="{y + _LINE:.0f}">{self._left_out} more are in the table</text>'
             )
         return "\n".join([*lines, "</svg>", ""])
+
+
+def _lines(span: Span, lasted: str) -> list[str]:
+    """What may stand under the state in its bar, most wanted first."""
+    reasons = dict.fromkeys(printable(text) for text in (span.why, span.reason) if text)
+    return [*(f"{reason} · {lasted}" for reason in reasons), lasted]
 
 
 def _text(text: str) -> str:
