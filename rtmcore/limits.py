@@ -486,7 +486,7 @@ TIMELINE_MARKS: Final = 1000
 ACCEPTS_PER_TURN: Final = 64
 #: Bytes read from one socket in one turn (design).
 READ_CHUNK: Final = 64 * KIB
-#: Seconds that a turn may have lasted when it still reads media sockets; the rest of them are read in the next (design).
+#: Seconds that a turn may have lasted when it still reads media sockets; those left are read in the next (design).
 TURN_POLL: Final = 0.05
 #: Seconds by which a late turn moves no deadline yet; beyond, all deadlines of clients move (design).
 LATE_TURN: Final = 1.0

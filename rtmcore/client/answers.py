@@ -5,7 +5,17 @@ from typing import Any, Final
 
 from rtmcore.client.channels import Channels
 from rtmcore.client.inbox import Inbox
-from rtmcore.client.requests import FORGET, LEAVE, MEMBERS, SEND_PEER, Requests
+from rtmcore.client.requests import (
+    FORGET,
+    LEAVE,
+    MEMBERS,
+    RESTORE,
+    SEND_PEER,
+    SET_ATTRIBUTES,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    Requests,
+)
 from rtmcore.client.session import Session
 from rtmcore.codes import LeaveChannelError
 from rtmcore.errors import error_for
@@ -31,6 +41,7 @@ from rtmcore.wire.packets import (
 
 _MILLISECONDS: Final = 1000
 _STATUS: Final = {int(status): status for status in SendStatus}
+_DONE: Final = frozenset({LEAVE, FORGET, SUBSCRIBE, UNSUBSCRIBE, SET_ATTRIBUTES, RESTORE})
 _NO_FAILURE: Final = frozenset({"OK", "CACHED_BY_SERVER"})
 
 Handler = Callable[[Any, float], None]
@@ -73,7 +84,7 @@ class Answers:
 
     def _done(self, packet: Done, _: float) -> None:
         ticket = self._requests.get(packet.i)
-        if ticket is not None and ticket.operation in (LEAVE, FORGET):
+        if ticket is not None and ticket.operation in _DONE:
             self._requests.succeed(ticket, None)
 
     def _failed(self, packet: Failed, _: float) -> None:

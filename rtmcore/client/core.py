@@ -28,11 +28,13 @@ from rtmcore.client.requests import (
     PUBLISH,
     RENEW_TOKEN,
     SEND_PEER,
+    UNCALLED,
     Operation,
     Requests,
     Ticket,
 )
 from rtmcore.client.session import Session
+from rtmcore.client.users import Users
 from rtmcore.codes import (
     ConnectionState,
     JoinChannelError,
@@ -43,6 +45,7 @@ from rtmcore.codes import (
     SendPeerMessageError,
 )
 from rtmcore.connection.aggregate import peer_connection_state
+from rtmcore.connection.model import State
 from rtmcore.errors import (
     InvalidAppId,
     InvalidArgument,
@@ -64,17 +67,22 @@ from rtmcore.limits import (
 )
 from rtmcore.models import ConnectionInfo
 from rtmcore.wire.packets import (
+    AttributeList,
     Bye,
     GetMembers,
     Join,
     Leave,
     Packet,
+    PeerStates,
     Publish,
     Refused,
     Renewed,
     RenewToken,
     Restored,
     SendPeer,
+    SetAttributes,
+    Subscribe,
+    Unsubscribe,
     Welcome,
 )
 
@@ -128,6 +136,9 @@ class ClientCore:
         self._peer_state = PeerConnectionState.NEW
         self._handlers = Answers(self._requests, self._inbox, self._channels, self._session).handlers
         self._handlers[Renewed] = self._renewed
+        self.users = Users(self, self._requests, self._rates, emit, self._session.parts_restored)
+        self._handlers[AttributeList] = self.users.attribute_list
+        self._handlers[PeerStates] = self.users.told
         if config.scope:
             self._handlers[Restored] = self._scope_restored
 
@@ -250,7 +261,7 @@ class ClientCore:
             LimitExceeded: Too much waits for an answer already.
             RateLimited: More than `limits.RENEW_TOKEN_RATE` (4).
         """
-        self._begin(RENEW_TOKEN, now)
+        self.begin(RENEW_TOKEN, now)
         state = self._session.state
         wrong = "The token must not be None." if token is None else explain_invalid_token(token)
         if wrong is not None:
@@ -262,7 +273,7 @@ class ClientCore:
         self._rates.admit_renewal(now, state)
         packet = RenewToken(self._requests.next_id(), token)
         self._renewals[packet.i] = self._session.renew(token, now)
-        return self._request(RENEW_TOKEN, packet, size, timeout, now)
+        return self.request(RENEW_TOKEN, packet, size, timeout, now)
 
     # --- Intents: messages --------------------------------------------------------------------------------------
 
@@ -292,7 +303,7 @@ class ClientCore:
             LimitExceeded: Too much waits for an answer already.
             RateLimited: More than `limits.SEND_RATE` (5).
         """
-        self._begin(SEND_PEER, now)
+        self.begin(SEND_PEER, now)
         if not is_valid_id(to):
             raise self._invalid_id(SEND_PEER, SendPeerMessageError.INVALID_USER_ID, to, "user id of the peer")
         body = self._checked_body(SEND_PEER, kind, body)
@@ -300,7 +311,7 @@ class ClientCore:
         self._requests.check_room(SEND_PEER, size, self.state)
         self._rates.admit_send(SEND_PEER, now, self.state)
         packet = SendPeer(self._requests.next_id(), to, int(kind), body, bool(offline))
-        return self._request(SEND_PEER, packet, size, timeout, now)
+        return self.request(SEND_PEER, packet, size, timeout, now)
 
     def publish(
         self,
@@ -327,7 +338,7 @@ class ClientCore:
             LimitExceeded: Too much waits for an answer already.
             RateLimited: More than `limits.SEND_RATE` (3).
         """
-        self._begin(PUBLISH, now)
+        self.begin(PUBLISH, now)
         state = self.state
         self._channels.check_member(channel, PUBLISH, state)
         body = self._checked_body(PUBLISH, kind, body)
@@ -336,7 +347,7 @@ class ClientCore:
         self._rates.admit_send(PUBLISH, now, state)
         packet = Publish(self._requests.next_id(), channel, int(kind), body)
         self._channels.publish_begun(channel, packet.i)
-        return self._request(PUBLISH, packet, size, timeout, now)
+        return self.request(PUBLISH, packet, size, timeout, now)
 
     # --- Intents: channels --------------------------------------------------------------------------------------
 
@@ -357,7 +368,7 @@ class ClientCore:
             LimitExceeded: `limits.CHANNELS_JOINED` are (5), or too much waits for an answer.
             RateLimited: More than `limits.JOIN_RATE` (7) or `limits.JOIN_SAME_CHANNEL_RATE` (8).
         """
-        self._begin(JOIN, now)
+        self.begin(JOIN, now)
         if not is_valid_id(channel):
             raise self._invalid_id(JOIN, JoinChannelError.INVALID_ARGUMENT, channel, "channel id")
         state = self.state
@@ -369,7 +380,7 @@ class ClientCore:
             self._forget(channel, now)
             self._unwanted.discard(channel)
         self._channels.join_begun(channel)
-        return self._request(JOIN, Join(self._requests.next_id(), channel), size, timeout, now)
+        return self.request(JOIN, Join(self._requests.next_id(), channel), size, timeout, now)
 
     def leave(self, channel: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
         """Leave a channel. The ticket's value is None.
@@ -386,13 +397,13 @@ class ClientCore:
             NotInChannel: The channel is not joined, or being left already (3).
             LimitExceeded: Too much waits for an answer already.
         """
-        self._begin(LEAVE, now)
+        self.begin(LEAVE, now)
         state = self.state
         self._channels.check_member(channel, LEAVE, state)
         size = request_size(b"")
         self._requests.check_room(LEAVE, size, state)
         self._channels.leave_begun(channel)
-        return self._request(LEAVE, Leave(self._requests.next_id(), channel), size, timeout, now)
+        return self.request(LEAVE, Leave(self._requests.next_id(), channel), size, timeout, now)
 
     def members(self, channel: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
         """Ask who is in a channel. The ticket's value is a tuple of user ids: all, or 512 at random of more.
@@ -408,13 +419,13 @@ class ClientCore:
             LimitExceeded: Too much waits for an answer already.
             RateLimited: More than `limits.MEMBERS_RATE` (4).
         """
-        self._begin(MEMBERS, now)
+        self.begin(MEMBERS, now)
         state = self.state
         self._channels.check_member(channel, MEMBERS, state)
         size = request_size(b"")
         self._requests.check_room(MEMBERS, size, state)
         self._rates.admit_members(now, state)
-        return self._request(MEMBERS, GetMembers(self._requests.next_id(), channel), size, timeout, now)
+        return self.request(MEMBERS, GetMembers(self._requests.next_id(), channel), size, timeout, now)
 
     def cancel(self, ticket: Ticket, now: float) -> bool:
         """Withdraw a request, without an event.
@@ -489,6 +500,7 @@ class ClientCore:
         self._session.handle_timer(now)
         if self._session.stands:
             self._channels.handle_timer(now)
+            self.users.handle_timer(now)
         self._complete_closing()
 
     # --- Outputs ------------------------------------------------------------------------------------------------
@@ -504,7 +516,7 @@ class ClientCore:
             self._outbox.next_deadline(),
             self._links.next_deadline(),
             self._session.next_deadline(),
-            self._channels.next_deadline() if self._session.stands else None,
+            self._parts_deadline() if self._session.stands else None,
         ):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
@@ -545,6 +557,13 @@ class ClientCore:
         self._channels.welcomed(link.restores, new_epoch=new_epoch)
         if scope and not self._channels.is_member(scope):
             self._channels.enter(scope)
+        self.users.welcomed(
+            kept=welcome.resumed and not new_epoch,
+            new_epoch=new_epoch,
+            over_after=session.facts.over_after,
+            timeout=self._config.policy.restore_timeout,
+            now=now,
+        )
         # What the hello said of the token needs no request any more.
         self._token_accepted = link.token
         done = {request for request, number in self._renewals.items() if number <= link.token}
@@ -570,6 +589,7 @@ class ClientCore:
             if ticket is not None and number <= self._token_accepted:
                 self._requests.succeed(ticket, None)
         self._outbox.submit_all(self._requests, now)
+        self.users.connected(now)
 
     def detached(self) -> None:
         """No transport carries the session."""
@@ -598,6 +618,7 @@ class ClientCore:
         """The session has ended: nothing that belongs to it goes on."""
         self._unwanted.clear()
         self._channels.clear()
+        self.users.session_over()
         self._token_accepted = 0
         self._requests.end_all(self._refusal)
 
@@ -615,6 +636,11 @@ class ClientCore:
                     request_id=request,
                 )
                 self._requests.fail(ticket, error)
+
+    @property
+    def restoring(self) -> bool:
+        """Whether something is brought back after a return that the server has not answered yet."""
+        return self.users.restoring
 
     def link_changed(self) -> None:
         """The state of the link, or of its TLS, may be another one now."""
@@ -649,7 +675,33 @@ class ClientCore:
         self._now = now
         self._outbox.flush(now, packets)
 
+    # --- For its parts ------------------------------------------------------------------------------------------
+
+    @property
+    def current_state(self) -> State:
+        """The state, of whichever kind of session."""
+        return self._session.state
+
+    def begin(self, operation: Operation, now: float) -> None:
+        """Note the time, and refuse a call that needs a login where there is none."""
+        self._now = now
+        refusal = self._session.refusal(operation)
+        if refusal is not None:
+            raise refusal
+
+    def request(self, operation: Operation, packet: Any, size: int, timeout: float, now: float) -> Ticket:
+        """Take in a request, and write it as soon as that is possible."""
+        ticket = self._requests.add(operation, packet, size, timeout, now)
+        if self._session.may_write:
+            self._outbox.submit(ticket, now)
+        return ticket
+
     # --- Helpers ------------------------------------------------------------------------------------------------
+
+    def _parts_deadline(self) -> float | None:
+        """When the channels or users want to look at the time."""
+        channels, users = self._channels.next_deadline(), self.users.next_deadline()
+        return users if channels is None or (users is not None and users < channels) else channels
 
     def _scope_restored(self, packet: Restored, now: float) -> None:
         if packet.ch != self._config.scope or not packet.code:
@@ -669,19 +721,6 @@ class ClientCore:
         if ticket is not None and ticket.operation is RENEW_TOKEN:
             self._session.token_answered(self._renewals[packet.i], packet, now)
             self._requests.succeed(ticket, None)
-
-    def _begin(self, operation: Operation, now: float) -> None:
-        """Note the time, and refuse a call that needs a login where there is none."""
-        self._now = now
-        refusal = self._session.refusal(operation)
-        if refusal is not None:
-            raise refusal
-
-    def _request(self, operation: Operation, packet: Any, size: int, timeout: float, now: float) -> Ticket:
-        ticket = self._requests.add(operation, packet, size, timeout, now)
-        if self._session.may_write:
-            self._outbox.submit(ticket, now)
-        return ticket
 
     def _checked_body(self, operation: Operation, kind: MessageType, body: bytes) -> bytes:
         if body.__class__ is not bytes and isinstance(body, bytes | bytearray | memoryview):
@@ -707,7 +746,7 @@ class ClientCore:
         """A request is over, in whichever way."""
         self._outbox.settled(ticket)
         self._undo(ticket)
-        if ticket.operation is not FORGET:
+        if ticket.operation not in UNCALLED:
             self._events.append(RequestCompleted(ticket))
 
     def _undo(self, ticket: Ticket) -> None:
@@ -722,6 +761,8 @@ class ClientCore:
                 self._leave_unwanted(ticket, packet.ch)
         elif isinstance(packet, Leave):
             self._leave_ended(ticket, packet.ch)
+        elif isinstance(packet, Subscribe | Unsubscribe | SetAttributes):
+            self.users.settled(ticket, self._now)
         elif isinstance(packet, RenewToken):
             number = self._renewals.pop(packet.i)
             if ticket.error is not None and not isinstance(ticket.error, RequestTimeout):
@@ -745,7 +786,7 @@ class ClientCore:
             self._forget(channel, self._now)
 
     def _forget(self, channel: str, now: float) -> None:
-        self._request(
+        self.request(
             FORGET, Leave(self._requests.next_id(), channel), request_size(b""), OPERATION_TIMEOUT, now
         )
 

@@ -53,6 +53,10 @@ class SessionParts(Protocol):
     def token_refused(self, number: int, refusal: Refused) -> None:
         """A hello was refused because of the token that the application had handed over."""
 
+    @property
+    def restoring(self) -> bool:
+        """Whether something is brought back after a return that the server has not answered yet."""
+
     def link_changed(self) -> None:
         """The state of the link, or of its TLS, may be another one now."""
 

@@ -3,7 +3,16 @@
 from collections import deque
 from enum import IntEnum
 
-from rtmcore.client.requests import JOIN, MEMBERS, RENEW_TOKEN, Operation
+from rtmcore.client.requests import (
+    GET_ATTRIBUTES,
+    JOIN,
+    MEMBERS,
+    RENEW_TOKEN,
+    SET_ATTRIBUTES,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    Operation,
+)
 from rtmcore.codes import JoinChannelError
 from rtmcore.connection.model import State
 from rtmcore.errors import error_for
@@ -12,8 +21,11 @@ from rtmcore.limits import (
     JOIN_SAME_CHANNEL_RATE,
     LOGIN_RATE,
     MEMBERS_RATE,
+    PRESENCE_SUBSCRIBE_RATE,
     RENEW_TOKEN_RATE,
     SEND_RATE,
+    USER_ATTRIBUTES_READ_RATE,
+    USER_ATTRIBUTES_WRITE_RATE,
     RateLimit,
 )
 
@@ -58,7 +70,19 @@ class Rates:
         enabled: False admits everything.
     """
 
-    __slots__ = ("_enabled", "_join", "_join_same", "_login", "_members", "_renew", "_send")
+    __slots__ = (
+        "_enabled",
+        "_join",
+        "_join_same",
+        "_login",
+        "_members",
+        "_read",
+        "_renew",
+        "_send",
+        "_subscribe",
+        "_unsubscribe",
+        "_write",
+    )
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
@@ -68,6 +92,10 @@ class Rates:
         self._join_same: dict[str, SlidingWindow] = {}
         self._members = SlidingWindow(MEMBERS_RATE)
         self._renew = SlidingWindow(RENEW_TOKEN_RATE)
+        self._subscribe = SlidingWindow(PRESENCE_SUBSCRIBE_RATE)
+        self._unsubscribe = SlidingWindow(PRESENCE_SUBSCRIBE_RATE)
+        self._write = SlidingWindow(USER_ATTRIBUTES_WRITE_RATE)
+        self._read = SlidingWindow(USER_ATTRIBUTES_READ_RATE)
 
     def login_wait(self, now: float) -> float | None:
         """Seconds until a login would be admitted; None where it would be now."""
@@ -120,6 +148,38 @@ class Rates:
             RateLimited: There were too many.
         """
         self._admit(self._renew, RENEW_TOKEN, now, state)
+
+    def admit_subscribe(self, now: float, state: State) -> None:
+        """Count a subscription to users, or refuse it.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        self._admit(self._subscribe, SUBSCRIBE, now, state)
+
+    def admit_unsubscribe(self, now: float, state: State) -> None:
+        """Count the end of a subscription, or refuse it.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        self._admit(self._unsubscribe, UNSUBSCRIBE, now, state)
+
+    def admit_attributes_write(self, now: float, state: State) -> None:
+        """Count a change of the user's attributes, or refuse it.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        self._admit(self._write, SET_ATTRIBUTES, now, state)
+
+    def admit_attributes_read(self, now: float, state: State) -> None:
+        """Count a question for a user's attributes, or refuse it.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        self._admit(self._read, GET_ATTRIBUTES, now, state)
 
     def _admit(self, window: SlidingWindow, operation: Operation, now: float, state: State) -> None:
         if self._enabled:

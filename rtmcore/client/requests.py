@@ -7,11 +7,13 @@ from typing import Final
 import attrs
 
 from rtmcore.codes import (
+    AttributeOperationError,
     GetMembersError,
     JoinChannelError,
     LeaveChannelError,
     LoginError,
     LogoutError,
+    PeerSubscriptionStatusError,
     RenewTokenError,
     RoomErrorCode,
     SendChannelMessageError,
@@ -155,6 +157,43 @@ LEAVE: Final = _operation(
 )
 FORGET: Final = _operation("leave", LeaveChannelError, LeaveChannelError.FAILURE)
 """A leave that nobody has called: it undoes what was given up."""
+SUBSCRIBE: Final = _operation(
+    "subscribe_presence",
+    PeerSubscriptionStatusError,
+    PeerSubscriptionStatusError.FAILURE,
+    timeout=PeerSubscriptionStatusError.TIMEOUT,
+    invalid=PeerSubscriptionStatusError.INVALID_ARGUMENT,
+    too_often=PeerSubscriptionStatusError.TOO_OFTEN,
+)
+UNSUBSCRIBE: Final = _operation(
+    "unsubscribe_presence",
+    PeerSubscriptionStatusError,
+    PeerSubscriptionStatusError.FAILURE,
+    timeout=PeerSubscriptionStatusError.TIMEOUT,
+    invalid=PeerSubscriptionStatusError.INVALID_ARGUMENT,
+    too_often=PeerSubscriptionStatusError.TOO_OFTEN,
+)
+SET_ATTRIBUTES: Final = _operation(
+    "set_attributes",
+    AttributeOperationError,
+    AttributeOperationError.FAILURE,
+    timeout=AttributeOperationError.TIMEOUT,
+    invalid=AttributeOperationError.INVALID_ARGUMENT,
+    too_often=AttributeOperationError.TOO_OFTEN,
+)
+GET_ATTRIBUTES: Final = _operation(
+    "get_attributes",
+    AttributeOperationError,
+    AttributeOperationError.FAILURE,
+    timeout=AttributeOperationError.TIMEOUT,
+    invalid=AttributeOperationError.INVALID_ARGUMENT,
+    too_often=AttributeOperationError.TOO_OFTEN,
+    changes=False,
+)
+RESTORE: Final = _operation("restore", AttributeOperationError, AttributeOperationError.FAILURE)
+"""A subscription, or the attributes, brought back by the client itself after a return."""
+UNCALLED: Final = (FORGET, RESTORE)
+"""Operations that nobody has called: their end is no event."""
 MEMBERS: Final = _operation(
     "members",
     GetMembersError,

@@ -1,17 +1,14 @@
 """Requests about users: who is online, and what users say of themselves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
-from rtmcore.codes import AttributeOperationError, PeerSubscriptionStatusError
+from rtmcore.arguments import explain_invalid_attributes, explain_invalid_users
+from rtmcore.codes import AttributeOperationError
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
-    ATTRIBUTE_KEY_BYTES,
-    ATTRIBUTE_VALUE_BYTES,
     PRESENCE_SUBSCRIBE_RATE,
     PRESENCE_SUBSCRIPTIONS,
-    USER_ATTRIBUTES,
-    USER_ATTRIBUTES_BYTES,
     USER_ATTRIBUTES_READ_RATE,
     USER_ATTRIBUTES_WRITE_RATE,
     RateLimit,
@@ -52,47 +49,6 @@ _RATES: Final[dict[type[Any], tuple[RateLimit, str]]] = {
         f"Attributes of users may be asked for at most {USER_ATTRIBUTES_READ_RATE}.",
     ),
 }
-
-
-def explain_invalid_users(users: Sequence[str]) -> tuple[PeerSubscriptionStatusError, str] | None:
-    """Say what is wrong with the users of a subscription; None where all is well."""
-    if not users:
-        return PeerSubscriptionStatusError.INVALID_ARGUMENT, "No user is named."
-    if len(users) > PRESENCE_SUBSCRIPTIONS:
-        text = f"{len(users)} users are named; at most {PRESENCE_SUBSCRIPTIONS} are allowed."
-        return PeerSubscriptionStatusError.OVERFLOW, text
-    for user in users:
-        wrong = explain_invalid_id(user, "user id")
-        if wrong is not None:
-            return PeerSubscriptionStatusError.INVALID_ARGUMENT, wrong
-    return None
-
-
-def explain_invalid_attributes(attributes: Mapping[str, str]) -> tuple[AttributeOperationError, str] | None:
-    """Say what is wrong with the attributes of a user; None where all is well. Neither keys nor values are quoted."""
-    if len(attributes) > USER_ATTRIBUTES:
-        text = f"A user has at most {USER_ATTRIBUTES} attributes, not {len(attributes)}."
-        return AttributeOperationError.SIZE_OVERFLOW, text
-    total = 0
-    for key, value in attributes.items():
-        key_size, value_size = _size(key), _size(value)
-        total += key_size + value_size
-        if not 0 < key_size <= ATTRIBUTE_KEY_BYTES or not key.isprintable():
-            text = f"A key of an attribute has 1 to {ATTRIBUTE_KEY_BYTES} bytes of visible characters."
-            return AttributeOperationError.INVALID_ARGUMENT, text
-        if not value:
-            return AttributeOperationError.INVALID_ARGUMENT, "The value of an attribute is not empty."
-        if value_size > ATTRIBUTE_VALUE_BYTES:
-            text = f"The value of an attribute has at most {ATTRIBUTE_VALUE_BYTES} bytes, not {value_size}."
-            return AttributeOperationError.SIZE_OVERFLOW, text
-    if total > USER_ATTRIBUTES_BYTES:
-        text = f"A user's attributes have at most {USER_ATTRIBUTES_BYTES} bytes together, not {total}."
-        return AttributeOperationError.SIZE_OVERFLOW, text
-    return None
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 class Users:

@@ -1,0 +1,268 @@
+"""Presence and user attributes: client cores against the real node and engine, in simulated time."""
+
+from typing import Any
+
+import pytest
+
+from rtmcore.client.events import PresenceChanged, StateChanged
+from rtmcore.codes import (
+    AttributeOperationError,
+    ConnectionState,
+    PeerOnlineState,
+    PeerSubscriptionStatusError,
+)
+from rtmcore.errors import Aborted, InvalidArgument, LimitExceeded, NotLoggedIn, RateLimited, UserNotFound
+from rtmcore.limits import OFFLINE_AFTER, UNREACHABLE_AFTER
+from tests.simulation.hosts import ClientHost
+from tests.simulation.scenario import Scenario
+
+ONLINE, UNREACHABLE, OFFLINE = PeerOnlineState.ONLINE, PeerOnlineState.UNREACHABLE, PeerOnlineState.OFFLINE
+
+
+def users(host: ClientHost) -> Any:
+    return host.core.users
+
+
+def done(world: Scenario, host: ClientHost, name: str, *arguments: Any, **options: Any) -> Any:
+    call = host.call(f"users.{name}", *arguments, **options)
+    world.run_for(1.0)
+    assert call.done
+    if call.error is not None:
+        raise call.error
+    return call.value
+
+
+def told(host: ClientHost) -> list[tuple[float, dict[str, PeerOnlineState]]]:
+    return [(time, event.states) for time, event in host.life.times(PresenceChanged)]
+
+
+def states(host: ClientHost) -> list[dict[str, PeerOnlineState]]:
+    return [found for _, found in told(host)]
+
+
+# --- Presence -------------------------------------------------------------------------------------------------------
+
+
+def test_the_states_of_all_new_users_come_behind_the_subscription_then_changes_only() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "subscribe", ["bob", "carol", "bob"])
+    assert states(alice) == [{"bob": ONLINE, "carol": OFFLINE}]
+    done(world, alice, "subscribe", ["bob"])
+    assert len(states(alice)) == 1
+    (carol,) = world.login("carol")
+    bob.call("logout")
+    world.run_for(1.0)
+    assert states(alice)[1:] == [{"carol": ONLINE}, {"bob": OFFLINE}]
+    assert users(alice).subscriptions == {"bob", "carol"}
+    assert users(alice).peer_states == {"bob": OFFLINE, "carol": ONLINE}
+    done(world, alice, "unsubscribe", ["carol", "stranger"])
+    carol.call("logout")
+    world.run_for(1.0)
+    assert len(states(alice)) == 3
+    assert users(alice).subscriptions == {"bob"}
+
+
+def test_a_silent_user_is_unreachable_after_6_seconds_and_offline_after_30() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "subscribe", ["bob"])
+    start = world.time
+    bob.hole(60.0)
+    world.run(start + 50)
+    assert states(alice)[1:] == [{"bob": UNREACHABLE}, {"bob": OFFLINE}]
+    (unreachable, _), (offline, _) = told(alice)[1:]
+    assert UNREACHABLE_AFTER - 2 < unreachable - start < UNREACHABLE_AFTER + 1
+    assert offline - unreachable == pytest.approx(OFFLINE_AFTER - UNREACHABLE_AFTER, abs=0.5)
+
+
+def test_what_changed_during_an_interruption_is_told_after_it_and_nothing_else() -> None:
+    world = Scenario()
+    alice, bob, _ = world.login("alice", "bob", "carol")
+    done(world, alice, "subscribe", ["bob", "carol"])
+    alice.hole(15.0)
+    world.run_for(5.0)
+    bob.call("logout")
+    world.run_for(30.0)
+    assert alice.core.state is ConnectionState.CONNECTED
+    assert states(alice) == [{"bob": ONLINE, "carol": ONLINE}, {"bob": OFFLINE}]
+
+
+def test_subscriptions_and_attributes_come_back_before_connected_after_a_long_outage() -> None:
+    world = Scenario()
+    alice, bob, carol = world.login("alice", "bob", "carol")
+    done(world, alice, "subscribe", ["bob", "carol"])
+    done(world, alice, "set_attributes", {"mood": "fine"})
+    alice.hole(50.0)
+    world.run_for(40.0)
+    with pytest.raises(UserNotFound):
+        done(world, bob, "get_attributes", "alice")
+    bob.call("logout")
+    world.run_for(40.0)
+    assert alice.core.state is ConnectionState.CONNECTED
+    restored, changed = list(alice.life.of(PresenceChanged, StateChanged))[-2:]
+    assert isinstance(restored, StateChanged)
+    assert restored.state is ConnectionState.CONNECTED
+    assert changed == PresenceChanged({"bob": OFFLINE})
+    assert done(world, carol, "get_attributes", "alice") == {"mood": "fine"}
+    carol.call("logout")
+    world.run_for(1.0)
+    assert states(alice)[-1] == {"carol": OFFLINE}
+
+
+def test_a_server_that_forgot_everybody_causes_no_events_for_those_who_come_back() -> None:
+    world = Scenario()
+    alice, bob, carol = world.login("alice", "bob", "carol")
+    done(world, alice, "subscribe", ["bob", "carol"])
+    done(world, alice, "set_attributes", {"a": "1"})
+    world.side.restart(down=1.0)
+    carol.suspend(100.0)
+    world.run_for(20.0)
+    assert alice.core.state is ConnectionState.CONNECTED
+    assert {"bob": OFFLINE} not in states(alice)
+    assert all("bob" not in changed for changed in states(alice)[1:])
+    assert done(world, bob, "get_attributes", "alice") == {"a": "1"}
+    world.run_for(40.0)
+    assert [changed for changed in states(alice)[1:] if changed.get("carol") is OFFLINE] == [
+        {"carol": OFFLINE}
+    ]
+    assert all("bob" not in changed for changed in states(alice)[1:])
+
+
+def test_logout_ends_subscriptions_and_attributes() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "subscribe", ["bob"])
+    done(world, alice, "set_attributes", {"a": "1"})
+    alice.call("logout")
+    world.run_for(1.0)
+    assert users(alice).subscriptions == frozenset()
+    assert users(alice).peer_states == {}
+    alice.call("login")
+    world.run_for(1.0)
+    assert done(world, bob, "get_attributes", "alice") == {}
+    bob.call("logout")
+    world.run_for(1.0)
+    assert len(states(alice)) == 1
+
+
+def test_at_most_512_users_in_all() -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    done(world, alice, "subscribe", [f"user-{number}" for number in range(500)])
+    with pytest.raises(LimitExceeded) as caught:
+        users(alice).subscribe([f"more-{number}" for number in range(13)], now=world.now)
+    assert caught.value.code is PeerSubscriptionStatusError.OVERFLOW
+    done(world, alice, "subscribe", [f"more-{number}" for number in range(12)] + ["user-1"])
+    assert len(users(alice).subscriptions) == 512
+    with pytest.raises(LimitExceeded):
+        users(alice).subscribe([f"user-{number}" for number in range(513)], now=world.now)
+
+
+@pytest.mark.parametrize("wrong", [[], "bob", ["bob", ""], ["b" * 65], ["null"], [7], 7, None])
+def test_a_list_of_users_that_is_none_is_refused_at_once(wrong: Any) -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    for intent in (users(alice).subscribe, users(alice).unsubscribe):
+        with pytest.raises(InvalidArgument) as caught:
+            intent(wrong, now=world.now)
+        assert caught.value.code is PeerSubscriptionStatusError.INVALID_ARGUMENT
+    assert users(alice).subscriptions == frozenset()
+
+
+def test_rates_of_subscriptions_and_attributes() -> None:
+    world = Scenario()
+    alice, _ = world.login("alice", "bob", rate_limits=True)
+    for intent, count, code in (
+        (lambda: users(alice).subscribe(["bob"], now=world.now), 10, PeerSubscriptionStatusError.TOO_OFTEN),
+        (lambda: users(alice).unsubscribe(["bob"], now=world.now), 10, PeerSubscriptionStatusError.TOO_OFTEN),
+        (lambda: users(alice).set_attributes({}, now=world.now), 10, AttributeOperationError.TOO_OFTEN),
+        (lambda: users(alice).get_attributes("bob", now=world.now), 40, AttributeOperationError.TOO_OFTEN),
+    ):
+        for _ in range(count):
+            intent()
+        with pytest.raises(RateLimited) as caught:
+            intent()
+        assert caught.value.code is code
+        assert 0 < (caught.value.retry_after or 0) <= 5
+
+
+# --- Attributes -----------------------------------------------------------------------------------------------------
+
+
+def test_attributes_are_replaced_as_a_whole_and_anybody_may_ask() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"a": "1", "b": "ü" * 10})
+    assert done(world, bob, "get_attributes", "alice") == {"a": "1", "b": "ü" * 10}
+    done(world, alice, "set_attributes", {"c": "3"})
+    assert done(world, alice, "get_attributes", "alice") == {"c": "3"}
+    done(world, alice, "set_attributes", {})
+    assert done(world, bob, "get_attributes", "alice") == {}
+    with pytest.raises(UserNotFound) as caught:
+        done(world, bob, "get_attributes", "nobody")
+    assert caught.value.code is AttributeOperationError.USER_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code"),
+    [
+        ({"": "x"}, AttributeOperationError.INVALID_ARGUMENT),
+        ({"k" * 33: "x"}, AttributeOperationError.INVALID_ARGUMENT),
+        ({"ü" * 17: "x"}, AttributeOperationError.INVALID_ARGUMENT),
+        ({"a\nb": "x"}, AttributeOperationError.INVALID_ARGUMENT),
+        ({"a": ""}, AttributeOperationError.INVALID_ARGUMENT),
+        ({"a": 1}, AttributeOperationError.INVALID_ARGUMENT),
+        ({1: "a"}, AttributeOperationError.INVALID_ARGUMENT),
+        ({"a": "x" * 8193}, AttributeOperationError.SIZE_OVERFLOW),
+        ({str(number): "x" for number in range(33)}, AttributeOperationError.SIZE_OVERFLOW),
+        ({str(number): "x" * 8000 for number in range(3)}, AttributeOperationError.SIZE_OVERFLOW),
+        ("text", AttributeOperationError.INVALID_ARGUMENT),
+    ],
+)
+def test_attributes_that_are_not_allowed_are_refused_at_once(attributes: Any, code: Any) -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    done(world, alice, "set_attributes", {"kept": "yes"})
+    with pytest.raises((InvalidArgument, LimitExceeded)) as caught:
+        users(alice).set_attributes(attributes, now=world.now)
+    assert caught.value.code is code
+    assert done(world, alice, "get_attributes", "alice") == {"kept": "yes"}
+
+
+def test_the_largest_attributes_arrive() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    largest = {"a": "x" * 8192, "b": "y" * (16 * 1024 - 8192 - 2)}
+    done(world, alice, "set_attributes", largest)
+    assert done(world, bob, "get_attributes", "alice") == largest
+
+
+def test_a_change_that_was_under_way_in_an_outage_wins_over_what_is_brought_back() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"a": "old"})
+    alice.hole(33.0)
+    world.run_for(31.0)
+    call = alice.call("users.set_attributes", {"a": "new"}, timeout=30.0)
+    world.run_for(20.0)
+    assert call.ok
+    assert done(world, bob, "get_attributes", "alice") == {"a": "new"}
+
+
+def test_calls_without_a_session_fail_at_once() -> None:
+    world = Scenario()
+    fresh = world.client("fresh")
+    with pytest.raises(NotLoggedIn):
+        users(fresh).subscribe(["bob"], now=world.now)
+    (alice,) = world.login("alice")
+    world.login("alice")
+    assert alice.core.state is ConnectionState.ABORTED
+    for intent in (
+        lambda: users(alice).subscribe(["bob"], now=world.now),
+        lambda: users(alice).unsubscribe(["bob"], now=world.now),
+        lambda: users(alice).set_attributes({}, now=world.now),
+        lambda: users(alice).get_attributes("bob", now=world.now),
+    ):
+        with pytest.raises(Aborted):
+            intent()
