@@ -34,6 +34,7 @@ _CHARACTER: Final = 7.0
 _SMALL_CHARACTER: Final = 6.0
 _LABEL: Final = 23
 _TICK: Final = 62
+_NUMBER: Final = 13
 _KEY_LINES: Final = 40
 _LEAST_OF_AXIS: Final = 0.35
 _SHORT: Final = 0.1
@@ -178,8 +179,14 @@ class _Picture:
         )
         for span in spans:
             self._add_bar(span, top)
+        numbered = -math.inf
         for mark in marks:
-            self._add_mark(mark, top)
+            if mark.attempt:
+                self._add_attempt(mark, top)
+            else:
+                # Numbers of marks at one place stand side by side.
+                numbered = max(self._axis.place(mark.at), numbered + _NUMBER)
+                self._add_mark(mark, top, numbered)
 
     def _add_bar(self, span: Span, top: float) -> None:
         end = self._now if span.ended is None else span.ended
@@ -203,15 +210,22 @@ class _Picture:
                     return
         self._add_to_key(whole, (left + right) / 2, top + _BAR + 12)
 
-    def _add_mark(self, mark: Mark, top: float) -> None:
+    def _add_mark(self, mark: Mark, top: float, numbered: float) -> None:
         x = self._axis.place(mark.at)
-        whole = f"{mark.lane}: {printable(str(mark))} at {offset(mark.at - self._start)}"
-        title = f"<title>{_text(whole)}</title>"
-        if mark.attempt:
-            self._parts.append(f'<path class="attempt" d="M{x:.1f},{top - 5:.0f} v4">{title}</path>')
-            return
-        self._parts.append(f'<path class="mark" d="M{x:.1f},{top:.0f} l-4,-7 h8 z">{title}</path>')
-        self._add_to_key(whole, x, top - 9)
+        whole = self._told(mark)
+        self._parts.append(
+            f'<path class="mark" d="M{x:.1f},{top:.0f} l-4,-7 h8 z"><title>{_text(whole)}</title></path>'
+        )
+        self._add_to_key(whole, numbered, top - 9)
+
+    def _add_attempt(self, mark: Mark, top: float) -> None:
+        x = self._axis.place(mark.at)
+        self._parts.append(
+            f'<path class="attempt" d="M{x:.1f},{top - 5:.0f} v4"><title>{_text(self._told(mark))}</title></path>'
+        )
+
+    def _told(self, mark: Mark) -> str:
+        return f"{mark.lane}: {printable(str(mark))} at {offset(mark.at - self._start)}"
 
     def _add_to_key(self, line: str, x: float, y: float) -> None:
         """Write a number into the picture and what it means under it."""
