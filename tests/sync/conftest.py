@@ -14,6 +14,8 @@ from rtmsync.server.tokens import AppKeys
 from rtmsync.testing import FaultProxy
 
 Connect = Callable[..., rtmsync.Client]
+MakeRtc = Callable[..., "rtmsync.RtcChannel"]
+Enter = Callable[..., "rtmsync.Room"]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,34 @@ def connect(make: Connect) -> Connect:
         return client
 
     return login
+
+
+@pytest.fixture
+def make_rtc(server: Server) -> Iterator[MakeRtc]:
+    """Makes RTC channels that were not joined."""
+    with contextlib.ExitStack() as stack:
+
+        def build(channel: str, uid: str, url: str | None = None, **options: Any) -> rtmsync.RtcChannel:
+            options = {"app_id": DEV_APP_ID, "rate_limits": False, "proxy": None, **options}
+            rtc = rtmsync.RtcChannel(url or server.url, channel=channel, uid=uid, **options)
+            stack.callback(rtc.close)
+            return rtc
+
+        yield build
+
+
+@pytest.fixture
+def enter(server: Server) -> Iterator[Enter]:
+    """Connects to rooms."""
+    with contextlib.ExitStack() as stack:
+
+        def build(room: str, identity: str, url: str | None = None, **options: Any) -> "rtmsync.Room":
+            options = {"app_id": DEV_APP_ID, "rate_limits": False, "proxy": None, **options}
+            entered = rtmsync.connect_room(url or server.url, room=room, identity=identity, **options)
+            stack.callback(entered.close)
+            return entered
+
+        yield build
 
 
 @pytest.fixture
