@@ -63,7 +63,10 @@ def _value(random: Random, hint: Any, name: str) -> Any:
         item = get_args(hint)[0]
         return [_value(random, item, name) for _ in range(random.choice((0, 1, 2, 25)))]
     if origin is dict:
-        return {_value(random, str, name): _value(random, int, name) for _ in range(random.randrange(4))}
+        key, item = get_args(hint)
+        return {
+            _value(random, key, name): _value(random, item, name) for _ in range(random.choice((0, 1, 3, 40)))
+        }
     if hint is NoneType:
         return None
     if hint is bool:

@@ -14,17 +14,22 @@ from rtmcore.limits import (
     READ_CHUNK,
     SERVER_OUTBOUND_BYTES,
 )
+from rtmcore.service.commands import KINDS, ROOM, RTM, media_secret
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.grants import Grant
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.node import Node
-from rtmcore.wire.codec import CODECS, Codec
+from rtmcore.wire.codec import CODECS, MSGPACK, Codec
 from rtmcore.wire.packets import (
+    TAGS,
     Ack,
+    Beat,
     ChannelEntry,
+    Data,
     Hello,
     InboxEntry,
     Join,
+    MediaHello,
     Packet,
     PeerSent,
     Publish,
@@ -229,12 +234,16 @@ def _frames(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-STAGES = ("http", "greeting", "live", "live", "live", "return")
+STAGES = ("http", "greeting", "live", "live", "live", "return", "media")
 
 
 def _hello(random: Random) -> Hello:
     hello: Hello = packets.build(random, Hello)
-    hello.app, hello.kind, hello.login = APP, "rtm", True
+    hello.app, hello.kind, hello.login = APP, random.choice((RTM, *KINDS)), True
+    if random.random() < 0.9:
+        hello.scope = "" if hello.kind == RTM else CHANNEL
+    if hello.kind != RTM:
+        hello.channels = []
     hello.user = random.choice(("mallory", "mallory", "trudy", "alice"))
     hello.iid = f"{random.randrange(3):016d}"
     hello.attempt = random.randrange(1, 4)
@@ -244,10 +253,31 @@ def _hello(random: Random) -> Hello:
     return hello
 
 
-def _attack(random: Random) -> bytes:
+def _media_hello(random: Random) -> MediaHello:
+    """The hello of a media connection, now and then of one of the attackers' sessions."""
+    number = random.choice((3, 3, 4, 5))
+    return MediaHello(
+        app=APP,
+        user=random.choice(("mallory", "mallory", "trudy", "alice")),
+        scope=random.choice((CHANNEL, CHANNEL, "x")),
+        fence=WALL + number - 1 + random.choice((0, 0, 0, 1)),
+        secret=random.choice((media_secret(f"session-secret-{number}"), "x")),
+        attempt=random.randrange(3),
+    )
+
+
+def _room(random: Random) -> bytes:
+    """A connection that is in a room, and does nothing wrong there."""
+    hello = Hello(
+        app=APP, user="mallory", iid=f"{0:016d}", attempt=5, login=True, kind=ROOM, scope=CHANNEL, token="x"
+    )
+    data = http.upgrade(subprotocols=MSGPACK.subprotocol)
+    return data + frame(0x82, MSGPACK.encode([hello]), random.randbytes(4))
+
+
+def _attack(random: Random, stage: str) -> bytes:
     """What one hostile connection sends in its life."""
     codec = random.choice(list(CODECS.values()))
-    stage = random.choice(STAGES)
     if stage == "http":
         return http.spoiled(random, http.requests())
     data = http.upgrade(subprotocols=codec.subprotocol)
@@ -255,6 +285,11 @@ def _attack(random: Random) -> bytes:
     if stage == "return":
         hello.login, hello.fence, hello.secret = False, random.choice(packets.NUMBERS), "session-secret-3"
         hello.inbox = random.choice(packets.NUMBERS)
+    if stage == "media":
+        data += frame(0x81 if codec.text else 0x82, codec.encode([_media_hello(random)]), random.randbytes(4))
+        classes = random.choice(((Beat, Data), tuple(TAGS.values())))
+        frames = stream(random, codec, masked=True, longest=20, classes=classes)
+        return data + (mutate(random, frames) if random.random() < 0.2 else frames)
     if stage != "greeting":
         mask = random.randbytes(4)
         data += frame(0x81 if codec.text else 0x82, codec.encode([hello]), mask)
@@ -272,7 +307,11 @@ class NodeTarget:
         steps: list[tuple[str, int, float]] = []
         pieces: list[bytes] = []
         attackers = random.choice((1, 1, 2, 4))
-        queues = [cut(random, _attack(random)) for _ in range(attackers)]
+        queues = [cut(random, _attack(random, random.choice(STAGES))) for _ in range(attackers)]
+        if attackers > 1 and random.random() < 0.5:
+            pieces.append(_room(random))
+            steps.append(("data", 0, 0.0))
+            queues[:2] = [], cut(random, _attack(random, "media"))
         while any(queues):
             number = random.choice([index for index, queue in enumerate(queues) if queue])
             pieces.append(queues[number].pop(0))
@@ -314,6 +353,8 @@ class NodeTarget:
         expect(stats["connections"] == len(NEIGHBOURS), f"connections are left: {stats}")
         expect(stats["connections_before_hello"] == 0, f"connections are left: {stats}")
         expect(stats["sessions"] == len(NEIGHBOURS), f"sessions are left: {stats}")
+        expect(stats["media_connections"] == 0, f"media connections are left: {stats}")
+        expect(stats["channels"] == 1, f"channels are left: {stats}")
 
     def _step(
         self,
