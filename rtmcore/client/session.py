@@ -115,7 +115,7 @@ class Session(Standing):
                 candidate = None
             if candidate is None:
                 self._attempts.reset()
-                self._begin_attempt(now)
+                self._reconnect(now)
             else:
                 self._say_hello(candidate, now)
         return number

@@ -108,8 +108,9 @@ class Tokens:
 
     def accepted(self, number: int) -> None:
         """The server has accepted a token."""
-        if number == self.number:
+        if number == self.number and self._before is not None:
             self._before = None
+            self._fresh = False
 
     def refused(self, number: int) -> bool:
         """The server has refused a token: where it was offered, the one before is used again.

@@ -177,6 +177,8 @@ class Server:
 class Bench:
     """One core, its wires, and the clock."""
 
+    core_class: Any = ClientCore
+
     def __init__(
         self,
         server: Server | None = None,
@@ -190,7 +192,7 @@ class Bench:
         self.now = self.server.now = start
         settings = {"endpoints": URL, "app_id": APP, "user_id": "ann", "rate_limits": False, **settings}
         masks = count(1)
-        self.core = ClientCore(
+        self.core = self.core_class(
             ClientConfig(**settings),
             iid="instance-of-ann-1",
             random=jitter,
