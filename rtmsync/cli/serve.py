@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
 from rtmcore.limits import DRAIN_TIMEOUT
+from rtmcore.service.config import ABORT, KEEP
 from rtmsync.cli.credentials import read_keys
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import DEFAULT_URL
@@ -69,6 +70,13 @@ _READ: Final = 4096
     show_default=True,
     help="Seconds over which clients are sent away at the end.",
 )
+@click.option(
+    "--token-policy",
+    type=click.Choice([KEEP, ABORT]),
+    default=KEEP,
+    show_default=True,
+    help="What an expired token does to a connected client: nothing, or the end of its session.",
+)
 @click.option("--no-rate-limits", is_flag=True, hidden=True, help="Let clients send as fast as they can.")
 @click.option(
     "--json", "as_json", is_flag=True, help="When ready, print one line of JSON instead of the notes."
@@ -85,6 +93,7 @@ def command(
     tls_key: Path | None,
     origins: Sequence[str],
     drain: float,
+    token_policy: Literal["keep", "abort"],
     no_rate_limits: bool,
     as_json: bool,
     until_eof: bool,
@@ -106,6 +115,7 @@ def command(
         dev=dev,
         rate_limits=not no_rate_limits,
         drain_seconds=drain,
+        token_policy=token_policy,
     )
     logger = logging.getLogger("rtmsync")
     if not logger.isEnabledFor(logging.INFO):

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import DEFAULT_URL
 from rtmsync.cli.serve import paste_lines
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
+from rtmsync.server.tokens import TokenKey, make_token
 from tests.cli.conftest import Rtm
 from tests.cli.ends import RTM, call, running, serving
 
@@ -35,6 +37,15 @@ def test_json_says_where_the_server_is() -> None:
             assert client.state is ConnectionState.CONNECTED
         server.end_input()
         assert server.wait() == 0
+
+
+def test_the_policy_for_expired_tokens_can_be_chosen(tmp_path: Path) -> None:
+    options = ("--secret-file", key_file(tmp_path), "--app-id", APP, "--port", "0", "--json", "--until-eof")
+    with running("serve", *options, "--token-policy", "abort") as server:
+        token = make_token(TokenKey(KEY.encode()), app=APP, user="alice", now=time.time(), seconds=1)
+        url = server.row()["url"]
+        with rtmsync.connect(url, app_id=APP, user_id="alice", token=token, proxy=None) as client:
+            assert client.wait_until(ConnectionState.ABORTED, timeout=20) is ConnectionState.ABORTED
 
 
 def test_the_lines_to_paste_work_as_they_are() -> None:
