@@ -121,7 +121,7 @@ def _axis(spans: Sequence[Span], marks: Sequence[Mark], start: float, end: float
         later - earlier if linear else _LEAST_OF_AXIS + math.log1p((later - earlier) / _SHORT)
         for earlier, later in pairwise(knots)
     ]
-    whole = sum(weights) or 1.0
+    whole = math.fsum(weights) or 1.0
     places = [float(_LEFT)]
     for weight in weights:
         places.append(places[-1] + weight / whole * (_WIDTH - _LEFT - _RIGHT))
