@@ -3,13 +3,12 @@
 import signal
 import socket
 import subprocess
-import sys
-import textwrap
 import time
 
 import rtmsync
 from rtmsync.server.server import Server
 from tests.sync.conftest import Connect
+from tests.sync.programs import run_program
 
 PRELUDE = """
     import os, signal, sys, threading, time
@@ -39,24 +38,7 @@ PRELUDE = """
 
 def run(server: Server, name: str, code: str, *, url: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program against the server; it may take 30 seconds."""
-    program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
-    return subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error::ResourceWarning",
-            "-W",
-            "ignore::DeprecationWarning",
-            "-c",
-            program,
-            url or server.url,
-            name,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return run_program(url or server.url, name, PRELUDE, code)
 
 
 def check(done: subprocess.CompletedProcess[str], output: str = "", status: int = 0) -> None:

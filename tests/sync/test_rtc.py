@@ -2,8 +2,6 @@
 
 import pickle
 import subprocess
-import sys
-import textwrap
 import threading
 import time
 
@@ -25,6 +23,7 @@ from rtmsync import (
 from rtmsync.server.server import Server
 from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect, MakeRtc
+from tests.sync.programs import run_program
 from tests.sync.test_messages import eventually
 
 
@@ -261,14 +260,7 @@ def run(server: Server, name: str, code: str) -> subprocess.CompletedProcess[str
         channel = rtmsync.RtcChannel(url, app_id=APP, channel=name, uid="p")
         channel.join()
     """
-    program = textwrap.dedent(prelude) + textwrap.dedent(code)
-    return subprocess.run(
-        [sys.executable, "-c", program, server.url, name],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return run_program(server.url, name, prelude, code)
 
 
 def test_the_end_of_the_interpreter_is_told_at_once(server: Server, make_rtc: MakeRtc, name: str) -> None:
