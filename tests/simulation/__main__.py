@@ -15,9 +15,8 @@ from typing import Any
 
 import attrs
 
-from tests.simulation.checker import check
 from tests.simulation.shrink import Shrinker
-from tests.simulation.workload import HOUR, Director, make_plan
+from tests.simulation.workload import HOUR, make_plan, simulate
 
 WORLD_HOURS = 2.5
 
@@ -41,14 +40,7 @@ def run_world(seed: str, clients: int, hours: float) -> Outcome:
     """Run one world and judge it."""
     begun = time.perf_counter()
     plan = make_plan(seed, clients, hours * HOUR)
-    director = Director(plan)
-    violations: list[tuple[float, str]] = []
-    try:
-        director.run()
-    except Exception as error:  # noqa: BLE001 - whatever the product raises, it should not
-        violations = [(round(director.world.time, 6), f"{type(error).__name__}: {error}")]
-    world = director.world
-    violations = violations or check(world)
+    world = simulate(plan)
     history = world.history
     digest = 0
     for life in history.lives:
@@ -61,7 +53,7 @@ def run_world(seed: str, clients: int, hours: float) -> Outcome:
         world.connections,
         history.messages(),
         dict(history.faults),
-        violations,
+        sorted(history.violations),
         digest,
     )
 
@@ -77,13 +69,8 @@ def explain(outcome: Outcome, clients: int, seconds: float) -> None:
     print(f"\nThe shortest plan that was found ({short.nodes}, journal {short.journal}, {short.settings}):")
     for step in short.steps[:200]:
         print(f"  {step}")
-    director = Director(short)
-    try:
-        world = director.run()
-    except Exception as error:  # noqa: BLE001 - see run_world
-        print(f"  {director.world.time:10.3f}  {type(error).__name__}: {error}")
-        return
-    found = check(world)
+    world = simulate(short)
+    found = sorted(world.history.violations)
     print("\nWhat the first ten of these tell:")
     for when, text in found[:10]:
         print(f"  {when:10.3f}  {text}")

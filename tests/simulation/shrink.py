@@ -6,21 +6,10 @@ from typing import Final
 
 import attrs
 
-from tests.simulation.checker import check
-from tests.simulation.workload import Director, Plan, Step
+from tests.simulation.workload import Plan, Step, simulate
 
 _LEAD: Final = (60.0, 300.0, 1200.0)
 """Seconds before a violation that may be enough to bring it about."""
-
-
-def violations_of(plan: Plan) -> list[tuple[float, str]]:
-    """What goes wrong in a plan; an exception of the product is a violation too."""
-    director = Director(plan)
-    try:
-        world = director.run()
-    except Exception as error:  # noqa: BLE001 - whatever the product raises, it should not
-        return [(round(director.world.time, 6), f"{type(error).__name__}: {error}")]
-    return check(world)
 
 
 def kind_of(text: str) -> str:
@@ -60,7 +49,7 @@ class Shrinker:
         return self.plan
 
     def _fails(self, plan: Plan) -> bool:
-        for when, text in violations_of(plan):
+        for when, text in sorted(simulate(plan).history.violations):
             if kind_of(text) == self.kind:
                 self.when = when
                 return True

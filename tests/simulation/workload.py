@@ -5,6 +5,7 @@ who is in no channel) does nothing, so any step can be left out: that is how a v
 """
 
 import random
+import traceback
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final
@@ -12,7 +13,9 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.codes import MessageType
+from tests.simulation.checker import Judge, check
 from tests.simulation.hosts import ClientHost
+from tests.simulation.watchdog import watched
 from tests.simulation.world import World
 
 TEXT: Final = MessageType.TEXT
@@ -88,7 +91,7 @@ class Planner:
             self.visit(time + dice.random() * 5.0, actor)
         while time < self.seconds:
             length = dice.uniform(60.0, 240.0)
-            kind = dice.choices(("quiet", "busy", "storm"), (0.45, 0.15, 0.4))[0]
+            kind = dice.choices(("quiet", "busy", "storm"), (0.6, 0.12, 0.28))[0]
             self.chapter(time, min(time + length, self.seconds), kind)
             time += length
         nodes = dice.choice((("n1",), ("n1", "n2")))
@@ -110,8 +113,8 @@ class Planner:
         """Some minutes of one character."""
         dice = self.dice
         if kind == "quiet":
-            for _ in range(dice.choice((0, 2, 8))):
-                self.add(dice.uniform(begin, end), "logout", dice.randrange(self.clients))
+            for _ in range(dice.choice((2, self.clients // 2, 2 * self.clients))):
+                self.add(dice.uniform(begin, begin + 20.0), "logout", dice.randrange(self.clients))
             return
         active = dice.sample(range(self.clients), dice.randint(min(3, self.clients), self.clients))
         for actor in active:
@@ -609,8 +612,23 @@ def world_pause(host: ClientHost) -> float:
 
 
 def simulate(plan: Plan) -> World:
-    """Carry a plan out."""
-    return Director(plan).run()
+    """Carry a plan out and judge it; what went wrong is in the history of the world.
+
+    An exception of the product is a violation, and so is a turn that does not end.
+    """
+    director = Director(plan)
+    world = director.world
+    try:
+        with watched(world):
+            director.run()
+    except Exception as error:  # noqa: BLE001 - whatever the product raises, it should not
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{where.filename.rpartition('/')[2]} line {where.lineno}"
+        world.history.violation(world.now, f"{type(error).__name__} in {place}: {error}")
+        Judge(world.history).judge_ids()
+    else:
+        check(world)
+    return world
 
 
 def make_plan(seed: object, clients: int, seconds: float) -> Plan:

@@ -45,6 +45,7 @@ class World:
         side: The server side.
         clients: All clients ever made, those that crashed among them.
         connections: How many connections there were.
+        turns: How many turns hosts have taken.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class World:
         self._order = count()
         self._numbers = count(1)
         self._awake: dict[Host, None] = {}
+        self.turns = 0
         self.side = ServerSide(self, nodes, journal=journal, **settings)
 
     # --- Time and chance --------------------------------------------------------------
@@ -159,6 +161,7 @@ class World:
         while awake:
             host = next(iter(awake))
             del awake[host]
+            self.turns += 1
             host.turn()
             left -= 1
             if not left:
