@@ -67,6 +67,9 @@ class Channels:
         user: Who this client is; he is not announced to himself.
         emit: Takes events for the application.
         ask: Takes questions to the server.
+
+    Attributes:
+        awaiting: Whether members are awaited anywhere who the server has forgotten.
     """
 
     def __init__(self, user: str, emit: Callable[[Event], None], ask: Callable[[Packet], None]) -> None:
@@ -79,8 +82,7 @@ class Channels:
         # The newest request id seen of each sender in each channel, in two generations of bounded size.
         self._senders: dict[tuple[str, str], int] = {}
         self._older_senders: dict[tuple[str, str], int] = {}
-        # Whether members are awaited anywhere.
-        self._awaiting = False
+        self.awaiting = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -356,7 +358,7 @@ class Channels:
             known = before | channel.awaited
             channel.awaited = known - after
             channel.awaited_until = forgotten_until
-            self._awaiting = True
+            self.awaiting = True
             self._announce(channel, joined=after - known)
         else:
             self._announce(
@@ -392,7 +394,7 @@ class Channels:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called next."""
-        if not self._awaiting:
+        if not self.awaiting:
             return None
         return min(
             (channel.awaited_until for channel in self._joined.values() if channel.awaited), default=None
@@ -400,13 +402,13 @@ class Channels:
 
     def handle_timer(self, now: float) -> None:
         """Announce as gone who did not come back after the server had lost its memory."""
-        if not self._awaiting:
+        if not self.awaiting:
             return
         for channel in self._joined.values():
             if channel.awaited and now >= channel.awaited_until:
                 gone, channel.awaited = channel.awaited, set()
                 self._announce(channel, left=gone, dropped=True)
-        self._awaiting = any(channel.awaited for channel in self._joined.values())
+        self.awaiting = any(channel.awaited for channel in self._joined.values())
 
     def _announce(
         self,

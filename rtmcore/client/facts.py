@@ -72,6 +72,7 @@ class SessionFacts:
         fence: Of the session; None without one.
         resumed: Whether the last welcome went on with the session, instead of beginning one.
         media: What opens the media connection of a room session; None for other kinds.
+        beat: Seconds after which a silent side sends a beat; 0 where the server does not say.
         aborts_on_expiry: Whether the server ends connected sessions whose token expires.
         interrupted_after: Seconds of silence after which the state changes.
         spare_after: Seconds of silence after which a transport is opened beside the silent one.
@@ -86,6 +87,7 @@ class SessionFacts:
         self.fence: int | None = None
         self.resumed = False
         self.media: str | None = None
+        self.beat = 0.0
         self.aborts_on_expiry = False
         self.interrupted_after = config.policy.interrupted_after
         self.spare_after = config.policy.spare_after
@@ -124,6 +126,7 @@ class SessionFacts:
         new_epoch = self._epoch is not None and welcome.epoch != self._epoch
         self.fence, self._secret, self._epoch = welcome.fence, welcome.secret, welcome.epoch
         self.resumed, self.media = welcome.resumed, welcome.media
+        self.beat = welcome.beat / _MILLISECONDS
         self.aborts_on_expiry = welcome.token_policy == _TOKEN_POLICY_ABORT
         self.interrupted_after = welcome.interrupted / _MILLISECONDS or policy.interrupted_after
         self.spare_after = self.interrupted_after * policy.spare_after / policy.interrupted_after

@@ -6,7 +6,6 @@ goodbye was said.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from rtmcore.client.attempts import GiveUp, Verdict
 from rtmcore.client.events import Purpose, RtcConnectionLost, TokenReason
@@ -34,14 +33,13 @@ from rtmcore.client.goodbyes import Logout
 from rtmcore.client.links import Link
 from rtmcore.client.requests import Ticket
 from rtmcore.client.standing import Login, Standing
+from rtmcore.client.tokens import NEVER
 from rtmcore.codes import CloseCode, LoginError
 from rtmcore.connection.model import Input
 from rtmcore.errors import ConnectionFailed, RemoteProtocolError, RtmError
 from rtmcore.limits import GOODBYE_TIMEOUT, TOKEN_PATIENCE
 from rtmcore.wire.packets import Kicked, Packet, Ready, Refused, Renewed, Welcome
 from rtmcore.wire.transport import Closed, Opened, Received
-
-_MILLISECONDS: Final = 1000
 
 
 class Session(Standing):
@@ -149,11 +147,11 @@ class Session(Standing):
         if link is None or link.transport is None:
             return
         carries = link is self._links.current
-        if carries and now >= self._heard + self.facts.over_after and self.state in self._logged_in:
-            # The server has ended the session meanwhile: what was under way since then restores nothing.
-            self._link_ended(link, Closed(CloseCode.NORMAL, "", silence_error(now - self._heard)), now)
-            return
         if carries:
+            if now >= self._heard + self.facts.over_after and self.state in self._logged_in:
+                # The server has ended the session meanwhile: what was under way since then restores nothing.
+                self._link_ended(link, Closed(CloseCode.NORMAL, "", silence_error(now - self._heard)), now)
+                return
             self._heard = now
         link.transport.receive_data(data, now)
         self._pump(link, now)
@@ -222,7 +220,7 @@ class Session(Standing):
             due = self._heard + self.facts.spare_after
             return due if due < tokens_due else tokens_due
         times = [next_at, self._restoring]
-        if tokens_due != float("inf"):
+        if tokens_due < NEVER:
             times.append(tokens_due)
         if candidate is not None:
             times.append(candidate.deadline)
@@ -335,8 +333,7 @@ class Session(Standing):
         self._unheard = False
         self.outage.heard()
         new_epoch = self.facts.take(welcome)
-        if welcome.beat:
-            link.transport.beat_interval = welcome.beat / _MILLISECONDS
+        link.transport.beat_interval = self.facts.beat or link.transport.beat_interval
         self._attempts.succeeded()
         self._tokens.accepted(link.token)
         self._tokens.in_force(link.token, welcome.token_expires, welcome.now, now)

@@ -70,6 +70,10 @@ class Users:
         rates: Judges how often.
         emit: Takes events for the application.
         restored: Called when the server has answered for all that was to be brought back, with the time.
+
+    Attributes:
+        withheld: Worse states that a server reports after it lost its memory, and when they count: they may be
+            outdated.
     """
 
     def __init__(
@@ -89,8 +93,7 @@ class Users:
         self._states: dict[str, PeerOnlineState | None] = {}
         # States that came before the answer to the subscription.
         self._early: dict[str, PeerOnlineState] = {}
-        # Worse states that a server reports after it lost its memory, and when they count: they may be outdated.
-        self._withheld: dict[str, tuple[PeerOnlineState, float]] = {}
+        self.withheld: dict[str, tuple[PeerOnlineState, float]] = {}
         # Until when states are withheld so: for UNREACHABLE, and for OFFLINE.
         self._doubtful: tuple[float, float] | None = None
         # States that came while the session was being restored: they are told after that.
@@ -301,7 +304,7 @@ class Users:
         self._held.clear()
         self._states.clear()
         self._early.clear()
-        self._withheld.clear()
+        self.withheld.clear()
         self._doubtful = None
         self._attributes.clear()
         self._restores.clear()
@@ -336,7 +339,7 @@ class Users:
     def _forget(self, users: list[str]) -> None:
         for user in users:
             self._states.pop(user, None)
-            self._withheld.pop(user, None)
+            self.withheld.pop(user, None)
 
     def attribute_list(self, packet: AttributeList, _: float) -> None:
         """The server has answered what attributes a user has."""
@@ -362,13 +365,13 @@ class Users:
             return
         changed = {}
         for user, state in states.items():
-            self._withheld.pop(user, None)
+            self.withheld.pop(user, None)
             known = self._states.get(user, state)
             if known is state:
                 continue
             until = self._doubt(known, state)
             if until > now:
-                self._withheld[user] = (state, until)
+                self.withheld[user] = (state, until)
             else:
                 self._states[user] = changed[user] = state
         if changed:
@@ -387,18 +390,18 @@ class Users:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called next."""
-        if not self._withheld:
+        if not self.withheld:
             return None
-        return min(until for _, until in self._withheld.values())
+        return min(until for _, until in self.withheld.values())
 
     def handle_timer(self, now: float) -> None:
         """Tell what was withheld for long enough."""
-        if not self._withheld:
+        if not self.withheld:
             return
-        due = {user: state for user, (state, until) in self._withheld.items() if now >= until}
+        due = {user: state for user, (state, until) in self.withheld.items() if now >= until}
         if due:
             for user, state in due.items():
-                del self._withheld[user]
+                del self.withheld[user]
                 self._states[user] = state
             self._emit(PresenceChanged(due))
 

@@ -1,0 +1,357 @@
+"""The parts of a client, kept in step with its session: requests, inbox, channels, users and renewed tokens."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rtmcore.client.answers import Answers, Handler
+from rtmcore.client.batching import Outbox, request_size
+from rtmcore.client.channels import Channels
+from rtmcore.client.config import ClientConfig
+from rtmcore.client.events import Event, PeerConnectionStateChanged, RequestCompleted
+from rtmcore.client.facts import Positions
+from rtmcore.client.failures import closed_error
+from rtmcore.client.inbox import Inbox
+from rtmcore.client.kinds import KINDS
+from rtmcore.client.links import Link, Links
+from rtmcore.client.rates import Rates
+from rtmcore.client.renewals import Renewals
+from rtmcore.client.requests import (
+    FORGET,
+    RENEW_TOKEN,
+    UNCALLED,
+    Operation,
+    Requests,
+    Ticket,
+)
+from rtmcore.client.session import Session
+from rtmcore.client.users import Users
+from rtmcore.codes import (
+    LoginError,
+    PeerConnectionState,
+    RoomErrorCode,
+)
+from rtmcore.connection.aggregate import peer_connection_state
+from rtmcore.connection.model import State
+from rtmcore.errors import (
+    LocalProtocolError,
+    RequestTimeout,
+    RtmError,
+    error_for,
+)
+from rtmcore.limits import (
+    OPERATION_TIMEOUT,
+    REQUESTS_IN_FLIGHT,
+)
+from rtmcore.wire.packets import (
+    AttributeList,
+    Bye,
+    Join,
+    Leave,
+    Packet,
+    PeerStates,
+    Publish,
+    Refused,
+    Renewed,
+    RenewToken,
+    Restored,
+    SetAttributes,
+    Subscribe,
+    Unsubscribe,
+    Welcome,
+)
+
+
+class ClientParts:
+    """What a client core is made of. `ClientCore` adds the verbs by which it is driven.
+
+    Args:
+        config: Settings.
+        iid: Names this client object to the server: 16 to 32 random characters, never used again.
+        random: Gives a number in [0, 1) at each call, for jitter.
+        mask_key: Gives four unpredictable bytes at each call (RFC 6455 section 5.3).
+        nonce: Gives 16 random bytes at each call.
+
+    Attributes:
+        session: The session; for the cores that are built on this one.
+        users: Presence, and the attributes of users.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        iid: str,
+        random: Callable[[], float],
+        mask_key: Callable[[], bytes],
+        nonce: Callable[[], bytes],
+    ) -> None:
+        self._config = config
+        self._events: deque[Event] = deque()
+        emit = self._events.append
+        self._now = 0.0
+        self._links = Links(config, emit, mask_key, nonce)
+        self._requests = Requests(self._settled)
+        self._outbox = Outbox(self._requests)
+        self._rates = Rates(enabled=config.rate_limits)
+        # Questions about gaps that were asked while packets were read; they leave with the read turn.
+        self._questions: list[Packet] = []
+        self._inbox = Inbox(emit, self._questions.append, config.inbox_window)
+        self._channels = Channels(config.user_id, emit, self._questions.append)
+        # Channels that the server may believe this client to be in, against its will: left again without a word.
+        self._unwanted: set[str] = set()
+        self._renewals = Renewals(self._requests)
+        # Calls of `close` that wait for the last transport.
+        self._closing: list[Ticket] = []
+        self.session = Session(config, iid, random, self._links, self, emit)
+        self._peer_state = PeerConnectionState.NEW
+        self._handlers = Answers(self._requests, self._inbox, self._channels, self.session).handlers
+        self._handlers[Renewed] = self._renewed
+        self.users = Users(self, self._requests, self._rates, emit, self.session.parts_restored)
+        self._handlers[AttributeList] = self.users.attribute_list
+        self._handlers[PeerStates] = self.users.told
+        if config.scope:
+            self._handlers[Restored] = self._scope_restored
+        # What is to be done at the end of a request, by the class of its packet.
+        self._ends: dict[type[Any], Callable[[Ticket, Any], None]] = {
+            Publish: self._publish_ended,
+            Join: self._join_ended,
+            Leave: self._leave_ended,
+            Subscribe: self._users_ended,
+            Unsubscribe: self._users_ended,
+            SetAttributes: self._users_ended,
+            RenewToken: self._renewal_ended,
+        }
+
+    # --- The session's parts ------------------------------------------------------------------------------------
+
+    def positions(self, link: Link, *, returning: bool) -> Positions:
+        """Say where the client stands, for the hello of a transport."""
+        channels = self._channels.positions() if returning else []
+        link.floor = self._requests.floor
+        link.restores = self._channels.taken() if returning else {}
+        return Positions(self._inbox.position, channels, link.floor)
+
+    def welcomed(self, link: Link, welcome: Welcome, *, new_epoch: bool, now: float) -> None:
+        """A transport carries the session: write on it, beginning with what has no answer."""
+        if link.transport is None:
+            raise LocalProtocolError("A transport that was not opened cannot be welcomed.")
+        self._questions.clear()
+        self._outbox.attach(link.id, link.transport, link.floor, welcome.limits.get("frame"))
+        self._inbox.welcomed(welcome.inbox)
+        scope, session = self._config.scope, self.session
+        if scope and session.state is self._config.policy.model.connecting:
+            self._channels.left(scope)
+        self._channels.welcomed(link.restores, new_epoch=new_epoch)
+        if scope and not self._channels.is_member(scope):
+            self._channels.enter(scope)
+        self.users.welcomed(
+            kept=welcome.resumed and not new_epoch,
+            new_epoch=new_epoch,
+            over_after=session.facts.over_after,
+            timeout=self._config.policy.restore_timeout,
+            now=now,
+        )
+        done = self._renewals.welcomed(link.token)
+        self._outbox.submit_all([ticket for ticket in self._requests if ticket.request_id not in done], now)
+        under_way = {ticket.packet.ch for ticket in self._requests if isinstance(ticket.packet, Leave)}
+        for channel in self._unwanted - under_way:
+            self._forget(channel, now)
+
+    def packets(self, link: Link, packets: Sequence[Packet], now: float) -> None:
+        """Packets came on the transport that carries the session."""
+        handlers = self._handlers
+        for packet in packets:
+            handler = handlers.get(packet.__class__)
+            if handler is not None:
+                handler(packet, now)
+                if self._links.current is not link:
+                    return
+
+    def connected(self, now: float) -> None:
+        """The session stands: write what has waited for that."""
+        self._renewals.connected()
+        self._outbox.submit_all(self._requests, now)
+        self.users.connected(now)
+
+    def detached(self) -> None:
+        """No transport carries the session."""
+        self._outbox.detach()
+        self._questions.clear()
+
+    def bytes_refused(self, link: Link, error: RtmError) -> None:
+        """Fail what was written on a transport that the server closed as malformed or too large."""
+        for ticket in [ticket for ticket in self._requests if ticket.link == link.id]:
+            operation = ticket.operation
+            refused = error_for(
+                operation.invalid,
+                "The server closed the connection as malformed or too large after this request was sent.",
+                operation=operation.name,
+                state=self.session.state.name,
+                request_id=ticket.request_id,
+            )
+            refused.__cause__ = error
+            self._requests.fail(ticket, refused)
+
+    def goodbye(self, packet: Bye, now: float) -> None:
+        """Write a goodbye on the transport that carries the session, with what waits."""
+        self._outbox.flush(now, (packet,))
+
+    def session_over(self) -> None:
+        """The session has ended: nothing that belongs to it goes on."""
+        self._unwanted.clear()
+        self._channels.clear()
+        self.users.session_over()
+        self._renewals.session_over()
+        self._requests.end_all(self._refusal)
+
+    def token_refused(self, number: int, refusal: Refused) -> None:
+        """A hello was refused because of the token that the application had handed over."""
+        self._renewals.refused(number, refusal, self.session.state)
+
+    @property
+    def restoring(self) -> bool:
+        """Whether something is brought back after a return that the server has not answered yet."""
+        return self.users.restoring
+
+    def link_changed(self) -> None:
+        """The state of the link, or of its TLS, may be another one now."""
+        session, previous = self.session, self._peer_state
+        tls = session.tls_state
+        self._peer_state = state = peer_connection_state(
+            (session.link_state,),
+            () if tls is None else (tls,),
+            closed=session.closed,
+            rules=self._config.aggregate_rules,
+        )
+        if state is not previous and not session.closed:
+            self._events.append(PeerConnectionStateChanged(state, previous))
+
+    # --- For the cores that are built on this one ---------------------------------------------------------------
+
+    def extend(self, handlers: Mapping[type[Any], Handler]) -> None:
+        """Hand packets to these too, behind what is done with them here: each is called with packet and time."""
+        for kind, handler in handlers.items():
+            first = self._handlers.get(kind)
+            self._handlers[kind] = handler if first is None else _both(first, handler)
+
+    def emit(self, event: Event) -> None:
+        """Add an event behind all that wait."""
+        self._events.append(event)
+
+    @property
+    def can_write(self) -> bool:
+        """Whether a transport carries the session, so that packets can be written."""
+        return self.session.may_write and self._outbox.usable
+
+    def write(self, packets: Sequence[Packet], now: float) -> None:
+        """Write packets that are not answered, at once and behind what waits. Look at `can_write` before."""
+        self._now = now
+        self._outbox.flush(now, packets)
+
+    # --- For its parts ------------------------------------------------------------------------------------------
+
+    @property
+    def current_state(self) -> State:
+        """The state, of whichever kind of session."""
+        return self.session.state
+
+    def begin(self, operation: Operation, now: float) -> None:
+        """Note the time, and refuse a call that needs a login where there is none."""
+        self._now = now
+        refusal = self.session.refusal(operation)
+        if refusal is not None:
+            raise refusal
+
+    def request(self, operation: Operation, packet: Any, size: int, timeout: float, now: float) -> Ticket:
+        """Take in a request, and write it as soon as that is possible."""
+        ticket = self._requests.add(operation, packet, size, timeout, now)
+        if self.session.may_write:
+            self._outbox.submit(ticket, now)
+        return ticket
+
+    # --- Helpers ------------------------------------------------------------------------------------------------
+
+    def _scope_restored(self, packet: Restored, now: float) -> None:
+        if packet.ch != self._config.scope or not packet.code:
+            return
+        login = KINDS[self._config.kind].login
+        room = login.codes is RoomErrorCode
+        error = error_for(
+            RoomErrorCode.ROOM_CONNECT_FAILED if room else LoginError.REJECTED,
+            packet.text or "The server does not let this client in.",
+            operation=login.name,
+            state=self.session.state.name,
+        )
+        self.session.expelled(error, now)
+
+    def _renewed(self, packet: Renewed, now: float) -> None:
+        ticket = self._requests.get(packet.i)
+        if ticket is not None and ticket.operation is RENEW_TOKEN:
+            self.session.token_answered(self._renewals.number(packet.i), packet, now)
+            self._requests.succeed(ticket, None)
+
+    def _refusal(self, ticket: Ticket) -> RtmError:
+        return self.session.refusal(ticket.operation) or closed_error(ticket.operation)
+
+    def _settled(self, ticket: Ticket) -> None:
+        """A request is over, in whichever way."""
+        self._outbox.settled(ticket)
+        self._undo(ticket)
+        if ticket.operation not in UNCALLED:
+            self._events.append(RequestCompleted(ticket))
+
+    def _undo(self, ticket: Ticket) -> None:
+        """Take back what a request had reserved, where it came to nothing."""
+        packet = ticket.packet
+        end = self._ends.get(packet.__class__)
+        if end is not None:
+            end(ticket, packet)
+
+    def _publish_ended(self, ticket: Ticket, packet: Publish) -> None:
+        if ticket.value is None:
+            self._channels.publish_ended(packet.ch, packet.i)
+
+    def _join_ended(self, ticket: Ticket, packet: Join) -> None:
+        if ticket.value is None:
+            self._channels.join_ended(packet.ch)
+            self._leave_unwanted(ticket, packet.ch)
+
+    def _leave_ended(self, ticket: Ticket, packet: Leave) -> None:
+        channel = packet.ch
+        if ticket.operation is FORGET:
+            if not isinstance(ticket.error, RequestTimeout):
+                self._unwanted.discard(channel)
+        elif ticket.written and (ticket.error is None or isinstance(ticket.error, RequestTimeout)):
+            self._channels.left(channel)
+            self._leave_unwanted(ticket, channel)
+        else:
+            self._channels.leave_given_up(channel)
+
+    def _users_ended(self, ticket: Ticket, _: Any) -> None:
+        self.users.settled(ticket, self._now)
+
+    def _renewal_ended(self, ticket: Ticket, packet: RenewToken) -> None:
+        number = self._renewals.ended(packet.i)
+        if ticket.error is not None and not isinstance(ticket.error, RequestTimeout):
+            self.session.token_answered(number, None, self._now)
+
+    def _leave_unwanted(self, ticket: Ticket, channel: str) -> None:
+        """After a time-out nobody knows whether the server has carried it out: make sure of not being a member."""
+        if isinstance(ticket.error, RequestTimeout) and ticket.written:
+            if len(self._unwanted) < REQUESTS_IN_FLIGHT:
+                self._unwanted.add(channel)
+            self._forget(channel, self._now)
+
+    def _forget(self, channel: str, now: float) -> None:
+        self.request(
+            FORGET, Leave(self._requests.next_id(), channel), request_size(b""), OPERATION_TIMEOUT, now
+        )
+
+
+def _both(first: Handler, second: Handler) -> Handler:
+    def both(packet: Any, now: float) -> None:
+        first(packet, now)
+        second(packet, now)
+
+    return both
