@@ -292,6 +292,8 @@ class Purpose(enum.Enum):
     RECONNECT = "reconnect"
     SPARE = "spare"
     """Opened beside a transport that has been silent for a while and may still come back."""
+    MEDIA = "media"
+    """The media connection of a room, which stands beside its signaling."""
 
 
 @attrs.frozen

@@ -115,6 +115,7 @@ ROOM_CONNECT: Final = _operation(
 )
 """The login of a room."""
 ROOM_DISCONNECT: Final = _operation("disconnect", LogoutError, LogoutError.REJECTED)
+ROOM_SEND_DATA: Final = _operation("send_data", LogoutError, LogoutError.REJECTED)
 RENEW_TOKEN: Final = _operation(
     "renew_token",
     RenewTokenError,
