@@ -32,6 +32,7 @@ from rtmcore.service.config import NodeConfig
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.node import Node
 from rtmsync.server.tokens import AppKeys, JwtVerifier, TokenKey, make_token
+from tests.service.late_engine import LateEngine
 
 APP = "a" * 32
 KEY = TokenKey(b"k" * 32)
@@ -270,6 +271,7 @@ class Town:
         seed: Of every random choice.
         latency: Seconds that bytes take in each direction.
         tokens: Whether the app asks for tokens.
+        late: Seconds by which the engine is late at most, each time by another delay.
         token_policy: Of the nodes.
         nodes: Their names.
         settings: Further settings of the nodes.
@@ -281,6 +283,7 @@ class Town:
         *,
         latency: float = 0.01,
         tokens: bool = False,
+        late: float = 0.0,
         nodes: tuple[str, ...] = ("n1",),
         **settings: Any,
     ) -> None:
@@ -299,7 +302,7 @@ class Town:
         self.nodes: dict[str, Node] = {
             name: Node(
                 NodeConfig(node=name, **self.settings),
-                self.engine.port(name),
+                LateEngine(self.engine.port(name), seed, late) if late else self.engine.port(name),
                 self.verify,
                 secret=lambda: f"secret-{next(secrets)}",
             )
