@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: codes, errors, limits and the state diagrams.
+"""Write the pages that are made from the code: codes, errors, limits, the state diagrams and the timelines.
 
 They are checked in, so that they can be read without building anything. A test compares them with what this
 program would write.
@@ -9,13 +9,22 @@ Usage: python -m docs.generate
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, IntEnum, IntFlag
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import attrs
+
+from docs import timelines
 from rtmcore import codes, errors, limits
 from rtmcore.connection.diagram import mermaid, rows
-from rtmcore.connection.rtm import RTM_REASONS, RTM_TABLE
+from rtmcore.connection.room import ROOM
+from rtmcore.connection.room_state import ROOM_REASONS, ROOM_STATE_TABLE
+from rtmcore.connection.rtc import RTC
+from rtmcore.connection.rtm import RTM
+from rtmcore.connection.table import Table
 
 DOCS = Path(__file__).resolve().parent
 MADE_FROM = "<!-- Made from {} by docs/generate.py; do not edit. -->"
@@ -237,31 +246,88 @@ def titled(rows: list[tuple[str, ...]]) -> list[str]:
 
 # --- State diagrams ---------------------------------------------------------------------------------------------
 
-#: Where the middle of each state is drawn.
-PLACES = {
-    "DISCONNECTED": (130, 230),
-    "CONNECTING": (390, 70),
-    "CONNECTED": (720, 70),
-    "RECONNECTING": (720, 390),
-    "ABORTED": (390, 390),
-}
-#: How far an arrow bends to its left from the straight line, by the states that it joins.
-BENDS = {
-    ("DISCONNECTED", "CONNECTING"): 40,
-    ("CONNECTING", "DISCONNECTED"): 40,
-    ("CONNECTED", "RECONNECTING"): 40,
-    ("RECONNECTING", "CONNECTED"): 40,
-}
+#: Where the middle of each place is.
+LEFT, TOP, RIGHT, LOW_RIGHT, LOW = (130, 230), (390, 70), (720, 70), (720, 390), (390, 390)
 WIDTH, HEIGHT, BOX = 850, 460, (150, 44)
+BEND = 40
 
 
-def arrows() -> dict[tuple[str, str], list[str]]:
+@attrs.frozen
+class Drawing:
+    """A state machine, and how it is drawn.
+
+    Attributes:
+        table: The states and what leads from one to another.
+        reasons: The documented reason of each effect that has one.
+        title: Of the page.
+        source: The file that it is made from.
+        places: Where each state is drawn.
+    """
+
+    table: Table[Any, Any, Any]
+    reasons: Mapping[Any, Any]
+    title: str
+    source: str
+    places: dict[str, tuple[int, int]]
+
+
+DRAWINGS = {
+    "rtm": Drawing(
+        RTM.table,
+        RTM.reasons,
+        "The RTM connection",
+        "rtmcore/connection/rtm.py",
+        {
+            "DISCONNECTED": LEFT,
+            "CONNECTING": TOP,
+            "CONNECTED": RIGHT,
+            "RECONNECTING": LOW_RIGHT,
+            "ABORTED": LOW,
+        },
+    ),
+    "rtc": Drawing(
+        RTC.table,
+        RTC.reasons,
+        "The RTC connection",
+        "rtmcore/connection/rtc.py",
+        {
+            "DISCONNECTED": LEFT,
+            "CONNECTING": TOP,
+            "CONNECTED": RIGHT,
+            "RECONNECTING": LOW_RIGHT,
+            "FAILED": LOW,
+        },
+    ),
+    "room": Drawing(
+        ROOM.table,
+        ROOM.reasons,
+        "The signaling of a room",
+        "rtmcore/connection/room.py",
+        {"NEW": LEFT, "CONNECTING": TOP, "CONNECTED": RIGHT, "RECONNECTING": LOW_RIGHT, "DISCONNECTED": LOW},
+    ),
+    "room-state": Drawing(
+        ROOM_STATE_TABLE,
+        ROOM_REASONS,
+        "The state of a room",
+        "rtmcore/connection/room_state.py",
+        {"CONNECTED": LEFT, "RECONNECTING": RIGHT, "DISCONNECTED": LOW_RIGHT},
+    ),
+}
+
+
+def reason_of(drawing: Drawing, effect: str) -> str:
+    """The reason with its number that an effect has; empty where it has none."""
+    found = [reason for one, reason in drawing.reasons.items() if one.value == effect]
+    return f"{found[0].name} {found[0].value}" if found else ""
+
+
+def arrows(drawing: Drawing) -> dict[tuple[str, str], list[str]]:
     """The changes of state: from where to where, and by what, in the order of the table."""
     found: dict[tuple[str, str], list[str]] = {}
-    for source, given, effect, target in rows(RTM_TABLE):
+    for source, given, effect, target in rows(drawing.table):
         if source != target:
-            (reason,) = [reason for one, reason in RTM_REASONS.items() if one.value == effect]
-            found.setdefault((source, target), []).append(f"{given}: {reason.name} {reason.value}")
+            reason = reason_of(drawing, effect)
+            found.setdefault((source, target), []).append(f"{given}: {reason}" if reason else given)
     return found
 
 
@@ -272,21 +338,14 @@ def edge_of_box(middle: tuple[float, float], towards: tuple[float, float]) -> tu
     return x + dx * scale, y + dy * scale
 
 
-def svg() -> str:
-    """docs/diagrams/rtm.svg: the states as boxes, and numbered arrows between them."""
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"',
-        '     font-family="sans-serif" font-size="15" role="img" aria-label="States of an RTM connection">',
-        "  <!-- Made from rtmcore/connection/rtm.py by docs/generate.py; do not edit. -->",
-        '  <defs><marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4" orient="auto">'
-        '<path d="M0,0 L9,4 L0,8 z" fill="#446"/></marker></defs>',
-        f'  <rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>',
-    ]
-    badges = []
-    for index, (source, target) in enumerate(arrows(), 1):
-        (x1, y1), (x2, y2) = PLACES[source], PLACES[target]
+def arrow_parts(drawing: Drawing) -> tuple[list[str], list[str]]:
+    """The lines of the numbered arrows, and their numbers."""
+    lines, badges = [], []
+    changes = arrows(drawing)
+    for index, (source, target) in enumerate(changes, 1):
+        (x1, y1), (x2, y2) = drawing.places[source], drawing.places[target]
         length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
-        bend = BENDS.get((source, target), 0)
+        bend = BEND if (target, source) in changes else 0
         middle = ((x1 + x2) / 2 + bend * (y2 - y1) / length, (y1 + y2) / 2 - bend * (x2 - x1) / length)
         start, end = edge_of_box((x1, y1), middle), edge_of_box((x2, y2), middle)
         lines.append(
@@ -299,35 +358,59 @@ def svg() -> str:
             f'  <circle cx="{x:.0f}" cy="{y:.0f}" r="12" fill="#fff" stroke="#446"/>',
             f'  <text x="{x:.0f}" y="{y + 5:.0f}" text-anchor="middle" fill="#223">{index}</text>',
         ]
-    for state in RTM_TABLE.initial.__class__:
-        x, y = PLACES[state.name]
-        lines += [
+    return lines, badges
+
+
+def svg(drawing: Drawing) -> str:
+    """A drawing: the states as boxes, and numbered arrows between them."""
+    lines, badges = arrow_parts(drawing)
+    boxes = []
+    for name, (x, y) in drawing.places.items():
+        boxes += [
             f'  <rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="10"'
             ' fill="#eef2fb" stroke="#446" stroke-width="1.6"/>',
-            f'  <text x="{x}" y="{y + 5}" text-anchor="middle" fill="#223">{state.name}</text>',
+            f'  <text x="{x}" y="{y + 5}" text-anchor="middle" fill="#223">{name}</text>',
         ]
-    return "\n".join([*lines, *badges, "</svg>", ""])
-
-
-def diagram_page() -> str:
-    """docs/diagrams/rtm.md: the drawing, what the arrows mean, and every rule."""
-    changes = [
-        (str(index), source, target, "<br>".join(labels))
-        for index, ((source, target), labels) in enumerate(arrows().items(), 1)
-    ]
-    stays = [(source, given, effect) for source, given, effect, target in rows(RTM_TABLE) if source == target]
     return "\n".join(
         [
-            "# The RTM connection",
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"',
+            f'     font-family="sans-serif" font-size="15" role="img" aria-label="{drawing.title}: its states">',
+            f"  <!-- Made from {drawing.source} by docs/generate.py; do not edit. -->",
+            '  <defs><marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4" orient="auto">'
+            '<path d="M0,0 L9,4 L0,8 z" fill="#446"/></marker></defs>',
+            f'  <rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>',
+            *lines,
+            *boxes,
+            *badges,
+            "</svg>",
             "",
-            MADE_FROM.format("rtmcore/connection/rtm.py"),
+        ]
+    )
+
+
+def diagram_page(name: str, drawing: Drawing) -> str:
+    """The page of a diagram: the drawing, what the arrows mean, and every rule."""
+    changes = [
+        (str(index), source, target, "<br>".join(labels))
+        for index, ((source, target), labels) in enumerate(arrows(drawing).items(), 1)
+    ]
+    stays = [
+        (source, given, f"{effect} ({reason_of(drawing, effect)})" if reason_of(drawing, effect) else effect)
+        for source, given, effect, target in rows(drawing.table)
+        if source == target
+    ]
+    return "\n".join(
+        [
+            f"# {drawing.title}",
+            "",
+            MADE_FROM.format(drawing.source),
             "",
             "<!-- diagram -->",
-            "![Five states and the arrows between them](rtm.svg)",
+            f"![States and the arrows between them]({name}.svg)",
             "",
             *table(("Arrow", "From", "To", "When, and with which reason"), changes),
             "",
-            "These change no state, and cause no event:",
+            "These leave the state as it is:",
             "",
             *table(("In", "What happens", "What the client does"), stays),
             "",
@@ -335,19 +418,20 @@ def diagram_page() -> str:
             "## For Mermaid",
             "",
             "```text",
-            mermaid(RTM_TABLE).rstrip(),
+            mermaid(drawing.table).rstrip(),
             "```",
             "",
         ]
     )
 
 
-PAGES = {
-    "diagrams/rtm.md": diagram_page,
-    "diagrams/rtm.svg": svg,
+PAGES: dict[str, Callable[[], str]] = {
+    **{f"diagrams/{name}.md": partial(diagram_page, name, one) for name, one in DRAWINGS.items()},
+    **{f"diagrams/{name}.svg": partial(svg, one) for name, one in DRAWINGS.items()},
     "reference/codes.md": codes_page,
     "reference/errors.md": errors_page,
     "reference/limits.md": limits_page,
+    **timelines.pages(),
 }
 
 
@@ -367,7 +451,9 @@ def assigned_without_comment() -> list[str]:
 def main() -> None:
     """Write every page."""
     for name, make in PAGES.items():
-        (DOCS / name).write_text(make(), encoding="utf-8")
+        path = DOCS / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
 
 
 if __name__ == "__main__":

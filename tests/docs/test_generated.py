@@ -16,6 +16,8 @@ def test_every_figure_has_a_comment_and_so_a_place_on_its_page() -> None:
     assert set(generate.assigned_without_comment()) == units
 
 
-def test_every_state_has_a_place_on_the_drawing() -> None:
-    states = {state for arrow in generate.arrows() for state in arrow}
-    assert states == set(generate.PLACES)
+@pytest.mark.parametrize("name", generate.DRAWINGS)
+def test_every_state_has_a_place_on_the_drawing(name: str) -> None:
+    drawing = generate.DRAWINGS[name]
+    states = {state for arrow in generate.arrows(drawing) for state in arrow}
+    assert states == set(drawing.places)

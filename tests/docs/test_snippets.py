@@ -34,6 +34,11 @@ def test_the_readme_runs(server: Server) -> None:
     run_page(README, names, {"idle_timeout=30": "idle_timeout=0.2"})
 
 
+@pytest.mark.parametrize("name", ["users", "rtc", "room", "timeline"])
+def test_a_guide_prints_what_it_says(server: Server, name: str) -> None:
+    run_page(DOCS / f"howto/{name}.md", {"URL": server.url, "APP_ID": DEV_APP_ID}, {})
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_what_a_snippet_imports_is_there(block: Block) -> None:
     for node in ast.walk(ast.parse(block.code, block.page)):
