@@ -295,7 +295,7 @@ class Town:
         self.parties: list[Party] = []
         self.lines: dict[int, Line] = {}
         self.settings: Mapping[str, Any] = {"rate_limits": False, **settings}
-        self.verify = JwtVerifier([AppKeys(APP, (KEY,) if tokens else ())])
+        self.verifier = JwtVerifier([AppKeys(APP, (KEY,) if tokens else ())])
         self.engine = MemoryEngine("epoch-1")
         self.administrator = self.engine.port("administrator")
         secrets = count(1)
@@ -303,7 +303,7 @@ class Town:
             name: Node(
                 NodeConfig(node=name, **self.settings),
                 LateEngine(self.engine.port(name), seed, late) if late else self.engine.port(name),
-                self.verify,
+                lambda *claims: self.verifier(*claims),
                 secret=lambda: f"secret-{next(secrets)}",
             )
             for name in nodes
