@@ -406,7 +406,7 @@ def test_unknown_fields_and_packets_change_nothing_and_unknown_requests_fail(
         ("token", 7, 4010),
         ("channels", [{"ch": "x", "id": 1, "version": 1}] * 2, 4010),
         ("channels", [{"ch": str(number), "id": 1, "version": 1} for number in range(21)], 4011),
-        ("kind", "rtc", 4012),
+        ("kind", "call", 4012),
     ],
 )
 def test_a_hello_of_a_wrong_shape_closes_with_its_code(
