@@ -372,7 +372,9 @@ class ClientCore(ClientParts):
             return False
         if ticket.operation is RENEW_TOKEN:
             self.session.token_answered(self._renewals.number(ticket.request_id or 0), None, now)
-        self._undo(ticket)
+        end = self._ends.get(ticket.packet.__class__)
+        if end is not None:
+            end(ticket, ticket.packet)
         return True
 
     # --- Inputs -------------------------------------------------------------------------------------------------

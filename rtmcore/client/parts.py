@@ -19,7 +19,7 @@ from rtmcore.client.renewals import Renewals
 from rtmcore.client.requests import (
     FORGET,
     RENEW_TOKEN,
-    UNCALLED,
+    RESTORE,
     Operation,
     Requests,
     Ticket,
@@ -297,20 +297,18 @@ class ClientParts:
     def _settled(self, ticket: Ticket) -> None:
         """A request is over, in whichever way."""
         self._outbox.settled(ticket)
-        self._undo(ticket)
-        if ticket.operation not in UNCALLED:
+        packet = ticket.packet
+        if packet.__class__ is Publish:
+            if ticket.value is None:
+                self._publish_ended(ticket, packet)
+        elif (end := self._ends.get(packet.__class__)) is not None:
+            end(ticket, packet)
+        operation = ticket.operation
+        if operation is not FORGET and operation is not RESTORE:
             self._events.append(RequestCompleted(ticket))
 
-    def _undo(self, ticket: Ticket) -> None:
-        """Take back what a request had reserved, where it came to nothing."""
-        packet = ticket.packet
-        end = self._ends.get(packet.__class__)
-        if end is not None:
-            end(ticket, packet)
-
-    def _publish_ended(self, ticket: Ticket, packet: Publish) -> None:
-        if ticket.value is None:
-            self._channels.publish_ended(packet.ch, packet.i)
+    def _publish_ended(self, _: Ticket, packet: Any) -> None:
+        self._channels.publish_ended(packet.ch, packet.i)
 
     def _join_ended(self, ticket: Ticket, packet: Join) -> None:
         if ticket.value is None:

@@ -193,8 +193,6 @@ GET_ATTRIBUTES: Final = _operation(
 )
 RESTORE: Final = _operation("restore", AttributeOperationError, AttributeOperationError.FAILURE)
 """A subscription, or the attributes, brought back by the client itself after a return."""
-UNCALLED: Final = (FORGET, RESTORE)
-"""Operations that nobody has called: their end is no event."""
 MEMBERS: Final = _operation(
     "members",
     GetMembersError,

@@ -149,10 +149,11 @@ class Standing:
         """Why a call that needs a login cannot be made now: 101, 102, or None where it can."""
         if self.closed:
             return closed_error(operation)
-        if self._logout is not None or self.state not in self._logged_in:
-            leaving = self._logout is not None
-            return not_logged_in_error(operation, self._model, self.state, self.reason, leaving=leaving)
-        return None
+        state = self.state
+        if self._logout is None and (state is self._connected or state is self._reconnecting):
+            return None
+        leaving = self._logout is not None
+        return not_logged_in_error(operation, self._model, state, self.reason, leaving=leaving)
 
     # --- The table ----------------------------------------------------------------------------------------------
 
