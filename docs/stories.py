@@ -95,8 +95,8 @@ def silent_channel() -> Stage:
 def five_breaks() -> Stage:
     stage = Stage()
     alice, bob = stage.enter("alice", "bob", channel="ops")
-    for _ in range(5):
-        bob.call("send_peer", "alice", TEXT, b"hello")
+    for number in range(5):
+        bob.call("send_peer", "alice", TEXT, b"%d" % number)
         alice.reset()
         stage.run_for(1.0)
     stage.run_for(5)
@@ -205,8 +205,8 @@ def slow_consumer() -> Stage:
     stage = Stage()
     alice, bob = stage.enter("alice", "bob", channel="ops")
     alice.weather.down_rate = 20_000.0
-    body = b"x" * 32_000
     for number in range(400):
+        body = b"%d" % number + b"x" * 32_000
         stage.at(stage.time + number / 50, bob.call, "publish", "ops", TEXT, body)
     stage.run_for(25)
     alice.weather.down_rate = float("inf")

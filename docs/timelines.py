@@ -54,14 +54,9 @@ class Stage(Scenario):
             self.join(channel, *clients)
         first, *others = clients
         for other in others:
-            self.do(other, lambda now, other=other: other.core.users.subscribe([first.user], now=now))
+            other.call("users.subscribe", [first.user])
         self.run_for(1.0)
         return clients
-
-    def do(self, client: ClientHost, action: Callable[[float], object]) -> None:
-        """Let a client's application do something now."""
-        action(self.now)
-        client.turn()
 
     def lose(self, client: ClientHost, seconds: float) -> None:
         """A black hole in a client's network, drawn as a lane of its own."""
