@@ -1,4 +1,4 @@
-"""Figures in the text of docs/protocol and docs/howto are those of `rtmcore.limits`, codes those of `rtmcore.codes`."""
+"""Figures in the text of docs are those of `rtmcore.limits`, codes those of `rtmcore.codes`."""
 
 import pytest
 
@@ -145,6 +145,27 @@ SENTENCES = {
         "up to {limits.RETRY_AFTER_MAX:g} seconds",
         "more than {limits.SERVER_OUTBOUND_BYTES:,} bytes wait for it",
     ],
+    "explanation/rtc.md": [
+        "is under way, at most {limits.RTC_LOGIN_TIMEOUT:g} seconds",
+        "| T4 | {limits.RTC_INTERRUPTED_AFTER:g} s |",
+        "| T5 | {limits.RTC_LOST_AFTER:g} s |",
+        "| T6 | {limits.RTC_REMOTE_OFFLINE_AFTER:g} s |",
+        "| T7 | {limits.RTC_GIVE_UP_AFTER / 60:g} minutes |",
+    ],
+    "explanation/room.md": [
+        "one attempt, of {limits.ROOM_CONNECT_TIMEOUT:g} seconds",
+        "after {limits.ROOM_SIGNALING_INTERRUPTED_AFTER:g} seconds of silence, media after "
+        "{limits.ROOM_MEDIA_INTERRUPTED_AFTER:g}.",
+        "signaling was away for {limits.ROOM_SESSION_TIMEOUT:g} seconds",
+        "| {limits.ROOM_PARTICIPANT_RECONNECTING_AFTER:g} s of silence |",
+    ],
+    "howto/users.md": [
+        "silent for {limits.UNREACHABLE_AFTER:g} seconds",
+        "silent for {limits.OFFLINE_AFTER:g} seconds",
+        "subscribe to {limits.PRESENCE_SUBSCRIPTIONS} users",
+        "at most {limits.USER_ATTRIBUTES} attributes, {limits.USER_ATTRIBUTES_BYTES // 1024} KiB in all",
+    ],
+    "howto/timeline.md": ["keeps {limits.TIMELINE_SPANS:,} spans and {limits.TIMELINE_MARKS:,} marks"],
     "howto/server.md": ["There can be {limits.BANS:,} bans"],
 }
 
