@@ -412,8 +412,6 @@ ROOM_HELLO_TRIES: Final = 3
 ROOM_SIGNALING_INTERRUPTED_AFTER: Final = 4.0
 #: Silence of media after which a room is reconnecting, in seconds (documented).
 ROOM_MEDIA_INTERRUPTED_AFTER: Final = 3.0
-#: Silence after which a media transport is opened beside the silent one, in seconds (design).
-ROOM_MEDIA_SPARE_AFTER: Final = 2.25
 #: A side of a media connection that sent nothing for this long sends a beat; it has to fit twice into 3 s (design).
 ROOM_MEDIA_BEAT: Final = 1.0
 #: Between two looks at the media's bytes, in seconds (documented).

@@ -22,7 +22,6 @@ from rtmcore.limits import (
     ROOM_MEDIA_BACKOFF_FACTOR,
     ROOM_MEDIA_BEAT,
     ROOM_MEDIA_INTERRUPTED_AFTER,
-    ROOM_MEDIA_SPARE_AFTER,
 )
 from rtmcore.wire.packets import Data, DataEntry, MediaHello, MediaWelcome, Packet
 from rtmcore.wire.transport import ClientTransport, Closed, Opened, Received
@@ -79,7 +78,7 @@ class MediaLink:
         self._over = False
         # Whether media was ever connected in this room.
         self._was_up = False
-        # Whether an attempt was begun after media had failed.
+        # Whether an attempt is under way that was begun when media had failed already.
         self._restarting = False
         self._interrupted_after = ROOM_MEDIA_INTERRUPTED_AFTER
         self._output: list[tuple[int, bytes]] = []
@@ -164,8 +163,12 @@ class MediaLink:
         self._begin_anew(now)
 
     def hurry(self, now: float) -> None:
-        """Do not wait any longer for the next attempt: it may succeed now."""
-        if self._attempts.next_at is not None:
+        """Signaling is back: do not wait any longer for the next attempt, or for one that has not got through."""
+        candidate = self._candidate
+        if candidate is not None and candidate.transport is None and candidate.begun < now:
+            self._close(candidate)
+            self._begin_anew(now)
+        elif self._attempts.next_at is not None:
             self._begin_anew(now)
 
     def stop(self) -> None:
@@ -244,10 +247,6 @@ class MediaLink:
         if candidate is not None and now >= candidate.deadline:
             self._close(candidate)
             self._attempt_failed(attempt_timeout_error(now - candidate.begun, candidate.waits_for), None, now)
-        due = self._spare_due()
-        if due is not None and now >= due:
-            self._attempts.rotate()
-            self._begin_anew(now)
         due = self._fails_at()
         if due is not None and now >= due:
             self._fail(now)
@@ -259,7 +258,7 @@ class MediaLink:
         current, candidate = self._current, self._candidate
         beat = None if current is None or current.transport is None else current.transport.next_deadline()
         attempt = None if candidate is None else candidate.deadline
-        dues = (beat, attempt, self._spare_due(), self._fails_at(), self._attempts.next_at)
+        dues = (beat, attempt, self._fails_at(), self._attempts.next_at)
         return min((due for due in dues if due is not None), default=None)
 
     def data_to_send(self) -> list[tuple[int, bytes]]:
@@ -379,7 +378,7 @@ class MediaLink:
         self.cause = error
         self._restarting = False
         self._attempts.rotate()
-        if self._current is None or now >= self.heard + self._spare_after:
+        if self._current is None or self.failed:
             self._schedule(now, retry_after)
 
     def _close(self, link: Link, *, failed: bool = False) -> None:
@@ -395,26 +394,19 @@ class MediaLink:
 
     # --- Silence ------------------------------------------------------------------------------------------------
 
-    @property
-    def _spare_after(self) -> float:
-        return self._interrupted_after * ROOM_MEDIA_SPARE_AFTER / ROOM_MEDIA_INTERRUPTED_AFTER
-
-    def _spare_due(self) -> float | None:
-        """When a transport is opened beside the silent one."""
-        if self._current is None or self._candidate is not None or self._attempts.next_at is not None:
-            return None
-        return self.heard + self._spare_after
-
     def _fails_at(self) -> float | None:
         if self.failed or self._key is None or self.tls_error is not None:
             return None
         return self.heard + (self._interrupted_after if self._was_up else ROOM_CONNECT_TIMEOUT)
 
     def _fail(self, now: float) -> None:
-        self.failed = True
-        self._restarting = False
+        """Media is away for too long: open another transport beside the silent one, if none is under way."""
         if self._current is not None or self.cause is None:
             self.cause = silence_error(now - self.heard)
+        if self._candidate is None and self._attempts.next_at is None:
+            self._attempts.rotate()
+            self._begin_anew(now)
+        self.failed = True
 
 
 def is_media(link_id: int) -> bool:
