@@ -20,6 +20,7 @@ from rtmcore.client.events import (
 from rtmcore.errors import OutcomeUnknown, RequestTimeout
 from rtmcore.models import ChannelMessage, JoinResult, PeerMessage, PublishResult, SendResult
 from tests.simulation.history import Call, History, Life, LogEntry
+from tests.simulation.parties import PartyJudge
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -73,6 +74,8 @@ class Watcher:
         """When a session of a name has ended, or left a channel."""
         self.attempts: dict[tuple[Any, str], int] = {}
         self.owner: dict[Any, str] = {}
+        self.live: dict[Any, int] = {}
+        """Names with a session, and its fence."""
 
     # --- At the clients ---------------------------------------------------------------
 
@@ -111,6 +114,7 @@ class Watcher:
         self.places.clear()
         self.left.clear()
         self.owner.clear()
+        self.live.clear()
         self.attempts.clear()
 
     def server_heard(self, node: str, number: int, now: float) -> None:
@@ -128,8 +132,12 @@ class Watcher:
             self.heard[place.node, place.connection] = command.since
         elif what == "Release":
             self.left[command.session.name] = now
+            if self.live.get(command.session.name) == command.session.fence:
+                del self.live[command.session.name]
         elif what in ("Ban", "Claim"):
             self.left[command.name] = now
+            if what == "Ban":
+                self.live.pop(command.name, None)
 
     def claimed(self, command: Any, value: Any, now: float) -> None:
         """The engine gives a name to an instance."""
@@ -147,6 +155,7 @@ class Watcher:
                 now, f"a return of {name.name} ({command.iid}) displaced the login of {owner}"
             )
         self.owner[name] = command.iid
+        self.live[name] = value.fence
 
     def page(self, command: Any, page: Any, now: float) -> None:
         """The engine replays a channel."""
@@ -204,23 +213,20 @@ class Watcher:
 
     def _judge_offline(self, kind: str, user: str, scope: str, now: float) -> None:
         name = self._find(kind, user, scope)
-        if name is None or name in self.left_for_good(name):
+        if name is None or name not in self.live:
+            return
+        if self._silence(name, now) >= OFFLINE[kind] - _SLACK:
+            # From now on he is offline until he comes back, whatever his old connection brings.
+            self.live.pop(name)
             return
         self._judge_silence(kind, user, scope, OFFLINE[kind], "OFFLINE", now)
-
-    def left_for_good(self, name: Any) -> tuple[Any, ...]:
-        """The name itself where its last session was ended by somebody; nothing otherwise."""
-        return (name,) if name in self.left and self.owner.get(name) is None else ()
-
-    def released(self, name: Any) -> None:
-        """A session was ended by its client, or by a ban."""
-        self.owner.pop(name, None)
 
 
 def check(world: "World") -> list[tuple[float, str]]:
     """Everything that went wrong in a world, by time."""
     history = world.history
     Judge(history).judge()
+    PartyJudge(history).judge()
     return sorted(history.violations)
 
 
@@ -521,28 +527,45 @@ class Judge:
                     self.wrong(1e9, f"{life.name} does not know at the end whether {user} is in {channel}")
 
     def judge_presence(self, life: Life) -> None:
-        """A change is a change."""
+        """A change is a change, and of somebody who was asked for."""
         known: dict[str, str] = {}
-        asked = {user for call in life.calls if call.name == "subscribe" for user in call.arguments[0]}
-        for time, event in life.events:
-            if isinstance(event, StateChanged) and event.state.name == "DISCONNECTED":
-                known.clear()
-            if not isinstance(event, PresenceChanged):
-                continue
-            for user, state in event.states.items():
-                if user not in asked:
-                    self.wrong(time, f"{life.name} is told of {user}, to whom he has not subscribed")
-                if known.get(user) == state.name and user not in self._resubscribed(life, time):
-                    self.wrong(time, f"{life.name} is told again that {user} is {state.name}")
-                known[user] = state.name
+        asked: dict[str, float] = {}
+        moments: list[tuple[float, int, Any]] = [
+            (time, 2, event)
+            for time, event in life.events
+            if isinstance(event, PresenceChanged | StateChanged)
+        ]
+        for call in life.calls:
+            if call.name in ("users.subscribe", "users.unsubscribe") and call.made:
+                moments.append((call.begun, 0, call))
+                if call.ok and call.name == "users.unsubscribe":
+                    moments.append((call.done or 0.0, 3, call))
+        for time, order, event in sorted(moments, key=lambda moment: moment[:2]):
+            if order == 0:
+                for user in event.arguments[0]:
+                    known.pop(user, None)
+                    if event.name == "users.subscribe":
+                        asked[user] = time
+            elif order == 3:
+                for user in event.arguments[0]:
+                    if asked.get(user, time) < event.begun:
+                        del asked[user]
+            elif isinstance(event, StateChanged):
+                if event.state.name == "DISCONNECTED":
+                    known.clear()
+                    asked.clear()
+            else:
+                self._judge_states(life, event, time, known, asked)
 
-    def _resubscribed(self, life: Life, time: float) -> set[str]:
-        return {
-            user
-            for call in life.calls
-            if call.name in ("subscribe", "unsubscribe") and call.begun <= time
-            for user in call.arguments[0]
-        }
+    def _judge_states(
+        self, life: Life, event: PresenceChanged, time: float, known: dict[str, str], asked: dict[str, float]
+    ) -> None:
+        for user, state in event.states.items():
+            if user not in asked:
+                self.wrong(time, f"{life.name} is told of {user}, to whom he has not subscribed")
+            if known.get(user) == state.name:
+                self.wrong(time, f"{life.name} is told again that {user} is {state.name}")
+            known[user] = state.name
 
 
 def gaps(life: Life) -> list[tuple[float, float]]:

@@ -17,7 +17,6 @@ from rtmcore.errors import RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmcore.service.commands import (
     Answer,
-    Ban,
     Claim,
     Claimed,
     Logged,
@@ -27,8 +26,6 @@ from rtmcore.service.commands import (
     PresenceNotice,
     PublishMessage,
     ReadChannel,
-    Release,
-    Settled,
 )
 
 _NOTES: Final = 100_000
@@ -132,7 +129,8 @@ class Life:
         for watcher in self.history.watchers:
             watcher.looked(self, core, now)
         for call in self.open.values():
-            if call.deadline is not None and call.deadline <= now and call.name not in _EXTENDED:
+            extended = call.name in _EXTENDED or (call.name == "join" and self.kind == "rtc")
+            if call.deadline is not None and call.deadline <= now and not extended:
                 self.history.violation(now, f"{self.name}: {call} is overdue")
 
     def end(self, now: float) -> None:
@@ -293,9 +291,6 @@ class History:
             elif isinstance(value, Page) and isinstance(command, ReadChannel):
                 for watcher in self.watchers:
                     watcher.page(command, value, now)
-            elif isinstance(command, Release | Ban) and isinstance(value, Settled):
-                for watcher in self.watchers:
-                    watcher.released(command.name if isinstance(command, Ban) else command.session.name)
         elif isinstance(output, MemberNotice | MemberStateNotice | PresenceNotice):
             for watcher in self.watchers:
                 watcher.engine_told(output, now)

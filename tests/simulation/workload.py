@@ -15,6 +15,7 @@ import attrs
 from rtmcore.codes import MessageType
 from tests.simulation.checker import Judge, check
 from tests.simulation.hosts import ClientHost
+from tests.simulation.parties import Parties, kind_of
 from tests.simulation.watchdog import watched
 from tests.simulation.world import World
 
@@ -22,6 +23,7 @@ TEXT: Final = MessageType.TEXT
 HOUR: Final = 3600.0
 _ROOMS: Final = tuple(f"channel-{number}" for number in range(6))
 _FINALE: Final = 120.0
+_INSIDE: Final = ("CONNECTED", "RECONNECTING")
 
 
 @attrs.frozen
@@ -289,6 +291,7 @@ class Director:
         self.actors: list[ClientHost | None] = [None] * plan.clients
         self.retired: list[ClientHost] = []
         self._bodies = count(1)
+        self.parties = Parties(self)
         self._verbs: dict[str, Callable[..., None]] = {
             name: getattr(self, f"do_{name}") for name in (*_DEEDS, *_FAULTS)
         }
@@ -307,11 +310,18 @@ class Director:
         world = self.world
         if step.fault:
             world.history.fault(world.now, step.verb, str(step))
-        self._verbs[step.verb](step.actor, *step.arguments)
+        if not step.fault and kind_of(step.actor, self.plan.clients) != "rtm":
+            self.parties.carry_out(step.actor, step.verb, step.arguments)
+        else:
+            self._verbs[step.verb](step.actor, *step.arguments)
 
     def user(self, actor: int) -> str:
         """Who an actor is."""
         return f"user-{actor}"
+
+    def peer(self, actor: int) -> str:
+        """A user of RTM whom an actor stands for."""
+        return self.user(actor % sum(self._kind(other) == "rtm" for other in range(self.plan.clients)))
 
     def body(self, size: int = 0) -> bytes:
         """A body that no other message has."""
@@ -330,7 +340,7 @@ class Director:
     def logged_in(self, actor: int) -> ClientHost | None:
         """The client of an actor, where it is logged in."""
         host = self.host(actor)
-        return host if host is not None and host.core.state.name in ("CONNECTED", "RECONNECTING") else None
+        return host if host is not None and host.core.state.name in _INSIDE else None
 
     # --- Applications -----------------------------------------------------------------
 
@@ -390,10 +400,12 @@ class Director:
             return
         if room in host.core.channels:
             host.call("publish", room, TEXT, self.body())
-        host.call("send_peer", self.user(other), TEXT, self.body(), offline=True)
+        host.call("send_peer", self.peer(other), TEXT, self.body(), offline=True)
 
     def _retire(self, host: ClientHost) -> None:
-        if host.alive:
+        if host.alive and host.kind != "rtm":
+            host.call("close")
+        elif host.alive:
             if host.core.state.name != "DISCONNECTED" and not host.core.closed:
                 host.call("logout")
             host.call("close")
@@ -428,7 +440,7 @@ class Director:
     def do_tell(self, actor: int, other: int, offline: bool, timeout: float, size: int) -> None:
         host = self.logged_in(actor)
         if host is not None:
-            host.call("send_peer", self.user(other), TEXT, self.body(size), offline=offline, timeout=timeout)
+            host.call("send_peer", self.peer(other), TEXT, self.body(size), offline=offline, timeout=timeout)
 
     def do_talk(self, actor: int, other: int, offline: bool, number: int, timeout: float) -> None:
         for _ in range(number):
@@ -445,8 +457,9 @@ class Director:
             host.habit.token_seconds = seconds
 
     def do_renew(self, actor: int) -> None:
-        host = self.logged_in(actor)
-        if host is not None and hasattr(host.core, "renew_token") and host.habit.token_seconds is not None:
+        host = self.host(actor)
+        inside = host is not None and host.core.state is not None and host.core.state.name in _INSIDE
+        if inside and host.habit.token_seconds is not None:
             host.call("renew_token", host.new_token())
 
     def do_watch(self, actor: int, others: tuple[int, ...]) -> None:
@@ -463,7 +476,7 @@ class Director:
 
     def _users(self, actor: int, name: str, argument: Any) -> None:
         host = self.logged_in(actor)
-        if host is not None and hasattr(host.core, "users"):
+        if host is not None:
             host.call(f"users.{name}", argument)
 
     # --- Faults -----------------------------------------------------------------------
@@ -565,45 +578,84 @@ class Director:
         for _ in range(2):
             # A token that was given before the end may have expired: the next one has not.
             for actor in range(self.plan.clients):
-                self.do_login(actor)
+                self._enter(actor)
             world.run_for(20.0)
-        for actor in range(self.plan.clients):
+        members = [actor for actor in range(self.plan.clients) if self._kind(actor) == "rtm"]
+        for actor in members:
             for room in _ROOMS[:2]:
                 self.do_join(actor, room)
         world.run_for(5.0)
         for actor in range(self.plan.clients):
+            if actor not in members:
+                self.parties.carry_out(actor, "say", ())
+                continue
             for room in _ROOMS:
                 if self.member(actor, room) is not None:
                     self.do_say(actor, room, 10.0, 0)
-            self.do_tell(actor, (actor + 1) % self.plan.clients, False, 10.0, 0)
+            self.do_tell(actor, (actor + 1) % len(members), False, 10.0, 0)
         world.run_for(20.0)
         self._judge_rest()
 
+    def _kind(self, actor: int) -> str:
+        return kind_of(actor, self.plan.clients)
+
+    def _enter(self, actor: int) -> None:
+        if self._kind(actor) == "rtm":
+            self.do_login(actor)
+        else:
+            self.parties.enter(actor)
+
     def _judge_rest(self) -> None:
         world, history = self.world, self.world.history
-        for host in self.actors:
-            if host is None:
-                continue
+        hosts = [host for host in self.actors if host is not None and host.kind == "rtm"]
+        for host in hosts:
             if host.core.state.name != "CONNECTED":
                 history.violation(world.now, f"{host.name} is {host.core.state.name} at the end")
             if host.life.open:
                 history.violation(
                     world.now, f"{host.name} waits for {list(host.life.open.values())} at the end"
                 )
-        calls = [
-            (host, room, host.call("members", room))
-            for host in self.actors
-            if host is not None and host.core.state.name == "CONNECTED"
-            for room in host.core.channels
-        ]
+            for user, state in host.core.users.peer_states.items():
+                there = any(other.user == user for other in hosts)
+                if state.name != ("ONLINE" if there else "OFFLINE"):
+                    history.violation(
+                        world.now, f"{host.name} believes that {user} is {state.name} at the end"
+                    )
+        self.parties.judge_rest([host for host in self.actors if host is not None and host.kind != "rtm"])
+        self._judge_members([host for host in hosts if host.core.state.name == "CONNECTED"])
+        self._judge_attributes([host for host in hosts if host.core.state.name == "CONNECTED"])
+
+    def _judge_members(self, hosts: list[ClientHost]) -> None:
+        world = self.world
+        calls = [(host, room, host.call("members", room)) for host in hosts for room in host.core.channels]
         world.run_for(5.0)
         members: dict[str, set[str]] = {}
         for host, room, _ in calls:
             members.setdefault(room, set()).add(host.user)
         for host, room, call in calls:
             if not call.ok or set(call.value) != members[room]:
-                history.violation(world.now, f"{host.name} is told {call} of the members of {room}")
+                world.history.violation(world.now, f"{host.name} is told {call} of the members of {room}")
             host.life.rooms[room] = members[room]
+
+    def _judge_attributes(self, hosts: list[ClientHost]) -> None:
+        world = self.world
+        calls = [(host, hosts[0].call("users.get_attributes", host.user)) for host in hosts]
+        world.run_for(5.0)
+        for host, call in calls:
+            logins = [each.begun for each in host.life.calls if each.name == "login"]
+            written = [
+                each
+                for each in host.life.calls
+                if each.name == "users.set_attributes" and each.made and each.begun > max(logins, default=0.0)
+            ]
+            if not call.ok:
+                world.history.violation(world.now, f"the attributes of {host.name} cannot be read: {call}")
+            elif (not written or written[-1].ok) and call.value != (
+                written[-1].arguments[0] if written else {}
+            ):
+                world.history.violation(
+                    world.now, f"the attributes of {host.name} are {call.value} at the end"
+                )
 
 
 def world_pause(host: ClientHost) -> float:
