@@ -110,12 +110,13 @@ if TYPE_CHECKING:
     )
     from rtmsync.channel import Channel
     from rtmsync.client import Client, connect
-    from rtmsync.config import Config, RtcConfig, Secret
+    from rtmsync.config import Config, RoomConfig, RtcConfig, Secret
     from rtmsync.driver.clock import FOREVER, Deadline
     from rtmsync.driver.dispatcher import CallbackFailed
     from rtmsync.driver.driver import ClientStats
     from rtmsync.driver.queues import Lagged
     from rtmsync.driver.tls import TlsConfig
+    from rtmsync.room import DataTrack, RemoteParticipant, Room, connect_room
     from rtmsync.rtc import RtcChannel
     from rtmsync.subscriptions import MessageIterator, Subscription
     from rtmsync.timeline.recorder import Timeline
@@ -142,6 +143,7 @@ __all__ = [
     "ConnectionInfo",
     "ConnectionState",
     "DataReceived",
+    "DataTrack",
     "Deadline",
     "ForkedClient",
     "GetMembersError",
@@ -181,8 +183,11 @@ __all__ = [
     "PublishResult",
     "RateLimited",
     "Rejected",
+    "RemoteParticipant",
     "RenewTokenError",
     "RequestTimeout",
+    "Room",
+    "RoomConfig",
     "RoomDisconnected",
     "RoomErrorCode",
     "RoomGap",
@@ -222,6 +227,7 @@ __all__ = [
     "WouldDeadlock",
     "__version__",
     "connect",
+    "connect_room",
 ]
 
 _ELSEWHERE: Final = {
@@ -289,12 +295,13 @@ _ELSEWHERE: Final = {
     ),
     "rtmsync.channel": ("Channel",),
     "rtmsync.client": ("Client", "connect"),
-    "rtmsync.config": ("Config", "RtcConfig", "Secret"),
+    "rtmsync.config": ("Config", "RoomConfig", "RtcConfig", "Secret"),
     "rtmsync.driver.clock": ("FOREVER", "Deadline"),
     "rtmsync.driver.dispatcher": ("CallbackFailed",),
     "rtmsync.driver.driver": ("ClientStats",),
     "rtmsync.driver.queues": ("Lagged",),
     "rtmsync.driver.tls": ("TlsConfig",),
+    "rtmsync.room": ("DataTrack", "RemoteParticipant", "Room", "connect_room"),
     "rtmsync.rtc": ("RtcChannel",),
     "rtmsync.subscriptions": ("MessageIterator", "Subscription"),
     "rtmsync.timeline.recorder": ("Timeline",),

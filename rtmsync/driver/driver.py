@@ -283,13 +283,17 @@ class Driver(Generic[C]):
             threads=sum(thread is not None and thread.is_alive() for thread in threads),
         )
 
+    def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait for a condition that a change of state brings about, for the end of the client, or of the time."""
+        self._notice.wait(
+            lambda: condition() or self.finished or self._fatal is not None, Clock.now() + seconds
+        )
+
     def wait_until(self, states: frozenset[Any], seconds: float) -> Any:
         """Wait for one of some states."""
         self.check_may_block("wait_until")
         ends = states | self._profile.final
-        self._notice.wait(
-            lambda: self.state in ends or self.finished or self._fatal is not None, Clock.now() + seconds
-        )
+        self.wait_for(lambda: self.state in ends, seconds)
         self.raise_fatal()
         state = self.state
         if state in states:

@@ -15,6 +15,7 @@ from rtmcore.client.events import (
     NeedToken,
     OpenTransport,
     ParticipantDisconnected,
+    PeerConnectionStateChanged,
     Purpose,
     RequestCompleted,
 )
@@ -315,6 +316,8 @@ class Network(Generic[C]):
             self._observe(event)
         if isinstance(event, self._profile.changes):
             self._note_state(event)
+        elif isinstance(event, PeerConnectionStateChanged):
+            self.changed = True
         self._router.route(event)
         if isinstance(event, ChannelLost):
             self._router.forget_channel(event.channel)

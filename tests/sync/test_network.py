@@ -1,4 +1,4 @@
-"""The way to a server: TLS, HTTP proxies, several addresses, token providers, and a clock that nobody freezes."""
+"""The way to a server: TLS, HTTP proxies, several addresses, token providers, outages."""
 
 import base64
 import contextlib
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import freezegun
 import pytest
 import trustme
 
@@ -506,25 +505,7 @@ def test_a_provider_that_hangs_does_not_hold_up_close(make: Connect) -> None:
     released.set()
 
 
-# --- Time ------------------------------------------------------------------------------------------------------
-
-
-def test_frozen_time_holds_up_nothing(connect: Connect, proxy: FaultProxy, proxied: str, name: str) -> None:
-    with freezegun.freeze_time("2001-01-01"):
-        client = connect(url=proxied)
-        channel = client.channel(name)
-        channel.join()
-        assert channel.send("x").message_id
-        with pytest.raises(rtmsync.RequestTimeout):
-            client.events(rtmsync.PeerMessage).get(timeout=0.1)
-        proxy.blackhole()
-        with pytest.raises(rtmsync.RequestTimeout):
-            channel.send("x", timeout=0.2)
-        with pytest.raises(rtmsync.RequestTimeout):
-            client.wait_until(rtmsync.ConnectionState.ABORTED, timeout=0.1)
-        assert client.wait_until(rtmsync.ConnectionState.RECONNECTING, timeout=10)
-        proxy.heal()
-        client.close()
+# --- Outages ---------------------------------------------------------------------------------------------------
 
 
 def test_an_outage_is_an_interruption_with_its_reason(

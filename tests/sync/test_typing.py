@@ -14,7 +14,10 @@ PROGRAM = """
 
     import rtmsync
     from rtmsync import ChannelGap, ChannelMessage, Client, JoinResult, Lagged, MemberJoined, MessageIterator
-    from rtmsync import PeerMessage, SendResult, StateChanged, Subscription
+    from rtmsync import ConnectionState, DataReceived, ParticipantReconnecting, PeerMessage, PeerOnlineState
+    from rtmsync import PresenceChanged, PublishResult, RemoteParticipant, Room, RoomMessage, RoomReconnecting
+    from rtmsync import RoomState, RtcChannel, RtcConnectionState, RtcUserOffline, SendResult, StateChanged
+    from rtmsync import StreamMessage, Subscription
 
     def mint(user: str, reason: str) -> str:
         return "token"
@@ -42,6 +45,31 @@ PROGRAM = """
             undo = client.on(StateChanged, lambda change: print(change.reason.name, unchanged))
             assert_type(undo, Callable[[], None])
             client.on_error(lambda failure: print(failure.callback))
+            assert_type(client.presence, dict[str, PeerOnlineState])
+            assert_type(client.get_attributes("bob"), dict[str, str])
+            assert_type(client.get_attributes_future("bob").result(), dict[str, str])
+            assert_type(client.wait_until(ConnectionState.CONNECTED), ConnectionState)
+            client.on(PresenceChanged, lambda change: print(change.states["bob"].name))
+
+    def in_a_channel() -> None:
+        with RtcChannel("ws://localhost", app_id="a", channel="c", uid="1", token=mint, proxy=None) as channel:
+            assert_type(channel, RtcChannel)
+            assert_type(channel.connection_state, RtcConnectionState)
+            assert_type(channel.events(StreamMessage, RtcUserOffline), Subscription[StreamMessage | RtcUserOffline])
+            channel.on(RtcUserOffline, lambda event: print(event.reason.name))
+            channel.send_stream_message(b"frame")
+
+    def in_a_room() -> None:
+        with rtmsync.connect_room("ws://localhost", app_id="a", room="r", identity="i") as room:
+            assert_type(room, Room)
+            assert_type(room.state, RoomState)
+            assert_type(room.participants, dict[str, RemoteParticipant])
+            assert_type(room.send("hi"), PublishResult)
+            room.on(RoomReconnecting, lambda event: print(event.error.code))
+            for participant in room.participants.values():
+                participant.on(ParticipantReconnecting, lambda event: print(event.identity))
+                assert_type(participant.events(RoomMessage, DataReceived), Subscription[RoomMessage | DataReceived])
+            room.data_track("position").send(b"1,2")
 """
 
 WRONG = [
@@ -50,6 +78,8 @@ WRONG = [
     ("client.send_peer('bob', 7)", "arg-type"),
     ("client.send_peer('bob', 'hi').text", "attr-defined"),
     ("rtmsync.connect('ws://x', app_id='a', user_id='u', colour='red')", "call-arg"),
+    ("rtmsync.connect_room('ws://x', app_id='a', room='r', identity='i', inbox_window=3)", "call-arg"),
+    ("client.wait_until(rtmsync.RoomState.CONNECTED)", "arg-type"),
 ]
 
 
