@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from rtmcore.client.config import ClientConfig
+from rtmcore.client.kinds import Kind
 from rtmcore.client.requests import Operation
 from rtmcore.codes import (
     CloseCode,
@@ -289,6 +290,7 @@ def closed_error(operation: Operation) -> ClientClosed:
 
 def not_logged_in_error(
     operation: Operation,
+    kind: Kind,
     model: Model,
     state: State,
     reason: Reason | None,
@@ -299,6 +301,7 @@ def not_logged_in_error(
 
     Args:
         operation: The call.
+        kind: The kind of session, which names the calls that help.
         model: The connection model.
         state: The connection state.
         reason: Why it was entered.
@@ -313,9 +316,11 @@ def not_logged_in_error(
             code=code,
             operation=operation.name,
             state=state.name,
+            hint=kind.after_the_end,
         )
     text = "The client is logging out." if leaving else "The client is not logged in."
-    return NotLoggedIn(text, code=code, operation=operation.name, state=state.name)
+    hint = f"Call {kind.login.name}() and wait for it to succeed first."
+    return NotLoggedIn(text, code=code, operation=operation.name, state=state.name, hint=hint)
 
 
 def login_refusal(login: Operation, model: Model, state: State, rate_wait: float | None) -> RtmError | None:

@@ -16,7 +16,7 @@ from rtmcore.client.requests import (
     Operation,
 )
 from rtmcore.codes import RoomErrorCode
-from rtmcore.errors import RtmError, error_for
+from rtmcore.errors import Aborted, RtmError, error_for
 
 _ROOM_TEXTS: Final = {
     RoomErrorCode.SIGNALING_CONNECTION: "The signaling connection of the room cannot be established again",
@@ -36,11 +36,13 @@ class Kind:
         logout: The call that ends it.
         changed: Makes the event of a change of state, from the new state, its reason, the state before, and what
             brought it about.
+        after_the_end: What to do when the session has ended for good, as a sentence.
     """
 
     login: Operation
     logout: Operation
     changed: Callable[[Any, Any, Any, RtmError | None], Event]
+    after_the_end: str | None = Aborted.default_hint
 
 
 def _state_changed(state: Any, reason: Any, previous: Any, cause: RtmError | None) -> Event:
@@ -62,7 +64,14 @@ def _signaling_changed(state: Any, reason: Any, previous: Any, cause: RtmError |
 
 KINDS: Final = {
     "rtm": Kind(LOGIN, LOGOUT, _state_changed),
-    "rtc": Kind(RTC_JOIN, RTC_LEAVE, _rtc_state_changed),
-    "room": Kind(ROOM_CONNECT, ROOM_DISCONNECT, _signaling_changed),
+    "rtc": Kind(
+        RTC_JOIN, RTC_LEAVE, _rtc_state_changed, "Nothing joins again by itself: call leave(), then join()."
+    ),
+    "room": Kind(
+        ROOM_CONNECT,
+        ROOM_DISCONNECT,
+        _signaling_changed,
+        "A room that is disconnected stays so: connect anew.",
+    ),
 }
 """By the name that a hello says."""

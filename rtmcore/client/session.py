@@ -37,7 +37,7 @@ from rtmcore.client.tokens import NEVER
 from rtmcore.codes import CloseCode, LoginError
 from rtmcore.connection.model import Input
 from rtmcore.errors import ConnectionFailed, RemoteProtocolError, RtmError
-from rtmcore.limits import GOODBYE_TIMEOUT, TOKEN_PATIENCE
+from rtmcore.limits import GOODBYE_TIMEOUT, LATE_GIVE_UP, TOKEN_PATIENCE
 from rtmcore.wire.packets import Kicked, Packet, Ready, Refused, Renewed, Welcome
 from rtmcore.wire.transport import Closed, Opened, Received
 
@@ -68,7 +68,7 @@ class Session(Standing):
         if self.closed:
             raise closed_error(self._kind.logout)
         if not self._may_log_out:
-            raise not_logged_in_error(self._kind.logout, self._model, self.state, self.reason)
+            raise not_logged_in_error(self._kind.logout, self._kind, self._model, self.state, self.reason)
         ticket = Ticket(self._kind.logout, now + timeout, begun=now)
         if self._logout is not None:
             self._logout.tickets.append(ticket)
@@ -252,18 +252,21 @@ class Session(Standing):
 
     def kicked(self, packet: Kicked, now: float) -> None:
         """The server has ended the session; during a login its close code says so again."""
+        self._kicked(packet, None, now)
+
+    def _kicked(self, packet: Kicked, token: int | None, now: float) -> None:
         given = ENDING_REASONS.get(packet.reason)
         if given is None or self._logout is not None or self.state not in self._logged_in:
             return
         if given is Input.TOKEN_EXPIRED:
-            self._tokens.report_expired()
+            self._tokens.report_expired(token)
         self._end(given, ConnectionFailed(packet.text or "The server has ended the session."), now)
 
     def expelled(self, error: RtmError, now: float) -> None:
         """The server has welcomed the client, but refuses the channel or room that the session is about."""
         if self._logout is None and self.state is self._model.connecting:
             self._fail_login(Input.REFUSED, error, now)
-        elif self._logout is None and self.state in self._logged_in:
+        elif self._logout is None:
             self._end(Input.REFUSED, error, now, goodbye=True)
 
     # --- Transports ---------------------------------------------------------------------------------------------
@@ -304,7 +307,7 @@ class Session(Standing):
             if isinstance(packet, Refused):
                 link.refusal = packet
             elif isinstance(packet, Kicked):
-                self.kicked(packet, now)
+                self._kicked(packet, link.token, now)
                 return ()
         return ()
 
@@ -451,8 +454,8 @@ class Session(Standing):
         self._attempts.next_at = None
         deadline = now + self._policy.attempt_timeout
         if self._login is not None:
-            end = self._login.end.deadline
-            purpose, deadline = Purpose.LOGIN, end if self._policy.login_attempts == 1 else min(deadline, end)
+            purpose, end = Purpose.LOGIN, self._login.end.deadline
+            deadline = end if self._policy.login_attempts == 1 else min(deadline, end)
         else:
             purpose = Purpose.RECONNECT if self._links.current is None else Purpose.SPARE
         self._links.open(purpose, self._attempts.endpoint, now, deadline)
@@ -466,7 +469,7 @@ class Session(Standing):
         if login is not None and login.end.extended:
             self._time_out_login(login, now)
             return
-        if login is not None and self._attempts_made(login) == self._policy.login_attempts:
+        if login is not None and login.attempts(self._links.latest) == self._policy.login_attempts:
             self._fail_login(Input.LOGIN_FAILED, attempts_error(cause, self._kind.login, self.state), now)
             return
         self._feed(Input.ATTEMPT_FAILED, now)
@@ -505,7 +508,7 @@ class Session(Standing):
         candidate = self._links.candidate
         if verdict is Verdict.OVER:
             self._give_up(now)
-        elif verdict is Verdict.LAST_ATTEMPT and (candidate is None or candidate.begun < now):
+        elif verdict is Verdict.LAST_ATTEMPT and (candidate is None or now >= candidate.begun + LATE_GIVE_UP):
             if candidate is not None:
                 self._links.close(candidate)
             self._begin_attempt(now)
@@ -518,9 +521,6 @@ class Session(Standing):
         self._end(Input.GAVE_UP, give_up_error(now - self._heard, self.cause), now, goodbye=True)
 
     # --- The end of a login -------------------------------------------------------------------------------------
-
-    def _attempts_made(self, login: Login) -> int:
-        return self._links.latest - login.first_attempt + 1
 
     def _judge_login(self, login: Login, now: float) -> None:
         """Look whether a login's time is over; one that is noticed late allows one attempt first."""
@@ -541,8 +541,8 @@ class Session(Standing):
         if candidate is not None and self.cause is None:
             # An attempt that is cut short says less than one that failed before it.
             self.cause = attempt_timeout_error(now - candidate.begun, candidate.waits_for)
-        seconds, attempts = now - login.ticket.begun, self._attempts_made(login)
-        error = login_timeout_error(seconds, attempts, self.cause, self._kind.login, self.state)
+        made, kind = login.attempts(self._links.latest), self._kind
+        error = login_timeout_error(now - login.ticket.begun, made, self.cause, kind.login, self.state)
         self._abandon_login(Input.LOGIN_TIMED_OUT, error, now)
 
     def _fail_login(self, given: Input, error: RtmError, now: float) -> None:

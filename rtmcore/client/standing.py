@@ -29,6 +29,10 @@ class Login:
     first_attempt: int
     end: GiveUp
 
+    def attempts(self, latest: int) -> int:
+        """How many were made, by the number of the latest."""
+        return latest - self.first_attempt + 1
+
 
 class Standing:
     """The state of a session, and what goes with it. `Session` acts on it.
@@ -153,7 +157,7 @@ class Standing:
         if self._logout is None and (state is self._connected or state is self._reconnecting):
             return None
         leaving = self._logout is not None
-        return not_logged_in_error(operation, self._model, state, self.reason, leaving=leaving)
+        return not_logged_in_error(operation, self._kind, self._model, state, self.reason, leaving=leaving)
 
     # --- The table ----------------------------------------------------------------------------------------------
 

@@ -6,10 +6,11 @@ import attrs
 
 from rtmcore.codes import LoginError
 from rtmcore.connection.backoff import BackoffPolicy
-from rtmcore.connection.model import Model
+from rtmcore.connection.model import Input, Model
 from rtmcore.connection.room import ROOM
 from rtmcore.connection.rtc import RTC
 from rtmcore.connection.rtm import RTM
+from rtmcore.errors import InvalidArgument
 from rtmcore.limits import (
     INTERRUPTED_AFTER,
     LOGIN_ATTEMPT_TIMEOUT,
@@ -39,6 +40,18 @@ _CREDENTIALS_REFUSED: Final = frozenset(
 )
 
 
+_TIMES: Final = (
+    "login_timeout",
+    "attempt_timeout",
+    "interrupted_after",
+    "spare_after",
+    "lost_after",
+    "give_up_after",
+    "session_over_after",
+    "restore_timeout",
+)
+
+
 @attrs.frozen(kw_only=True)
 class Policy:
     """When a connection counts as interrupted, and what is done about it. All times are seconds.
@@ -57,6 +70,9 @@ class Policy:
         session_over_after: Silence after which the server has ended the session. The welcome may announce another.
         restore_timeout: From the welcome until the session counts as restored without having heard so.
         backoff: The waits between attempts.
+
+    Raises:
+        InvalidArgument: A time is not above 0, or the model does not know what the figures ask for.
     """
 
     model: Model = RTM
@@ -71,6 +87,27 @@ class Policy:
     session_over_after: float = OFFLINE_AFTER
     restore_timeout: float = RESTORE_TIMEOUT
     backoff: BackoffPolicy = attrs.Factory(BackoffPolicy)
+
+    def __attrs_post_init__(self) -> None:
+        for name in _TIMES:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InvalidArgument(
+                    f"The policy's {name} has to be above 0, not {value!r}.", operation="client"
+                )
+        if self.login_attempts is not None and self.login_attempts < 1:
+            raise InvalidArgument("The policy's login_attempts are at least 1, or None.", operation="client")
+        asked = {
+            "lost_after": (self.lost_after is not None, Input.LOST),
+            "give_up_after": (self.give_up_after is not None, Input.GAVE_UP),
+            "final_refusals": (bool(self.final_refusals), Input.REFUSED),
+        }
+        for name, (wanted, given) in asked.items():
+            if wanted and (self.model.reconnecting, given) not in self.model.table.rules:
+                raise InvalidArgument(
+                    f"The {self.model.table.name} has no state for the policy's {name}: leave it out.",
+                    operation="client",
+                )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A model is no part of a copy: there is one of each in every process.

@@ -7,6 +7,8 @@ import pytest
 from rtmcore.client.config import ClientConfig
 from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.connection.policy import ROOM_POLICY, RTC_POLICY, RTM_POLICY, Policy
+from rtmcore.connection.room import ROOM
+from rtmcore.connection.rtc import RTC
 from rtmcore.errors import InvalidArgument
 from tests.core.wires import APP, URL, Bench
 
@@ -70,3 +72,24 @@ def test_the_hello_says_how_much_is_to_be_replayed() -> None:
         hello = bench.server.last.hello
         assert hello is not None
         assert (hello.kind, hello.scope, hello.replay_total) == ("rtm", "", wanted)
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"give_up_after": 60.0}, "RTM connection has no state for the policy's give_up_after"),
+        ({"lost_after": 10.0}, "lost_after"),
+        ({"final_refusals": frozenset({LoginError.INVALID_TOKEN})}, "final_refusals"),
+        ({"model": ROOM, "lost_after": 10.0}, "Room signaling has no state"),
+        ({"login_attempts": 0}, "at least 1"),
+        ({"interrupted_after": 0.0}, "interrupted_after has to be above 0"),
+    ],
+)
+def test_figures_that_a_model_does_not_know_are_named(figures: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        Policy(**figures)
+
+
+def test_what_a_model_knows_may_be_left_out_or_moved() -> None:
+    assert Policy(model=RTC, give_up_after=None).lost_after is None
+    assert Policy(model=ROOM, give_up_after=5.0, login_attempts=3).give_up_after == 5.0

@@ -421,6 +421,21 @@ def test_a_channel_that_does_not_let_the_client_in_fails_the_join() -> None:
     assert bench.of(ChannelLost) == []
 
 
+def test_a_channel_that_does_not_let_the_client_in_again_fails() -> None:
+    bench = RtcBench().online()
+    bench.server.on_hello = lambda connection, hello: connection.send(
+        welcome(fence=2), Restored(CALL, 2, "Full."), Ready()
+    )
+    bench.reset()
+    bench.run(1)
+    assert bench.states == [("FAILED", "REJECTED_BY_SERVER")]
+    assert bench.server.last.got(Bye) == [Bye(2)]
+    bench.run(60)
+    assert len(bench.opened) == 2
+    with pytest.raises(Aborted, match=r"leave\(\), then join\(\)"):
+        bench.core.send_stream_message(b"x", bench.now)
+
+
 # --- A session that ends ---------------------------------------------------------------------------------------
 
 
