@@ -461,3 +461,25 @@ def test_a_forked_child_is_not_in_the_room_and_leaves_the_parent_alone(server: S
     """
     done = run(server, name, code)
     assert (done.stdout, done.returncode) == ("end\n", 0), done.stderr
+
+
+def test_a_dead_network_thread_fails_everybody(
+    enter: Enter, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = enter(name, "alice"), enter(name, "bob")
+    every = alice.events()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(alice._driver.core, "receive_data", broken)
+    bob.send("this reaches it")
+    with pytest.raises((rtmsync.ClientClosed, rtmsync.StateError)):
+        alice.wait_until(RoomState.RECONNECTING)
+    assert alice.state is RoomState.DISCONNECTED
+    events = list(every)
+    assert isinstance(events[-1], RoomDisconnected)
+    assert isinstance(events[-1].error, rtmsync.ClientClosed)
+    with pytest.raises(rtmsync.ClientClosed, match="broken on purpose"):
+        alice.data_track("t").send(b"x")
+    assert alice.disconnect_future().exception(1) is not None
