@@ -68,6 +68,8 @@ SENTENCES = {
         "silent for {limits.ROOM_SESSION_TIMEOUT:g} seconds is closed with {codes.CloseCode.HEARTBEAT_TIMEOUT}",
         "`beat` milliseconds ({1000 * limits.ROOM_MEDIA_BEAT:,.0f})",
         "`interrupted` milliseconds ({1000 * limits.ROOM_MEDIA_INTERRUPTED_AFTER:,.0f})",
+        "{limits.ROOM_MEDIA_BACKOFF_BASE:g} s × {limits.ROOM_MEDIA_BACKOFF_FACTOR:g}^n, at most "
+        "{limits.ROOM_MEDIA_BACKOFF_CAP:g} s",
         "it has {limits.HELLO_TIMEOUT:g} seconds for its first packet",
         "({limits.ROOM_SIGNALING_INTERRUPTED_AFTER:g} seconds of silence)",
         "reconnecting for {limits.ROOM_SESSION_TIMEOUT:g} seconds is disconnected",

@@ -2,13 +2,18 @@
 
 import pytest
 
-from docs import generate
+from docs import generate, timelines
 from tests.docs.pages import page
 
 
 @pytest.mark.parametrize("name", generate.PAGES)
 def test_a_generated_page_is_up_to_date(name: str) -> None:
     assert page(name) == generate.PAGES[name](), "run: python -m docs.generate"
+
+
+@pytest.mark.parametrize("told", timelines.ordered(), ids=lambda told: told.name)
+def test_a_story_breaks_no_promise(told: timelines.Story) -> None:
+    told.play().check()
 
 
 def test_every_figure_has_a_comment_and_so_a_place_on_its_page() -> None:
