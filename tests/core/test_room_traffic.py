@@ -42,7 +42,6 @@ from rtmcore.wire.packets import (
 from tests.core.rooms import ROOM, RoomBench, bench_in_room
 from tests.core.wires import Connection, welcome
 
-
 # --- Participants ----------------------------------------------------------------------------------------------
 
 
