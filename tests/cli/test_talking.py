@@ -195,7 +195,7 @@ def test_who_comes_and_goes(url: str) -> None:
         listener.signal(signal.SIGINT)
         assert listener.wait() == ExitCode.INTERRUPTED
     assert joined == {"event": "MemberJoined", "channel": "hall", "user": "guest", "count": 2}
-    assert left == {"event": "MemberLeft", "channel": "hall", "user": "guest", "count": 1}
+    assert left == {"event": "MemberLeft", "channel": "hall", "user": "guest", "count": 1, "dropped": False}
 
 
 def test_silence_ends_it(url: str) -> None:
