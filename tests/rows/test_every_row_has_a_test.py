@@ -164,6 +164,20 @@ AGGREGATE = [
             "closed": "test_row_5_5_a_closed_client_is_closed_",
         },
     ),
+    *rows_of(
+        "aggregate, live",
+        "system/test_aggregate_live.py",
+        {
+            "client: new, connecting, connected, disconnected, closed": (
+                "test_a_client_is_new_connecting_connected_disconnected_and_closed"
+            ),
+            "client: failed": "test_a_client_whose_login_fails_has_failed_",
+            "room: new, closed": "test_a_room_that_was_never_connected_is_new",
+            "room: connecting, connected": "test_a_room_is_connecting_until_its_media_",
+            "room: disconnected": "test_a_room_shows_it_when_either_transport_is_silent",
+            "room: failed": "test_a_room_that_is_disconnected_for_good_has_failed",
+        },
+    ),
 ]
 
 SCENARIOS = [
