@@ -6,15 +6,24 @@ from typing import Any
 
 from rtmcore.client.config import ClientConfig
 from rtmcore.client.core import ClientCore
-from rtmcore.client.events import CloseTransport, NeedToken, OpenTransport, RequestCompleted, StateChanged
+from rtmcore.client.events import (
+    CloseTransport,
+    NeedToken,
+    OpenTransport,
+    RequestCompleted,
+    RtcStateChanged,
+    SignalingChanged,
+    StateChanged,
+)
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import ConnectionState, MessageType
+from rtmcore.codes import MessageType
 from rtmcore.errors import ConnectionFailed, RtmError
 from rtmcore.limits import FRAME_BYTES, READ_CHUNK
 from rtmcore.models import PeerMessage
 from rtmcore.service.config import ANNOUNCED_LIMITS
 from rtmcore.wire.codec import CODECS, Codec
 from rtmcore.wire.packets import (
+    AttributeList,
     ChannelEntry,
     Done,
     Failed,
@@ -25,9 +34,11 @@ from rtmcore.wire.packets import (
     MemberList,
     Packet,
     PeerSent,
+    PeerStates,
     Published,
     Ready,
     Refused,
+    Renewed,
     Restored,
     Roster,
     Top,
@@ -51,13 +62,19 @@ _CHANNELS = ("lobby", "x")
 _USERS = ("alice", "bob", "mallory")
 _FROM_SERVER = (
     Done, Failed, Published, PeerSent, Joined, MemberList, ChannelEntry, ChannelEntry, ChannelEntry, InboxEntry,
-    InboxEntry, Top, Roster, MemberChanged, Restored, Ready, Kicked, Welcome, Refused,
+    InboxEntry, Top, Roster, MemberChanged, Restored, Ready, Kicked, Welcome, Refused, Renewed, PeerStates,
+    AttributeList,
 )  # fmt: skip
 _CALLS = ("join", "publish", "publish", "send_peer", "send_peer", "leave", "members") * 4 + (
     "logout",
     "login",
     "close",
+    "renew",
+    "renew",
+    "subscribe",
+    "set_attributes",
 )
+_KINDS = ("rtm", "rtm", "rtm", "rtc", "room")
 
 
 def _likely(random: Random) -> Packet:
@@ -139,10 +156,11 @@ class ClientTarget:
             script.append((random.choice(("eof", "lost", "wait")), 1.0))
         pieces = [argument for step, argument in script if step == "data"]
         steps = [(step, None if step == "data" else argument) for step, argument in script]
-        return Case(pieces, {"steps": steps, "codec": codec.subprotocol, "chance": random.random()})
+        plan = {"steps": steps, "codec": codec.subprotocol, "chance": random.random()}
+        return Case(pieces, {**plan, "kind": random.choice(_KINDS)})
 
     def run(self, case: Case) -> None:
-        world = _World(case.plan["codec"], case.plan["chance"])
+        world = _World(case.plan["codec"], case.plan["chance"], case.plan["kind"])
         pieces = iter(case.pieces)
         for step, argument in case.plan["steps"]:
             if step == "data":
@@ -157,19 +175,21 @@ class ClientTarget:
 class _World:
     """The core and what a driver keeps beside it."""
 
-    def __init__(self, codec: str, chance: float) -> None:
+    def __init__(self, codec: str, chance: float, kind: str) -> None:
         config = ClientConfig(
             endpoints="ws://localhost:1/",
             app_id="0123456789abcdef0123456789abcdef",
             user_id="alice",
             subprotocols=(codec,),
             rate_limits=False,
+            kind=kind,
+            scope="" if kind == "rtm" else "lobby",
         )
         self.core = ClientCore(
             config, iid="0" * 16, random=lambda: chance, mask_key=lambda: b"mask", nonce=lambda: NONCE
         )
         self.now = START
-        self._state = ConnectionState.DISCONNECTED
+        self._state = self.core.session.state
         self._waiting: dict[int, Ticket] = {}
         self._asked: list[int] = []
         """Transports that are to be opened."""
@@ -191,6 +211,9 @@ class _World:
             "leave": lambda: core.leave("lobby", timeout=TIMEOUT, now=now),
             "members": lambda: core.members("lobby", timeout=TIMEOUT, now=now),
             "publish": lambda: core.publish("lobby", text, body, timeout=TIMEOUT, now=now),
+            "renew": lambda: core.renew_token("fresh", timeout=TIMEOUT, now=now),
+            "subscribe": lambda: core.users.subscribe(["bob"], timeout=TIMEOUT, now=now),
+            "set_attributes": lambda: core.users.set_attributes({"a": "b"}, timeout=TIMEOUT, now=now),
             "send_peer": lambda: core.send_peer("bob", text, body, timeout=TIMEOUT, now=now),
         }
         try:
@@ -280,7 +303,7 @@ class _World:
                 known = self._asked if event.id in self._asked else self._open
                 expect(event.id in known, f"transport {event.id} is closed twice, or was never opened")
                 known.remove(event.id)
-            elif isinstance(event, StateChanged):
+            elif isinstance(event, StateChanged | RtcStateChanged | SignalingChanged):
                 expect(event.previous is self._state, f"from {event.previous}, but it was {self._state}")
                 expect(event.state is not event.previous, "a change to the same state")
                 self._state = event.state
@@ -288,7 +311,8 @@ class _World:
                 self._position = event.id
             else:
                 expect(not isinstance(event, NeedToken), "a token is asked for without a provider")
-        expect(self.core.state is self._state, f"the state is {self.core.state}, told was {self._state}")
+        state = self.core.session.state
+        expect(state is self._state, f"the state is {state}, told was {self._state}")
 
     def _complete(self, ticket: Ticket) -> None:
         # A ticket may be over before the call that made it has returned.
