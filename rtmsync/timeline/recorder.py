@@ -315,7 +315,8 @@ def _nothing(event: object) -> str:
 
 
 def _membership(event: MemberJoined | MemberLeft) -> str:
-    return f"{event.user} in {event.channel}, {event.count} now"
+    dropped = ", dropped" if isinstance(event, MemberLeft) and event.dropped else ""
+    return f"{event.user} in {event.channel}{dropped}, {event.count} now"
 
 
 _TAKEN: Final[dict[type[Any], Callable[..., None]]] = {

@@ -156,12 +156,20 @@ def test_a_room_has_its_states_and_participants() -> None:
 def test_what_happens_at_one_moment_is_a_mark() -> None:
     timeline = Timeline("alice")
     note(timeline, 1, OpenTransport(1, Purpose.RECONNECT, "ws://host/rtm/v1", "host", 80, False))
-    note(timeline, 2, TokenHasExpired(), ChannelGap("ops", 7), MemberLeft("ops", "bob", 3))
+    note(
+        timeline,
+        2,
+        TokenHasExpired(),
+        ChannelGap("ops", 7),
+        MemberLeft("ops", "bob", 3),
+        MemberLeft("ops", "eve", 2, dropped=True),
+    )
     assert [(str(mark), mark.attempt) for mark in timeline.marks] == [
         ("OpenTransport reconnect", True),
         ("TokenHasExpired", False),
         ("ChannelGap 7 lost in ops", False),
         ("MemberLeft bob in ops, 3 now", False),
+        ("MemberLeft eve in ops, dropped, 2 now", False),
     ]
 
 
