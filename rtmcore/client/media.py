@@ -289,7 +289,8 @@ class MediaLink:
                 self._ended(link, close_error(event), event.retry_after, now)
 
     def _say_hello(self, link: Link, now: float) -> None:
-        assert link.transport is not None
+        if not link.open or link.transport is None:
+            return  # closed right behind the upgrade, in the same read
         assert self._key is not None
         config, (secret, fence) = self._config, self._key
         link.hello_sent = True

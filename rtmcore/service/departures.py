@@ -150,18 +150,19 @@ class Departures:
             self._context.submit(DetachMedia(session))
 
     def _leave_channels(self, connection: Connection) -> None:
-        feeds = {member.feed for member in connection.members.values()}
+        # In order, and not as the addresses of objects have it: what is done can be done again in the same way.
+        feeds = dict.fromkeys(member.feed for member in connection.members.values())
         for member in list(connection.members.values()):
             member.feed.leave(member)
         joining = [waiting.joins for waiting in connection.waiting.values() if waiting.joins is not None]
         joining += [restoring.feed for restoring in connection.restoring.values()]
         for feed in joining:
             feed.expect_no_more()
-            feeds.add(feed)
+            feeds[feed] = None
         connection.restoring.clear()
         for feed in feeds_read(connection.reading):
             feed.expect_no_more()
-            feeds.add(feed)
+            feeds[feed] = None
         connection.reading = connection.together = None
         connection.to_read.clear()
         for feed in feeds:

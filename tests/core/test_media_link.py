@@ -467,3 +467,25 @@ def test_a_server_that_speaks_nonsense_is_a_lost_transport() -> None:
     media.turn()
     assert media.state is Ice.CONNECTED
     assert len(media.opened) == 2
+
+
+def test_a_connection_that_is_closed_right_behind_its_upgrade_says_nothing() -> None:
+    media = Media()
+    media.hanging = True
+    media.serve()
+    (_, opened), *_ = media.opened
+    media.link.transport_opened(opened.id, media.now)
+    server = ServerTransport(media.now)
+    for _, data in media.link.data_to_send():
+        server.receive_data(data, media.now)
+    while (event := server.next_event()) is not None:
+        if isinstance(event, UpgradeRequested):
+            server.accept(MSGPACK, media.now)
+            server.close(CloseCode.SHUTDOWN, "", media.now)
+    # The answer to the upgrade and the close arrive together.
+    media.link.receive_data(opened.id, b"".join(server.data_to_send()), media.now)
+    media.turn()
+    assert media.closed == [opened.id]
+    media.hanging = False
+    media.run(10.0)
+    assert media.state is Ice.CONNECTED

@@ -230,6 +230,7 @@ class PartyJudge:
                 state = event.state.name
                 if state in ("DISCONNECTED", "FAILED"):
                     there.clear()
+                    interrupted = lost = False
             elif isinstance(event, RtcInterrupted):
                 interrupted, lost = True, False
             elif isinstance(event, RtcRejoined):
