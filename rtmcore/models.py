@@ -9,6 +9,7 @@ from rtmcore.codes import (
     ConnectionChangeReason,
     ConnectionState,
     MessageType,
+    PeerOnlineState,
     RoomErrorCode,
     RoomState,
     RtcConnectionChangeReason,
@@ -139,6 +140,59 @@ class JoinResult:
     """Members of the channel, this one included."""
     position: int
     """The top of the channel's log at that moment: what comes after it is received."""
+
+
+@attrs.frozen
+class ChannelAttribute:
+    """One attribute of a channel."""
+
+    value: str = attrs.field(repr=False)
+    writer: str
+    """Who wrote it last."""
+    server_time: float
+    """When, in seconds since 1970."""
+
+
+@attrs.frozen
+class PeerStatus:
+    """The online state of a user when it was asked for."""
+
+    user: str
+    online: bool
+    state: PeerOnlineState
+    """ONLINE or OFFLINE; a question never yields UNREACHABLE."""
+
+
+@attrs.define
+class HistoricalMessage:
+    """A message that was kept in the history, or is stored for its receiver."""
+
+    source: str
+    destination: str
+    channel: bool
+    """Whether the destination is a channel."""
+    kind: MessageType
+    body: bytes = attrs.field(repr=False)
+    id: int
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is not UTF-8 is replaced by U+FFFD."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def server_time(self) -> float:
+        """When the server accepted it, in seconds since 1970."""
+        return server_time(self.id)
+
+
+@attrs.frozen
+class HistoryPage:
+    """Messages of the history, and how many there are."""
+
+    messages: tuple[HistoricalMessage, ...]
+    count: int
+    """All that fit the question."""
 
 
 @attrs.frozen

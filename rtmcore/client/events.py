@@ -23,7 +23,7 @@ from rtmcore.codes import (
 )
 from rtmcore.connection.model import SignalingState
 from rtmcore.errors import RtmError
-from rtmcore.models import ChannelMessage, PeerMessage
+from rtmcore.models import ChannelAttribute, ChannelMessage, PeerMessage
 
 # --- For the application ---------------------------------------------------------------------------------------
 
@@ -85,6 +85,24 @@ class PresenceChanged:
     """Users that this client has subscribed to have other online states now; at first, all of them."""
 
     states: dict[str, PeerOnlineState]
+
+
+@attrs.frozen
+class MemberCountChanged:
+    """A channel that this client is in has another number of members."""
+
+    channel: str
+    count: int
+    """Members now, this client included."""
+
+
+@attrs.frozen
+class ChannelAttributesUpdated:
+    """Somebody changed the attributes of a channel that this client is in, and wanted its members to know."""
+
+    channel: str
+    attributes: dict[str, ChannelAttribute] = attrs.field(repr=False)
+    """All of them now."""
 
 
 @attrs.frozen
@@ -345,6 +363,8 @@ Event = (
     | ChannelLost
     | MemberJoined
     | MemberLeft
+    | MemberCountChanged
+    | ChannelAttributesUpdated
     | PresenceChanged
     | TokenWillExpire
     | TokenHasExpired
