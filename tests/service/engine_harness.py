@@ -19,9 +19,11 @@ from rtmcore.service.commands import (
     Answer,
     AttachMedia,
     Ban,
+    ChangeAttributes,
     Claim,
     Claimed,
     Command,
+    CountMembers,
     DataNotice,
     Ended,
     Entry,
@@ -30,6 +32,7 @@ from rtmcore.service.commands import (
     JoinChannel,
     LeaveChannel,
     ListMembers,
+    ListSubscriptions,
     Membership,
     Name,
     Output,
@@ -38,6 +41,7 @@ from rtmcore.service.commands import (
     Place,
     PresenceNotice,
     PublishMessage,
+    QueryPresence,
     ReadAttributes,
     ReadChannel,
     ReadChannels,
@@ -395,8 +399,22 @@ class Client:
     def write(self, *, cmid: int | None = None, **attributes: str) -> Any:
         return self.ask(WriteAttributes(self.here, self._next(cmid), self.floor, tuple(attributes.items())))
 
-    def attributes_of(self, user: str) -> Any:
-        return self.ask(ReadAttributes(self.here, self._next(None), self.floor, user))
+    def change(self, *deleted: str, cmid: int | None = None, **changed: str) -> Any:
+        return self.ask(
+            ChangeAttributes(self.here, self._next(cmid), self.floor, tuple(changed.items()), deleted)
+        )
+
+    def attributes_of(self, user: str, *keys: str) -> Any:
+        return self.ask(ReadAttributes(self.here, self._next(None), self.floor, user, keys or None))
+
+    def query(self, *users: str) -> Any:
+        return self.ask(QueryPresence(self.here, self._next(None), self.floor, users))
+
+    def subscriptions(self) -> Any:
+        return self.ask(ListSubscriptions(self.here, self._next(None), self.floor))
+
+    def counts(self, *channels: str) -> Any:
+        return self.ask(CountMembers(self.here, self._next(None), self.floor, channels))
 
     # --- Media connections and data -----------------------------------------------
 

@@ -176,6 +176,14 @@ class TestPresence(conformance_presence.Presence):
     pass
 
 
+class TestPresenceQueries(conformance_presence.PresenceQueries):
+    pass
+
+
+class TestMemberCounts(conformance_channels.MemberCounts):
+    pass
+
+
 class TestUserAttributes(conformance_attributes.UserAttributes):
     pass
 

@@ -21,6 +21,8 @@ from rtmcore.limits import (
     STORED_BYTES,
     STORED_BYTES_PER_SENDER,
     STORED_MESSAGES_PER_SENDER_DAY,
+    USER_ATTRIBUTES,
+    USER_ATTRIBUTES_BYTES,
 )
 
 
@@ -47,6 +49,8 @@ class Caps:
         all_positions: The same in all channels.
         all_windows_bytes: Bytes of bodies in the windows of all channels.
         bans: Names that are banned.
+        user_attributes: Attributes of one user.
+        user_attributes_bytes: UTF-8 bytes of their keys and values together.
     """
 
     inbox_messages: int = INBOX_MESSAGES
@@ -67,3 +71,5 @@ class Caps:
     all_positions: int = ALL_POSITIONS_REMEMBERED
     all_windows_bytes: int = ALL_WINDOWS_BYTES
     bans: int = BANS
+    user_attributes: int = USER_ATTRIBUTES
+    user_attributes_bytes: int = USER_ATTRIBUTES_BYTES

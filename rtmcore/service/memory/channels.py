@@ -19,6 +19,8 @@ from rtmcore.service.commands import (
     TOO_MANY_CHANNELS,
     Answer,
     ChannelNotice,
+    CountMembers,
+    Counts,
     Entry,
     JoinChannel,
     LeaveChannel,
@@ -257,6 +259,19 @@ class Channels:
             command,
             Membership(channel.top, channel.version, len(channel.members), users, _unreachable(channel)),
         )
+
+    def count_members(self, outlet: Outlet, command: CountMembers, now: float, wall: int) -> None:
+        """Carry out `CountMembers`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        name = live.account.name
+        counts = []
+        for channel_name in command.channels:
+            channel = self._channels.get((name.app, name.kind, channel_name))
+            counts.append((channel_name, 0 if channel is None else len(channel.members)))
+        outlet.answer(command, Counts(tuple(counts)))
 
     def _some(self, users: list[str], count: int) -> tuple[str, ...]:
         """A random choice: the start of a shuffle, by a generator that starts at the last id."""
