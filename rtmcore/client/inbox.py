@@ -9,13 +9,11 @@ from rtmcore.codes import CloseCode, MessageType
 from rtmcore.errors import RemoteProtocolError
 from rtmcore.limits import ORIGIN_MEMORY, ORIGINS_REMEMBERED, ORIGINS_REMEMBERED_MAX
 from rtmcore.models import PeerMessage
+from rtmcore.wire.described import read_body
 from rtmcore.wire.packets import Ack, InboxEntry, Packet, Sync, Top
 
 KINDS: Final = {int(kind): kind for kind in MessageType}
-"""Message types by number; what is not in it is `UNDEFINED` here."""
-
-UNDEFINED: Final = MessageType.UNDEFINED
-"""A kind of message that this version does not know."""
+"""Message types by number; `read_body` knows what to make of others."""
 
 _WINDOWS_HELD: Final = 2
 
@@ -115,16 +113,10 @@ class Inbox:
                 return
             self._doubles.add(entry.id)
         else:
-            self._emit(
-                PeerMessage(
-                    entry.user,
-                    KINDS.get(entry.kind, UNDEFINED),
-                    entry.body,
-                    entry.id,
-                    entry.offline,
-                    entry.again,
-                )
-            )
+            kind, body, description = KINDS.get(entry.kind), entry.body, None
+            if kind is None:
+                kind, body, description = read_body(entry.kind, body)
+            self._emit(PeerMessage(entry.user, kind, body, entry.id, entry.offline, entry.again, description))
         self._given.append(entry.id)
         if len(self._given) > _WINDOWS_HELD * self._window:
             raise RemoteProtocolError(
