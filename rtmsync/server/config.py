@@ -88,7 +88,7 @@ class ServerConfig:
             return
         if self.dev:
             raise _wrong(f"A development server does not listen on {self.host!r}.", "Use --host 127.0.0.1.")
-        if any(not app.keys for app in self.apps):
+        if any(app.open for app in self.apps):
             where = "everywhere" if self.host in _EVERYWHERE else f"on {self.host}"
             raise _wrong(
                 f"The server would listen {where} and let anybody in: an app has no key.",

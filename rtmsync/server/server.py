@@ -18,7 +18,7 @@ from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
 from rtmsync.server.loop import ServerLoop
 from rtmsync.server.orders import Orders
-from rtmsync.server.tokens import JwtVerifier
+from rtmsync.server.tokens import AppVerifier
 
 if TYPE_CHECKING:
     from rtmsync.server.engines.embedded import EmbeddedEngine
@@ -85,7 +85,7 @@ class Server:
                     durability="memory" if self.config.data_dir is None else "disk",
                 ),
                 port,
-                JwtVerifier(self.config.apps),
+                AppVerifier(self.config.apps),
                 secret=lambda: secrets.token_urlsafe(24),
             )
             self._loop = ServerLoop(self._node, [listener], context)

@@ -142,6 +142,8 @@ SENTENCES = {
         "may differ by {limits.TOKEN_LEEWAY} seconds",
         "at most {limits.TOKEN_BYTES:,} bytes",
         "at least {limits.TOKEN_KEY_BYTES_MIN} bytes",
+        "{limits.APP_CERTIFICATE_LENGTH} hexadecimal digits. It has at most {limits.APP_CERTIFICATES} of them",
+        "inflates to more than {limits.TOKEN_INFLATED_BYTES:,} bytes",
     ],
     "protocol/closing.md": [
         "up to {limits.RETRY_AFTER_MAX:g} seconds",

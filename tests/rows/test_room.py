@@ -13,7 +13,7 @@ from rtmcore.client.events import (
 )
 from rtmcore.codes import ParticipantState, RoomErrorCode, RoomState
 from rtmcore.errors import ConnectionFailed, InvalidArgument, RtmError, TlsError
-from rtmsync.server.tokens import AppKeys, JwtVerifier, TokenKey
+from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey
 from tests.rows.guests import CALL, Guest
 from tests.rows.town import APP, KEY, Town
 
@@ -576,7 +576,7 @@ def test_room_4_5_53000_a_final_refusal_of_the_reconnect(refusal: str) -> None:
         town.ban("ann", kind="room", scope=CALL)
     else:
         # The key that had signed the token is not the app's any more.
-        town.verifier = JwtVerifier([AppKeys(APP, (TokenKey(b"n" * 32),))])
+        town.verifier = AppVerifier([AppKeys(APP, (TokenKey(b"n" * 32),))])
     ann.cut()
     ann.find_network()
     town.run(9)

@@ -6,7 +6,7 @@ from tests.fuzz.targets.client import ClientTarget
 from tests.fuzz.targets.journal import JournalTarget
 from tests.fuzz.targets.node import NodeTarget
 from tests.fuzz.targets.settings import UrlTarget
-from tests.fuzz.targets.tokens import TokenTarget
+from tests.fuzz.targets.tokens import AccessTokenTarget, TokenTarget
 from tests.fuzz.targets.transport import ClientTransportTarget, ServerTransportTarget
 from tests.fuzz.targets.wire import (
     ClientHandshakeTarget,
@@ -34,6 +34,7 @@ def targets() -> list[Target]:
         ClientTarget(),
         NodeTarget(),
         TokenTarget(),
+        AccessTokenTarget(),
         JournalTarget(),
         UrlTarget(),
     ]
