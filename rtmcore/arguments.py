@@ -1,4 +1,4 @@
-"""The shapes of arguments that clients and servers judge alike: lists of users and channels, and attributes."""
+"""The shapes of arguments that clients and servers judge alike: users, channels, attributes, and questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +15,7 @@ from rtmcore.limits import (
     ATTRIBUTE_VALUE_BYTES,
     CHANNEL_ATTRIBUTES,
     CHANNEL_ATTRIBUTES_BYTES,
+    HISTORY_PAGE_SIZES,
     MEMBER_COUNT_CHANNELS,
     PRESENCE_QUERY_USERS,
     PRESENCE_SUBSCRIPTIONS,
@@ -137,6 +138,64 @@ def explain_invalid_keys(
         if wrong is not None:
             return AttributeOperationError.INVALID_ARGUMENT, wrong
     return None
+
+
+def explain_invalid_changes(
+    changed: Mapping[Any, Any], deleted: Sequence[object], *, of_channel: bool = False
+) -> tuple[AttributeOperationError, str] | None:
+    """Say what is wrong with changes of some attributes; whether the others leave room for them is the server's to say.
+
+    Args:
+        changed: New values by key.
+        deleted: Keys to be deleted, unknown ones too.
+        of_channel: Whether they are a channel's; otherwise a user's.
+
+    Returns:
+        The documented code and one sentence, in which neither keys nor values are quoted; None where all is well.
+    """
+    if not deleted:
+        if not changed:
+            return AttributeOperationError.INVALID_ARGUMENT, "No attribute is named."
+        return explain_invalid_attributes(changed, of_channel=of_channel)
+    wrong = explain_invalid_keys(deleted, of_channel=of_channel)
+    if wrong is not None:
+        return wrong
+    if not changed.keys().isdisjoint(deleted):
+        text = "An attribute cannot be changed and deleted at once."
+        return AttributeOperationError.INVALID_ARGUMENT, text
+    return explain_invalid_attributes(changed, of_channel=of_channel)
+
+
+def explain_invalid_history(
+    source: object, destination: object, *, channel: bool, start: int, end: int, limit: int
+) -> tuple[QueryPeersOnlineError, str] | None:
+    """Say what is wrong with a question for the history, for which the documents name no codes of its own.
+
+    Args:
+        source: A user id, or None.
+        destination: A user id or a channel id, or None.
+        channel: Whether the destination is a channel.
+        start: Milliseconds since 1970.
+        end: The same, or 0 for now.
+        limit: The size of a page.
+
+    Returns:
+        A code of the query of online states and one sentence; None where all is well.
+    """
+    wrong: str | None = None
+    if source is None and destination is None:
+        wrong = "Neither source nor destination is named."
+    elif channel and destination is None:
+        wrong = "A channel is meant, but no destination is named."
+    elif end and end <= start:
+        wrong = "The end does not lie after the start."
+    elif limit not in HISTORY_PAGE_SIZES:
+        wrong = f"A page of the history has {', '.join(map(str, HISTORY_PAGE_SIZES))} messages, not {limit}."
+    if wrong is None and source is not None:
+        wrong = explain_invalid_id(source, "source")
+    if wrong is None and destination is not None:
+        wrong = explain_invalid_id(destination, "destination")
+    return None if wrong is None else (QueryPeersOnlineError.INVALID_ARGUMENT, wrong)
 
 
 def _explain_invalid_key(key: object) -> str | None:

@@ -570,6 +570,10 @@ POSITIONS_REMEMBERED: Final = 262_144
 ALL_POSITIONS_REMEMBERED: Final = 4_194_304
 #: Bytes of bodies in the windows of all channels; beyond, a channel that grows shortens its own (design).
 ALL_WINDOWS_BYTES: Final = 256 * MIB
+#: Channels that have attributes at the same time (design).
+CHANNELS_WITH_ATTRIBUTES: Final = 100_000
+#: Bytes of the attributes of all channels, with those that are on their way to the disk (design).
+ALL_CHANNEL_ATTRIBUTES_BYTES: Final = 256 * MIB
 #: Users that may be banned at the same time (design).
 BANS: Final = 100_000
 #: Characters of the reason of a ban (design).

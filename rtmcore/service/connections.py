@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
@@ -21,28 +21,26 @@ from rtmcore.wire.packets import (
     AttributeList,
     Beat,
     Bye,
+    ChannelAttribute,
+    ChannelAttributeList,
+    ChannelAttributesChanged,
     ChannelEntry,
     Data,
     Floor,
-    GetAttributes,
-    GetMembers,
     Hello,
     InboxEntry,
-    Join,
-    Leave,
     MediaHello,
+    MemberCounts,
     MemberList,
+    MessagePage,
+    OnlineList,
     Packet,
     PeerStates,
-    Publish,
-    RenewToken,
+    Request,
     Roster,
-    SendPeer,
-    SetAttributes,
-    Subscribe,
     Sync,
     Unknown,
-    Unsubscribe,
+    UserList,
     Welcome,
 )
 from rtmcore.wire.transport import ServerTransport, TransportState, server_message
@@ -145,16 +143,7 @@ _ESTABLISHED: Final[dict[type[Any], Effect]] = {
     Floor: Effect.MOVE_FLOOR,
     Ack: Effect.ACKNOWLEDGE,
     Sync: Effect.READ_LOG,
-    SendPeer: Effect.REQUEST,
-    Publish: Effect.REQUEST,
-    Join: Effect.REQUEST,
-    Leave: Effect.REQUEST,
-    GetMembers: Effect.REQUEST,
-    RenewToken: Effect.REQUEST,
-    Subscribe: Effect.REQUEST,
-    Unsubscribe: Effect.REQUEST,
-    SetAttributes: Effect.REQUEST,
-    GetAttributes: Effect.REQUEST,
+    **dict.fromkeys(get_args(Request), Effect.REQUEST),
     Data: Effect.SEND_DATA,
 }
 _DEAF: Final[dict[type[Any], Effect]] = dict.fromkeys((Hello, MediaHello, *_ESTABLISHED), Effect.IGNORE)
@@ -485,14 +474,27 @@ class Connection:
 _SMALL_PACKET: Final = 128
 _LISTED_USER: Final = 72
 
+
+def _weigh_attributes(attributes: dict[str, ChannelAttribute]) -> int:
+    return _SMALL_PACKET + sum(_SMALL_PACKET + _LISTED_USER + len(one.value) for one in attributes.values())
+
+
 _WEIGHTS: Final[dict[type[Any], Callable[[Any], int]]] = {
     ChannelEntry: lambda packet: _SMALL_PACKET + len(packet.body),
     InboxEntry: lambda packet: _SMALL_PACKET + len(packet.body),
     Roster: lambda packet: _SMALL_PACKET + _LISTED_USER * (len(packet.users or ()) + len(packet.unreachable)),
     MemberList: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.users),
+    UserList: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.users),
     PeerStates: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.states),
+    OnlineList: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.states),
+    MemberCounts: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.counts),
     AttributeList: lambda packet: (
         _SMALL_PACKET + sum(_SMALL_PACKET + len(value) for value in packet.attributes.values())
+    ),
+    ChannelAttributeList: lambda packet: _weigh_attributes(packet.attributes),
+    ChannelAttributesChanged: lambda packet: _weigh_attributes(packet.attributes),
+    MessagePage: lambda packet: (
+        _SMALL_PACKET + sum(2 * _SMALL_PACKET + len(kept.body) for kept in packet.messages)
     ),
 }
 

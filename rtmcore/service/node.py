@@ -15,7 +15,7 @@ Each closed socket is told by `connection_lost`, whoever closed it.
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
@@ -29,10 +29,14 @@ from rtmcore.limits import (
     SERVER_OUTBOUND_BYTES,
 )
 from rtmcore.service.admission import Entry
+from rtmcore.service.answers import RequestCommand
+from rtmcore.service.archive import Archive
+from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     RTM,
     Answer,
     AttachMedia,
+    AttributesNotice,
     Ban,
     ChannelNotice,
     Claim,
@@ -42,27 +46,21 @@ from rtmcore.service.commands import (
     Heard,
     InboxNotice,
     JoinChannel,
-    LeaveChannel,
     ListMembers,
     MemberNotice,
     MemberStateNotice,
     Name,
-    PeerSend,
     PresenceNotice,
-    PublishMessage,
-    ReadAttributes,
     ReadChannel,
     ReadChannels,
     ReadInbox,
     Release,
-    SubscribePresence,
     Unban,
-    UnsubscribePresence,
-    WriteAttributes,
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
+from rtmcore.service.counts import MemberCounter
 from rtmcore.service.data import DataFrames
 from rtmcore.service.deadlines import Deadlines
 from rtmcore.service.departures import Departures
@@ -111,15 +109,33 @@ class Node:
         self._context = NodeContext(config, port)
         self._connections = self._context.connections
         self._feeds = Feeds(self._context)
+        self._counter = MemberCounter(self._context)
         self._departures = Departures(self._context, self._feeds)
         close = self._departures.close
-        self._pumps = Pumps(self._context, self._feeds, close)
+        self._pumps = Pumps(self._context, self._feeds, self._counter, close)
         desk = Desk(self._context)
         self._users = Users(self._context, desk)
         renewals = Renewals(self._context, desk, verify)
-        self._requests = Requests(self._context, self._feeds, desk, self._users, renewals, close)
+        self._requests = Requests(
+            self._context,
+            self._feeds,
+            self._counter,
+            desk,
+            self._users,
+            Channels(self._context, desk),
+            Archive(self._context, desk),
+            renewals,
+            close,
+        )
         self._logins = Logins(
-            self._context, self._feeds, self._pumps, self._departures, renewals, verify, secret
+            self._context,
+            self._feeds,
+            self._counter,
+            self._pumps,
+            self._departures,
+            renewals,
+            verify,
+            secret,
         )
         self._data = DataFrames(self._context, self._feeds, self._departures)
         self._media = MediaConnections(self._context, self._feeds, self._departures)
@@ -227,14 +243,16 @@ class Node:
             if due < NEVER and connection.number in self._connections:
                 self._context.schedule(connection, due)
         self._departures.forget_lost()
+        self._counter.handle_timer(now)
         self._port.handle_timer(now, self._context.wall)
 
     def next_deadline(self) -> float | None:
         """When the next turn has to be at the latest, in monotonic seconds; None where there is no need."""
-        mine, engine = self._context.next_deadline(), self._port.next_deadline()
-        if mine is None or engine is None:
-            return engine if mine is None else mine
-        return min(mine, engine)
+        earliest = self._context.next_deadline()
+        for due in (self._port.next_deadline(), self._counter.next_deadline()):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def dirty(self) -> Iterator[int]:
         """End a turn: the connections that have something to write or to close, one after the other.
@@ -474,11 +492,13 @@ class Node:
             elif isinstance(output, InboxNotice):
                 self._pumps.announce(output)
             elif isinstance(output, MemberNotice):
-                self._feeds.change(output)
+                self._change_members(output)
             elif isinstance(output, DataNotice):
                 self._data.announce(output)
             elif isinstance(output, PresenceNotice):
                 self._users.announce(output)
+            elif isinstance(output, AttributesNotice):
+                self._feeds.change_attributes(output)
             elif isinstance(output, MemberStateNotice):
                 self._feeds.change_state(output)
             elif isinstance(output, Ended):
@@ -486,24 +506,23 @@ class Node:
 
     def _bind_answers(self) -> dict[type[Any], Callable[[Any, object], None]]:
         return {
+            **dict.fromkeys(get_args(RequestCommand), self._requests.answered),
+            JoinChannel: self._take_membership,
+            ListMembers: self._take_members,
             Claim: self._logins.answered,
             Release: self._logins.released,
-            JoinChannel: self._take_membership,
             ReadInbox: self._pumps.answered,
             ReadChannel: self._pumps.answered,
             ReadChannels: self._pumps.answered,
-            PeerSend: self._requests.answered,
-            PublishMessage: self._requests.answered,
-            LeaveChannel: self._requests.answered,
-            ListMembers: self._take_members,
-            SubscribePresence: self._requests.answered,
-            UnsubscribePresence: self._requests.answered,
-            WriteAttributes: self._requests.answered,
-            ReadAttributes: self._requests.answered,
             AttachMedia: self._media.answered,
             Ban: self._orders.answered,
             Unban: self._orders.answered,
         }
+
+    def _change_members(self, notice: MemberNotice) -> None:
+        feed = self._feeds.change(notice)
+        if feed is not None and notice.kind == RTM:
+            self._counter.change(feed, notice.version, notice.count)
 
     def _take_membership(self, command: JoinChannel, value: object) -> None:
         if command.restore and command.cmid == OF_NO_REQUEST:

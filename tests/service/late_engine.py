@@ -6,7 +6,9 @@ from collections import deque
 import attrs
 
 from rtmcore.service.commands import (
+    RTM,
     Answer,
+    AttributesNotice,
     Ban,
     ChannelNotice,
     Claim,
@@ -19,6 +21,7 @@ from rtmcore.service.commands import (
     Name,
     Output,
     PresenceNotice,
+    ReadHistory,
     Unban,
     Unwatch,
     Watch,
@@ -106,7 +109,11 @@ class LateEngine:
 
 
 def _name(command: Command) -> Name:
-    return command.name if isinstance(command, Claim | Ban | Unban) else command.session.name
+    if isinstance(command, Claim | Ban | Unban):
+        return command.name
+    session = command.asker if isinstance(command, ReadHistory) else command.session
+    assert session is not None
+    return session.name
 
 
 def _key(output: Output) -> object:
@@ -114,5 +121,7 @@ def _key(output: Output) -> object:
         return _name(output.command)
     if isinstance(output, InboxNotice | PresenceNotice | Ended):
         return output.session.name
+    if isinstance(output, AttributesNotice):
+        return ("notices", output.app, RTM, output.channel)
     assert isinstance(output, ChannelNotice | MemberNotice | MemberStateNotice | DataNotice)
     return ("notices", output.app, output.kind, output.channel)
