@@ -323,6 +323,8 @@ class ReadAttributes:
 class ChangeChannelAttributes:
     """Change the attributes of a channel. Answered by `Settled` when it is on the disk, or by `Refusal`.
 
+    First the deleted ones go, then the changed ones are written. Refused with SIZE_OVERFLOW where the result would be
+    too large, with FULL where the server holds no more of them, and with UNAVAILABLE where the disk failed.
     Those of a channel that nobody is in are dropped `limits.CHANNEL_ATTRIBUTES_GRACE` after it was left or written to.
     """
 
@@ -779,6 +781,7 @@ class AttributesNotice:
     app: str
     channel: str
     attributes: tuple[tuple[str, ChannelAttributeValue], ...] = attrs.field(repr=False)
+    kind: str = RTM
 
 
 @attrs.frozen

@@ -20,6 +20,7 @@ from rtmcore.service.commands import (
     AttachMedia,
     Ban,
     ChangeAttributes,
+    ChangeChannelAttributes,
     Claim,
     Claimed,
     Command,
@@ -44,6 +45,7 @@ from rtmcore.service.commands import (
     QueryPresence,
     ReadAttributes,
     ReadChannel,
+    ReadChannelAttributes,
     ReadChannels,
     ReadInbox,
     Release,
@@ -406,6 +408,36 @@ class Client:
 
     def attributes_of(self, user: str, *keys: str) -> Any:
         return self.ask(ReadAttributes(self.here, self._next(None), self.floor, user, keys or None))
+
+    def change_channel(
+        self,
+        channel: str,
+        *deleted: str,
+        replace: bool = False,
+        notify: bool = False,
+        cmid: int | None = None,
+        **changed: str,
+    ) -> ChangeChannelAttributes:
+        """Issue a change; `Harness.answer` has its outcome."""
+        command = ChangeChannelAttributes(
+            self.here,
+            self._next(cmid),
+            self.floor,
+            channel,
+            tuple(changed.items()),
+            deleted,
+            replace,
+            notify,
+        )
+        self.node.submit(command)
+        return command
+
+    def write_channel(self, channel: str, *deleted: str, **changed: Any) -> Any:
+        """Change the attributes of a channel, and take the answer."""
+        return self.harness.answer(self.change_channel(channel, *deleted, **changed))
+
+    def channel_attributes(self, channel: str, *keys: str) -> Any:
+        return self.ask(ReadChannelAttributes(self.here, self._next(None), self.floor, channel, keys or None))
 
     def query(self, *users: str) -> Any:
         return self.ask(QueryPresence(self.here, self._next(None), self.floor, users))

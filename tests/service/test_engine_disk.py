@@ -17,6 +17,7 @@ import pytest
 from rtmcore.errors import ServerFailure
 from rtmcore.service.commands import (
     Answer,
+    ChannelAttributeValue,
     Claim,
     Claimed,
     Name,
@@ -26,7 +27,7 @@ from rtmcore.service.commands import (
     ReadInbox,
     Session,
 )
-from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
+from rtmcore.service.memory.journal import AttributesRecord, Batch, Image, SessionRecord, StoredEntry
 from rtmsync.server.engines.embedded import JOURNAL_FILE, LOCK_FILE, EmbeddedEngine, EmbeddedPort
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service.engine_harness import APP
@@ -203,7 +204,22 @@ def test_a_journal_from_before_names_had_scopes_is_brought_up_to_date(tmp_path: 
         assert image.sessions == {alice: SessionRecord(alice, "iid", 3, 500, b"\x00\xff", 30.0, 400)}
         assert image.entries == {600: StoredEntry(600, bob, "alice", "iid", 7, 1, b"body", True, False)}
         assert image.bans == {}
+        assert image.attributes == {}
         store.close()
+
+
+def test_attributes_of_channels_are_taken_as_they_were_written(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    values = tuple((key, ChannelAttributeValue("v", "alice", at)) for key, at in (("b", 1), ("a", 2)))
+    records = tuple(AttributesRecord((APP, "rtm", channel), values) for channel in ("one", "two", "three"))
+    store.commit(Batch(1, 1000, (), (), (), (), (), attributes=records))
+    changed = (AttributesRecord((APP, "rtm", "one"), values[:1]), AttributesRecord((APP, "rtm", "two"), ()))
+    store.commit(Batch(2, None, (), (), (), (), (), attributes=changed))
+    store.close()
+    image = store.open()
+    store.close()
+    assert image.attributes == {(APP, "rtm", "one"): values[:1], (APP, "rtm", "three"): values}
 
 
 def test_one_identity_has_a_session_and_a_ban_in_each_room(tmp_path: Path) -> None:

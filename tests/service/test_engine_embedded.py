@@ -16,6 +16,7 @@ from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
+from tests.service import engine_conformance_channel_attributes as conformance_channel_attributes
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_data as conformance_data
 from tests.service import engine_conformance_journal as conformance_journal
@@ -180,6 +181,10 @@ class TestPresenceQueries(conformance_presence.PresenceQueries):
     pass
 
 
+class TestChannelAttributes(conformance_channel_attributes.ChannelAttributesOfAll):
+    pass
+
+
 class TestMemberCounts(conformance_channels.MemberCounts):
     pass
 
@@ -233,6 +238,10 @@ class TestRoomsOnDisk(conformance_rooms.RoomsOnDisk):
 
 
 class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
+    pass
+
+
+class TestChannelAttributesOnDisk(conformance_channel_attributes.ChannelAttributesOnDisk):
     pass
 
 

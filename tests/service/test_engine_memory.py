@@ -12,6 +12,7 @@ from rtmcore.service.memory.journal import Batch, Image, Journal, StoredEntry
 from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
+from tests.service import engine_conformance_channel_attributes as conformance_channel_attributes
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_data as conformance_data
 from tests.service import engine_conformance_journal as conformance_journal
@@ -155,6 +156,10 @@ class TestPresenceQueries(conformance_presence.PresenceQueries):
     pass
 
 
+class TestChannelAttributes(conformance_channel_attributes.ChannelAttributesOfAll):
+    pass
+
+
 class TestMemberCounts(conformance_channels.MemberCounts):
     pass
 
@@ -214,6 +219,11 @@ class TestRoomsOnDisk(conformance_rooms.RoomsOnDisk):
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestChannelAttributesOnDisk(conformance_channel_attributes.ChannelAttributesOnDisk):
     pass
 
 

@@ -3,12 +3,17 @@
 import attrs
 
 from rtmcore.limits import (
+    ALL_CHANNEL_ATTRIBUTES_BYTES,
     ALL_INBOXES_BYTES,
     ALL_POSITIONS_REMEMBERED,
     ALL_WINDOWS_BYTES,
     BANS,
+    CHANNEL_ATTRIBUTES,
+    CHANNEL_ATTRIBUTES_BYTES,
+    CHANNEL_ATTRIBUTES_GRACE,
     CHANNELS_JOINED,
     CHANNELS_REMEMBERED,
+    CHANNELS_WITH_ATTRIBUTES,
     INBOX_BYTES,
     INBOX_MESSAGES,
     MEMBER_EVENTS_MAX,
@@ -51,6 +56,11 @@ class Caps:
         bans: Names that are banned.
         user_attributes: Attributes of one user.
         user_attributes_bytes: UTF-8 bytes of their keys and values together.
+        channel_attributes: Attributes of one channel.
+        channel_attributes_bytes: UTF-8 bytes of their keys and values together.
+        channel_attributes_grace: Seconds that the attributes of a channel without members are kept.
+        channels_with_attributes: Channels that have attributes.
+        all_channel_attributes_bytes: Bytes of the attributes of all channels.
     """
 
     inbox_messages: int = INBOX_MESSAGES
@@ -73,3 +83,8 @@ class Caps:
     bans: int = BANS
     user_attributes: int = USER_ATTRIBUTES
     user_attributes_bytes: int = USER_ATTRIBUTES_BYTES
+    channel_attributes: int = CHANNEL_ATTRIBUTES
+    channel_attributes_bytes: int = CHANNEL_ATTRIBUTES_BYTES
+    channel_attributes_grace: float = CHANNEL_ATTRIBUTES_GRACE
+    channels_with_attributes: int = CHANNELS_WITH_ATTRIBUTES
+    all_channel_attributes_bytes: int = ALL_CHANNEL_ATTRIBUTES_BYTES

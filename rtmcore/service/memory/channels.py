@@ -39,6 +39,7 @@ from rtmcore.service.commands import (
     Unwatch,
     Watch,
 )
+from rtmcore.service.memory.channel_attributes import AttributedChannels
 from rtmcore.service.memory.positions import Positions
 from rtmcore.service.memory.results import FORGOTTEN, fitting
 from rtmcore.service.memory.state import FENCED, Channel, ChannelKey, Live, Member, Outlet, State
@@ -65,11 +66,13 @@ class Channels:
 
     Args:
         state: What it shares with the other parts.
+        attributes: Told when the last member leaves.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, attributes: AttributedChannels) -> None:
         self._state = state
-        self._channels: dict[ChannelKey, Channel] = {}
+        self._attributes = attributes
+        self._channels = state.channels
         self._with_window: dict[Channel, None] = {}
         self._empty: dict[Channel, float] = {}
         """Channels without members and since when, the longest empty first."""
@@ -218,6 +221,7 @@ class Channels:
         self._changed(channel, user, joined=False, dropped=dropped)
         if not channel.members:
             self._emptied(channel, now)
+            self._attributes.left((channel.app, channel.kind, channel.name), now)
 
     def _changed(self, channel: Channel, user: str, *, joined: bool, dropped: bool = False) -> None:
         channel.version += 1

@@ -10,6 +10,7 @@ from rtmcore.service.commands import (
     AttachMedia,
     Ban,
     ChangeAttributes,
+    ChangeChannelAttributes,
     Claim,
     Command,
     CountMembers,
@@ -25,6 +26,7 @@ from rtmcore.service.commands import (
     QueryPresence,
     ReadAttributes,
     ReadChannel,
+    ReadChannelAttributes,
     ReadChannels,
     ReadInbox,
     Refusal,
@@ -42,6 +44,7 @@ from rtmcore.service.commands import (
 from rtmcore.service.memory.attributes import UserAttributes
 from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.caps import Caps
+from rtmcore.service.memory.channel_attributes import Attributed, AttributedChannels
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
 from rtmcore.service.memory.inboxes import Inboxes
@@ -94,7 +97,8 @@ class MemoryEngine:
         inboxes = Inboxes(state, stores)
         self._offline = Offline(state, stores, inboxes)
         self._sends = Sends(state, stores, inboxes, self._offline)
-        self._channels = Channels(state)
+        self._attributes = AttributedChannels(state)
+        self._channels = Channels(state, self._attributes)
         self._bans = Bans(state)
         presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
         self._sessions = Sessions(
@@ -132,6 +136,8 @@ class MemoryEngine:
             WriteAttributes: attributes.write,
             ChangeAttributes: attributes.change,
             ReadAttributes: attributes.read,
+            ChangeChannelAttributes: self._attributes.change,
+            ReadChannelAttributes: self._attributes.read,
             AttachMedia: media.attach,
             DetachMedia: media.detach,
             SendData: media.send,
@@ -143,6 +149,7 @@ class MemoryEngine:
             self._bans.restore(image.bans.items())
             for record in image.sessions.values():
                 self._sessions.restore(record, now)
+            self._attributes.restore(image.attributes, now)
             self._offline.restore(image.entries.values(), now, clean=image.clean)
             self._reserve(now, wall)
 
@@ -165,6 +172,8 @@ class MemoryEngine:
                 self._sends.on_inbox_alarm(thing, now, wall)
             elif isinstance(thing, Item):
                 self._sends.on_item_alarm(thing, now, wall)
+            elif isinstance(thing, Attributed):
+                self._attributes.on_alarm(thing, now)
         if state.sweep_at is not None and state.sweep_at <= now:
             state.sweep_at = None
             remaining = (self._sessions.sweep(now), self._offline.sweep(now, wall), self._channels.sweep(now))
@@ -228,9 +237,10 @@ class MemoryEngine:
             self._state.clock.reach(batch.reserved)
         self._offline.committed(entry.id for entry in batch.stored)
         self._bans.committed(number)
+        self._attributes.committed(number)
 
     def commit_failed(self, number: int, now: float) -> None:
-        """A batch could not be committed: its messages never existed, and their senders are told.
+        """A batch could not be committed: its messages and changes never existed, and who made them is told.
 
         Args:
             number: Of the batch.
@@ -241,6 +251,7 @@ class MemoryEngine:
         """
         batch = self._state.journal.failed(number, now)
         self._offline.commit_failed(entry.id for entry in batch.stored)
+        self._attributes.commit_failed(batch.attributes)
 
 
 class MemoryPort(Outlet):

@@ -9,6 +9,7 @@ import attrs
 from rtmcore.limits import SWEEP_INTERVAL
 from rtmcore.service.commands import (
     Answer,
+    ChangeChannelAttributes,
     Command,
     Entry,
     Name,
@@ -199,6 +200,17 @@ class Item:
 
 
 @attrs.define(eq=False)
+class Pending:
+    """A request that is answered when the disk has said how it went."""
+
+    author: Name
+    command: ChangeChannelAttributes
+    """As it was last repeated."""
+    results: Results
+    """Those of the instance that asked."""
+
+
+@attrs.define(eq=False)
 class Inbox:
     """The entries of an inbox that were not acknowledged, oldest first."""
 
@@ -240,6 +252,7 @@ class State:
         self.alarms = Alarms()
         self.accounts: dict[Name, Account] = {}
         self.spaces: dict[tuple[str, str, str], dict[str, Account]] = {}
+        self.channels: dict[ChannelKey, Channel] = {}
         self.sweep_at: float | None = None
 
     def account(self, name: Name) -> Account:

@@ -11,12 +11,14 @@ from msgspec import Meta
 
 from rtmcore.errors import ServerFailure
 from rtmcore.limits import DAY
-from rtmcore.service.commands import Name
+from rtmcore.service.commands import ChannelAttributeValue, Name
 from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _WITHOUT_SCOPES: Final = 1
 """The version whose names had no scope: it is brought up to date when it is opened."""
+_WITHOUT_ATTRIBUTES: Final = 2
+"""The version that knew neither attributes of channels nor a history; as above."""
 
 _META: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
@@ -46,6 +48,13 @@ CREATE TABLE IF NOT EXISTS bans (
     PRIMARY KEY (app, kind, name, scope)
 ) WITHOUT ROWID
 """,
+    "channel_attributes": """
+CREATE TABLE IF NOT EXISTS channel_attributes (
+    app TEXT NOT NULL, kind TEXT NOT NULL, channel TEXT NOT NULL, position INTEGER NOT NULL,
+    key TEXT NOT NULL, value TEXT NOT NULL, writer TEXT NOT NULL, written INTEGER NOT NULL,
+    PRIMARY KEY (app, kind, channel, position)
+) WITHOUT ROWID
+""",
 }
 
 # SQLite keeps whatever a damaged file says in whichever column: each row is checked as a message would be.
@@ -56,6 +65,7 @@ _SESSION_ROW: Final = tuple[
     _Text, _Text, _Text, str, _Text, _Number, _Number, bytes, Annotated[float, Meta(gt=0, le=DAY)], _Number
 ]
 _BAN_ROW: Final = tuple[_Text, _Text, _Text, str, str]
+_ATTRIBUTE_ROW: Final = tuple[_Text, _Text, _Text, _Number, _Text, _Text, _Text, _Number]
 _ENTRY_ROW: Final = tuple[
     _Number, _Text, _Text, _Text, str, _Text, _Text, _Number, _Number, bytes, Annotated[int, Meta(ge=0, le=1)],
     Annotated[int, Meta(ge=0, le=1)],
@@ -155,7 +165,21 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
         )
     for *name, reason in _checked(connection, "SELECT app, kind, name, scope, reason FROM bans", _BAN_ROW):
         image.bans[Name(*name)] = reason
+    _load_attributes(connection, image)
     return image
+
+
+def _load_attributes(connection: sqlite3.Connection, image: Image) -> None:
+    found: dict[tuple[str, str, str], dict[str, ChannelAttributeValue]] = {}
+    for app, kind, channel, _, key, value, writer, written in _checked(
+        connection,
+        "SELECT app, kind, channel, position, key, value, writer, written FROM channel_attributes "
+        "ORDER BY app, kind, channel, position",
+        _ATTRIBUTE_ROW,
+    ):
+        values = found.setdefault((app, kind, channel), {})
+        values[key] = ChannelAttributeValue(value, writer, written)
+    image.attributes.update((channel, tuple(values.items())) for channel, values in found.items())
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -164,7 +188,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
         connection.execute(_META)
         version = dict(_checked(connection, "SELECT key, value FROM meta", _META_ROW)).get("schema")
-        if version not in (None, SCHEMA_VERSION, _WITHOUT_SCOPES):
+        if version not in (None, SCHEMA_VERSION, _WITHOUT_ATTRIBUTES, _WITHOUT_SCOPES):
             raise ServerFailure(
                 f"The journal {path} has schema version {version}, this server knows version {SCHEMA_VERSION}.",
                 operation="serve",
@@ -250,6 +274,22 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?)", [(*name, text) for name, text in batch.bans]
     )
     connection.executemany(f"DELETE FROM bans WHERE {_IS_NAME}", batch.unbanned)
+    _write_attributes(connection, batch)
+
+
+def _write_attributes(connection: sqlite3.Connection, batch: Batch) -> None:
+    connection.executemany(
+        "DELETE FROM channel_attributes WHERE app = ? AND kind = ? AND channel = ?",
+        [record.channel for record in batch.attributes],
+    )
+    connection.executemany(
+        "INSERT INTO channel_attributes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (*record.channel, position, key, value.value, value.user, value.at)
+            for record in batch.attributes
+            for position, (key, value) in enumerate(record.attributes)
+        ],
+    )
 
 
 def _failure(path: Path, error: Exception) -> ServerFailure:
