@@ -100,5 +100,7 @@ def as_row(event: Any) -> dict[str, object]:
         if event.kind == MessageType.TEXT:
             del row["body"]
             row["text"] = event.text
+        if event.description is None:
+            del row["description"]
         row["server_time"] = event.server_time
     return row

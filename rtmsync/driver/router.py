@@ -7,9 +7,11 @@ from typing import Any, Final, Protocol
 import attrs
 
 from rtmcore.client.events import (
+    ChannelAttributesUpdated,
     ChannelGap,
     ChannelLost,
     DataReceived,
+    MemberCountChanged,
     MemberJoined,
     MemberLeft,
     ParticipantConnected,
@@ -26,7 +28,15 @@ from rtmcore.limits import DISPATCH_WAITING, EARLY_EVENT_BYTES, EARLY_EVENTS
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmsync.driver.queues import EventQueue, Lagged
 
-CHANNEL_EVENTS: Final = (ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft)
+CHANNEL_EVENTS: Final = (
+    ChannelMessage,
+    ChannelGap,
+    ChannelLost,
+    MemberJoined,
+    MemberLeft,
+    MemberCountChanged,
+    ChannelAttributesUpdated,
+)
 """Events that belong to one channel, named by their attribute `channel`."""
 
 
