@@ -26,6 +26,7 @@ from rtmcore.service.commands import (
     Command,
     CountMembers,
     DataNotice,
+    DropStored,
     Ended,
     Entry,
     Heard,
@@ -33,6 +34,7 @@ from rtmcore.service.commands import (
     JoinChannel,
     LeaveChannel,
     ListMembers,
+    ListStored,
     ListSubscriptions,
     Membership,
     Name,
@@ -331,11 +333,14 @@ class Client:
         wait: float = 10.0,
         cmid: int | None = None,
         floor: int | None = None,
+        **options: Any,
     ) -> PeerSend:
         """Issue a send; `Harness.answer` has its outcome."""
         user = to if isinstance(to, str) else to.user
         floor = self.floor if floor is None else floor
-        command = PeerSend(self.here, self.iid, self._next(cmid), floor, user, 1, body, offline, wait)
+        command = PeerSend(
+            self.here, self.iid, self._next(cmid), floor, user, 1, body, offline, wait, **options
+        )
         self.node.submit(command)
         return command
 
@@ -360,6 +365,15 @@ class Client:
     def noticed(self) -> list[Entry]:
         """Entries that this transport was told of."""
         return [notice.entry for notice in self.node.of(InboxNotice) if notice.session == self.here]
+
+    def stored(self, after: int = 0, messages: int = 100, size: int = 1 << 20) -> Any:
+        return self.ask(ListStored(self.here, self._next(None), self.floor, after, messages, size))
+
+    def flush(self, cmid: int | None = None) -> DropStored:
+        """Issue the end of what is stored; `Harness.answer` has its outcome."""
+        command = DropStored(self.here, self._next(cmid), self.floor)
+        self.node.submit(command)
+        return command
 
     def endings(self) -> list[Any]:
         """Why transports of this session and its predecessors have ended."""

@@ -208,6 +208,46 @@ def test_a_journal_from_before_names_had_scopes_is_brought_up_to_date(tmp_path: 
         store.close()
 
 
+def _version_2() -> str:
+    """What the version before attributes of channels wrote."""
+    tables = _VERSION_1.replace(
+        "name TEXT NOT NULL,\n", "name TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',\n"
+    )
+    tables = tables.replace(
+        "receiver TEXT NOT NULL,\n", "receiver TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',\n"
+    )
+    tables = tables.replace("PRIMARY KEY (app, kind, name)", "PRIMARY KEY (app, kind, name, scope)")
+    tables = tables.replace("UNIQUE (app, kind, sender", "UNIQUE (app, kind, scope, sender")
+    tables = tables.replace("'alice', 'iid', 3", "'alice', 'red', 'iid', 3").replace(
+        "'bob',", "'bob', 'red',"
+    )
+    return tables.replace("('schema', 1)", "('schema', 2)")
+
+
+def test_a_journal_from_before_channels_had_attributes_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL_FILE
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_version_2())
+    store = SqliteStore(path)
+    alice, bob = Name("app", "rtm", "alice", "red"), Name("app", "rtm", "bob", "red")
+    for _ in range(2):
+        image = store.open()
+        assert image.reserved == 9000
+        assert image.sessions == {alice: SessionRecord(alice, "iid", 3, 500, b"\x00\xff", 30.0, 400)}
+        assert image.entries == {600: StoredEntry(600, bob, "alice", "iid", 7, 1, b"body", True, False)}
+        assert image.attributes == {}
+        store.close()
+    entry = StoredEntry(600, bob, "alice", "iid", 8, 1, b"body", True, False, 700)
+    store.open()
+    store.commit(Batch(1, None, (), (), (entry,), (), ()))
+    store.close()
+    assert store.open().entries == {600: entry}
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == (3,)
+
+
 def test_attributes_of_channels_are_taken_as_they_were_written(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / JOURNAL_FILE)
     store.open()

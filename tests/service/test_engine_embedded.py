@@ -23,6 +23,7 @@ from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
 from tests.service import engine_conformance_presence as conformance_presence
 from tests.service import engine_conformance_rooms as conformance_rooms
+from tests.service import engine_conformance_stored as conformance_stored
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
 from tests.service.engine_history import History
@@ -185,6 +186,14 @@ class TestChannelAttributes(conformance_channel_attributes.ChannelAttributesOfAl
     pass
 
 
+class TestTimeToLive(conformance_stored.TimeToLive):
+    pass
+
+
+class TestStoredMessages(conformance_stored.StoredMessages):
+    pass
+
+
 class TestMemberCounts(conformance_channels.MemberCounts):
     pass
 
@@ -242,6 +251,10 @@ class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
 
 
 class TestChannelAttributesOnDisk(conformance_channel_attributes.ChannelAttributesOnDisk):
+    pass
+
+
+class TestStoredOnDisk(conformance_stored.StoredOnDisk):
     pass
 
 

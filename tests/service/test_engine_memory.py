@@ -19,6 +19,7 @@ from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
 from tests.service import engine_conformance_presence as conformance_presence
 from tests.service import engine_conformance_rooms as conformance_rooms
+from tests.service import engine_conformance_stored as conformance_stored
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import APP, START, WALL, Harness, MakeHarness
 from tests.service.engine_history import USERS, History
@@ -160,6 +161,14 @@ class TestChannelAttributes(conformance_channel_attributes.ChannelAttributesOfAl
     pass
 
 
+class TestTimeToLive(conformance_stored.TimeToLive):
+    pass
+
+
+class TestStoredMessages(conformance_stored.StoredMessages):
+    pass
+
+
 class TestMemberCounts(conformance_channels.MemberCounts):
     pass
 
@@ -224,6 +233,11 @@ class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestChannelAttributesOnDisk(conformance_channel_attributes.ChannelAttributesOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestStoredOnDisk(conformance_stored.StoredOnDisk):
     pass
 
 

@@ -33,6 +33,7 @@ class _Write:
     values: Values
     """What it comes to."""
     size: int
+    notify: bool
     refused: bool = False
 
 
@@ -90,7 +91,7 @@ class AttributedChannels:
             return
         if known is None:
             known = self._attributed[key] = Attributed(key)
-        write = _Write(wait(live, command), values, size)
+        write = _Write(wait(live, command), values, size, command.notify)
         self._size += size
         known.writes.append(write)
         if not self._has_members(key):
@@ -160,7 +161,7 @@ class AttributedChannels:
         known.values = write.values
         known.size = write.size
         self._take_off(known, write, WRITTEN)
-        if write.pending.command.notify:
+        if write.notify:
             app, kind, name = known.key
             channel = self._state.channels.get(known.key)
             notice = AttributesNotice(app, name, known.values, kind)

@@ -15,10 +15,12 @@ from rtmcore.service.commands import (
     Command,
     CountMembers,
     DetachMedia,
+    DropStored,
     Heard,
     JoinChannel,
     LeaveChannel,
     ListMembers,
+    ListStored,
     ListSubscriptions,
     Output,
     PeerSend,
@@ -55,6 +57,7 @@ from rtmcore.service.memory.presence import Presence
 from rtmcore.service.memory.sends import Sends
 from rtmcore.service.memory.sessions import Sessions
 from rtmcore.service.memory.state import Inbox, Item, Live, Outlet, State
+from rtmcore.service.memory.stored import StoredMessages
 from rtmcore.service.memory.stores import Stores
 
 _UNAVAILABLE = Refusal(
@@ -97,6 +100,7 @@ class MemoryEngine:
         inboxes = Inboxes(state, stores)
         self._offline = Offline(state, stores, inboxes)
         self._sends = Sends(state, stores, inboxes, self._offline)
+        self._stored = StoredMessages(state, inboxes)
         self._attributes = AttributedChannels(state)
         self._channels = Channels(state, self._attributes)
         self._bans = Bans(state)
@@ -120,6 +124,8 @@ class MemoryEngine:
             PeerSend: self._sends.send,
             Acknowledge: inboxes.acknowledge,
             ReadInbox: inboxes.read,
+            ListStored: self._stored.list,
+            DropStored: self._stored.drop,
             JoinChannel: self._channels.join,
             LeaveChannel: self._channels.leave,
             PublishMessage: self._channels.publish,
@@ -238,6 +244,7 @@ class MemoryEngine:
         self._offline.committed(entry.id for entry in batch.stored)
         self._bans.committed(number)
         self._attributes.committed(number)
+        self._stored.committed(number)
 
     def commit_failed(self, number: int, now: float) -> None:
         """A batch could not be committed: its messages and changes never existed, and who made them is told.

@@ -11,6 +11,7 @@ from rtmcore.service.memory.results import fitting
 from rtmcore.service.memory.state import FENCED, Account, Inbox, Item, Live, Outlet, State, Storage
 from rtmcore.service.memory.stores import Stores
 
+_MICROSECONDS: Final = 1_000_000
 _DELIVERED: Final = SendPeerMessageError.OK.value
 _TOO_MANY: Final = Refusal(Trouble.FULL, "Too many requests of this client wait for their peers.")
 
@@ -81,6 +82,8 @@ class Sends:
         self._await(item)
         inbox = target.inbox
         assert inbox is not None
+        if command.ttl is not None:
+            _limit(item, inbox, command.ttl, wall)
         if command.offline:
             inbox.unstored.append(item)
             self._alarm_by(inbox, now + DELIVERY_JOURNAL_DELAY)
@@ -97,6 +100,9 @@ class Sends:
         target = self._state.account(name._replace(name=command.to))
         item = self._inboxes.append(target, sender, command, entry_id, now)
         self._await(item)
+        if command.ttl is not None:
+            assert target.inbox is not None
+            _limit(item, target.inbox, command.ttl, wall)
         self._stores.store(item, wall)
         if item.storage is Storage.WRITING:
             self._inboxes.hide(item)
@@ -187,3 +193,9 @@ class Sends:
             self._state.alarms.set(item, now + COMMAND_TIMEOUT)
         else:
             self._inboxes.settle(item, TIMED_OUT)
+
+
+def _limit(item: Item, inbox: Inbox, seconds: float, wall: int) -> None:
+    """Let an entry be dropped after a time, if it is stored by then."""
+    item.expires = max(1, wall + round(seconds * _MICROSECONDS))
+    inbox.mortal = True

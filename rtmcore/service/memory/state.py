@@ -11,6 +11,7 @@ from rtmcore.service.commands import (
     Answer,
     ChangeChannelAttributes,
     Command,
+    DropStored,
     Entry,
     Name,
     Output,
@@ -190,6 +191,8 @@ class Item:
     storable: bool
     """It may be stored for an offline peer: the sender allowed it, and no cap forbids it."""
     storage: Storage = Storage.MEMORY
+    expires: int = 0
+    """When it is to be dropped if it is stored, in microseconds since 1970; 0 for the documented 7 days."""
     hidden: bool = False
     """Nobody may see it before it is committed."""
     overdue: bool = False
@@ -204,7 +207,7 @@ class Pending:
     """A request that is answered when the disk has said how it went."""
 
     author: Name
-    command: ChangeChannelAttributes
+    command: ChangeChannelAttributes | DropStored
     """As it was last repeated."""
     results: Results
     """Those of the instance that asked."""
@@ -226,6 +229,8 @@ class Inbox:
     """Those that a sender waits for, by deadline; those out of this order have an alarm of their own."""
     unstored: deque[Item] = attrs.field(factory=deque)
     """Those that are to be journaled if they are not acknowledged in time, oldest first."""
+    mortal: bool = False
+    """Some of its entries may be dropped before the documented 7 days are over."""
     alarm: float | None = None
 
     @property

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS entries (
     app TEXT NOT NULL, kind TEXT NOT NULL, receiver TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',
     sender TEXT NOT NULL, iid TEXT NOT NULL, cmid INTEGER NOT NULL,
     type INTEGER NOT NULL, body BLOB NOT NULL, offline INTEGER NOT NULL, written INTEGER NOT NULL,
+    expires INTEGER NOT NULL DEFAULT 0,
     UNIQUE (app, kind, scope, sender, iid, cmid)
 )
 """,
@@ -68,7 +69,7 @@ _BAN_ROW: Final = tuple[_Text, _Text, _Text, str, str]
 _ATTRIBUTE_ROW: Final = tuple[_Text, _Text, _Text, _Number, _Text, _Text, _Text, _Number]
 _ENTRY_ROW: Final = tuple[
     _Number, _Text, _Text, _Text, str, _Text, _Text, _Number, _Number, bytes, Annotated[int, Meta(ge=0, le=1)],
-    Annotated[int, Meta(ge=0, le=1)],
+    Annotated[int, Meta(ge=0, le=1)], _Number,
 ]  # fmt: skip
 
 _IS_NAME: Final = "app = ? AND kind = ? AND name = ? AND scope = ?"
@@ -147,9 +148,23 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
     ):
         key = Name(app, kind, name, scope)
         image.sessions[key] = SessionRecord(key, iid, attempt, fence, digest, keepalive, inbox)
-    for entry_id, app, kind, receiver, scope, sender, iid, cmid, type_, body, offline, written in _checked(
+    for (
+        entry_id,
+        app,
+        kind,
+        receiver,
+        scope,
+        sender,
+        iid,
+        cmid,
+        type_,
+        body,
+        offline,
+        written,
+        expires,
+    ) in _checked(
         connection,
-        "SELECT id, app, kind, receiver, scope, sender, iid, cmid, type, body, offline, written FROM entries",
+        "SELECT id, app, kind, receiver, scope, sender, iid, cmid, type, body, offline, written, expires FROM entries",
         _ENTRY_ROW,
     ):
         image.entries[entry_id] = StoredEntry(
@@ -162,6 +177,7 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
             body,
             bool(offline),
             bool(written),
+            expires,
         )
     for *name, reason in _checked(connection, "SELECT app, kind, name, scope, reason FROM bans", _BAN_ROW):
         image.bans[Name(*name)] = reason
@@ -195,8 +211,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
                 hint="Use the version of the server that wrote it, or another data directory.",
             )
         for table, definition in _TABLES.items():
-            if version == _WITHOUT_SCOPES:
-                _add_scope(connection, table, definition)
+            if version == _WITHOUT_SCOPES or (version == _WITHOUT_ATTRIBUTES and table == "entries"):
+                _rebuild(connection, table, definition)
             connection.execute(definition)
         connection.execute(_SET, ("schema", SCHEMA_VERSION))
         connection.execute("COMMIT")
@@ -206,8 +222,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _add_scope(connection: sqlite3.Connection, table: str, definition: str) -> None:
-    """Rebuild a table, for the scope is part of its key; its rows have none."""
+def _rebuild(connection: sqlite3.Connection, table: str, definition: str) -> None:
+    """Make a table anew, with the columns that it did not have; its rows have their defaults."""
     columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
     if columns:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -249,7 +265,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.executemany(f"DELETE FROM sessions WHERE {_IS_NAME}", batch.ended)
     # An origin is stored once. Where a failed transaction turned out to have survived a crash, the newer id counts.
     connection.executemany(
-        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 entry.id,
@@ -261,6 +277,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
                 entry.body,
                 entry.offline,
                 entry.written,
+                entry.expires,
             )
             for entry in batch.stored
         ],

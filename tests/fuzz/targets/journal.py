@@ -28,6 +28,7 @@ _COLUMNS = {
     "sessions": ("app", "kind", "name", "iid", "attempt", "fence", "digest", "keepalive", "inbox"),
     "entries": (
         "id", "app", "kind", "receiver", "sender", "iid", "cmid", "type", "body", "offline", "written",
+        "expires",
     ),
     "bans": ("app", "kind", "name", "reason"),
     "channel_attributes": ("app", "kind", "channel", "position", "key", "value", "writer", "written"),
