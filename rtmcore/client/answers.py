@@ -18,6 +18,7 @@ from rtmcore.client.requests import (
     SEND_PEER,
     SET_ATTRIBUTES,
     SET_CHANNEL_ATTRIBUTES,
+    SIGNAL,
     SUBSCRIBE,
     UNSUBSCRIBE,
     UPDATE_ATTRIBUTES,
@@ -69,6 +70,7 @@ _DONE: Final = frozenset(
         RESTORE,
     }
 )
+_SENDS: Final = frozenset({SEND_PEER, SIGNAL})
 _NO_FAILURE: Final = frozenset({"OK", "CACHED_BY_SERVER"})
 
 Handler = Callable[[Any, float], None]
@@ -148,7 +150,7 @@ class Answers:
     def _peer_sent(self, packet: PeerSent, _: float) -> None:
         ticket = self._requests.get(packet.i)
         status = _STATUS.get(packet.code)
-        if ticket is not None and ticket.operation is SEND_PEER and status is not None:
+        if ticket is not None and ticket.operation in _SENDS and status is not None:
             self._requests.succeed(ticket, SendResult(status, packet.id))
 
     def _joined(self, packet: Joined, _: float) -> None:

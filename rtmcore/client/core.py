@@ -22,6 +22,7 @@ from rtmcore.client.requests import (
     PUBLISH,
     RENEW_TOKEN,
     SEND_PEER,
+    WAIT_INVITATION,
     Operation,
     Ticket,
 )
@@ -377,6 +378,8 @@ class ClientCore(ClientParts):
             False where it is over, or bytes of it may have left: then it goes on.
         """
         self._now = now
+        if ticket.operation is WAIT_INVITATION:
+            return self.invitations.forget_wait(ticket)
         if not self._requests.withdraw(ticket):
             return False
         if ticket.operation is RENEW_TOKEN:
@@ -447,6 +450,8 @@ class ClientCore(ClientParts):
         if self.session.stands:
             self._channels.handle_timer(now)
             self.users.handle_timer(now)
+        if self.invitations.busy:
+            self.invitations.handle_timer(now)
         self._complete_closing()
 
     # --- Outputs ------------------------------------------------------------------------------------------------
@@ -465,6 +470,7 @@ class ClientCore(ClientParts):
             self.session.next_deadline(),
             self._channels.next_deadline() if self._channels.awaiting and self.session.stands else None,
             self.users.next_deadline() if self.users.withheld and self.session.stands else None,
+            self.invitations.next_deadline() if self.invitations.busy else None,
         ):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due

@@ -9,14 +9,17 @@ from typing import Final
 
 import attrs
 
+from rtmcore.client.calling import IncomingInvitation, OutgoingInvitation
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import (
     ConnectionChangeReason,
     ConnectionState,
     JoinChannelError,
+    LocalInvitationState,
     MessageType,
     PeerConnectionState,
     PeerOnlineState,
+    RemoteInvitationState,
     RtcConnectionChangeReason,
     RtcConnectionState,
     UserOfflineReason,
@@ -103,6 +106,22 @@ class ChannelAttributesUpdated:
     channel: str
     attributes: dict[str, ChannelAttribute] = attrs.field(repr=False)
     """All of them now."""
+
+
+@attrs.frozen
+class LocalInvitationChanged:
+    """An invitation that this client has sent is in another state now; in FAILURE its `error` says why."""
+
+    invitation: OutgoingInvitation
+    state: LocalInvitationState
+
+
+@attrs.frozen
+class RemoteInvitationChanged:
+    """An invitation to this client is in another state now; in FAILURE its `error` says why."""
+
+    invitation: IncomingInvitation
+    state: RemoteInvitationState
 
 
 @attrs.frozen
@@ -366,6 +385,8 @@ Event = (
     | MemberCountChanged
     | ChannelAttributesUpdated
     | PresenceChanged
+    | LocalInvitationChanged
+    | RemoteInvitationChanged
     | TokenWillExpire
     | TokenHasExpired
     | PeerConnectionStateChanged

@@ -10,7 +10,7 @@ from rtmcore.errors import RemoteProtocolError
 from rtmcore.limits import ORIGIN_MEMORY, ORIGINS_REMEMBERED, ORIGINS_REMEMBERED_MAX
 from rtmcore.models import PeerMessage
 from rtmcore.wire.described import read_body
-from rtmcore.wire.packets import Ack, InboxEntry, Packet, Sync, Top
+from rtmcore.wire.packets import INVITATION, Ack, InboxEntry, Packet, Sync, Top
 
 KINDS: Final = {int(kind): kind for kind in MessageType}
 """Message types by number; `read_body` knows what to make of others."""
@@ -22,19 +22,25 @@ class Inbox:
     """Where this client stands in its user's inbox.
 
     Three positions count up: what has come in order (`LogReader.last`), what the application has taken
-    (`handed`), and what the server was told of. An entry whose origin was seen before is not given out again, but
-    counts as taken as soon as everything before it is.
+    (`handed`), and what the server was told of. An entry whose origin was seen before is not given out again, nor is
+    a signal of an invitation; both count as taken as soon as everything before them is.
 
     Args:
         emit: Takes the messages for the application.
         ask: Takes questions to the server.
         window: Messages that the server may send ahead of acknowledgements.
+        signal: Takes what is not for the application: the signals of call invitations.
     """
 
     def __init__(
-        self, emit: Callable[[PeerMessage], None], ask: Callable[[Packet], None], window: int
+        self,
+        emit: Callable[[PeerMessage], None],
+        ask: Callable[[Packet], None],
+        window: int,
+        signal: Callable[[InboxEntry, float], None],
     ) -> None:
         self._emit = emit
+        self._signal = signal
         self._ask = ask
         self._window = window
         self._reader: LogReader[InboxEntry] = LogReader(0)
@@ -107,7 +113,7 @@ class Inbox:
         return Ack(self._handed)
 
     def _give(self, entry: InboxEntry, now: float) -> None:
-        if self._is_double(entry, now):
+        if self._is_double(entry, now) or self._is_signal(entry, now):
             if not self._given:
                 self._handed = entry.id
                 return
@@ -124,6 +130,13 @@ class Inbox:
                 "without waiting for acknowledgements.",
                 close_code=CloseCode.POLICY,
             )
+
+    def _is_signal(self, entry: InboxEntry, now: float) -> bool:
+        """Whether this is a signal of a call invitation; it is taken here, whatever the application does."""
+        if entry.kind != INVITATION:
+            return False
+        self._signal(entry, now)
+        return True
 
     def _is_double(self, entry: InboxEntry, now: float) -> bool:
         """Whether this origin was seen before; remembers it."""

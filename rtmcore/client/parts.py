@@ -14,6 +14,7 @@ from rtmcore.client.facts import Positions
 from rtmcore.client.failures import closed_error
 from rtmcore.client.history import History
 from rtmcore.client.inbox import Inbox
+from rtmcore.client.invitations import Invitations
 from rtmcore.client.kinds import KINDS
 from rtmcore.client.links import Link, Links
 from rtmcore.client.pacing import Pacer
@@ -23,6 +24,7 @@ from rtmcore.client.requests import (
     FORGET,
     RENEW_TOKEN,
     RESTORE,
+    SIGNAL,
     Operation,
     Requests,
     Ticket,
@@ -50,6 +52,7 @@ from rtmcore.wire.packets import (
     AttributeList,
     Bye,
     ChannelAttributeList,
+    InboxEntry,
     Join,
     Leave,
     MemberCounts,
@@ -84,6 +87,7 @@ class ClientParts:
     Attributes:
         session: The session; for the cores that are built on this one.
         users: Presence, and the attributes of users.
+        invitations: Call invitations, sent and received.
         channel_info: Attributes and member counts of channels.
         history: Messages that are kept at the server.
     """
@@ -108,7 +112,7 @@ class ClientParts:
         self._pacer = Pacer(self._outbox, enabled=config.rate_limits)
         # Questions about gaps that were asked while packets were read; they leave with the read turn.
         self._questions: list[Packet] = []
-        self._inbox = Inbox(emit, self._questions.append, config.inbox_window)
+        self._inbox = Inbox(emit, self._questions.append, config.inbox_window, self._signaled)
         self._channels = Channels(config.user_id, emit, self._questions.append)
         # Channels that the server may believe this client to be in, against its will: left again without a word.
         self._unwanted: set[str] = set()
@@ -129,6 +133,7 @@ class ClientParts:
         self._handlers[MemberCounts] = self.channel_info.member_counts
         self.history = History(self, self._requests)
         self._handlers[MessagePage] = self.history.page
+        self.invitations = Invitations(self, self._requests, emit, iid, self.session)
         if config.scope:
             self._handlers[Restored] = self._scope_restored
         # What is to be done at the end of a request, by the class of its packet.
@@ -223,6 +228,7 @@ class ClientParts:
         self._unwanted.clear()
         self._channels.clear()
         self.users.session_over()
+        self.invitations.session_over(self._now)
         self._renewals.session_over()
         self._requests.end_all(self._refusal)
 
@@ -331,8 +337,13 @@ class ClientParts:
         elif (end := self._ends.get(packet.__class__)) is not None:
             end(ticket, packet)
         operation = ticket.operation
-        if operation is not FORGET and operation is not RESTORE:
+        if operation is SIGNAL:
+            self.invitations.settled(ticket, self._now)
+        elif operation is not FORGET and operation is not RESTORE:
             self._events.append(RequestCompleted(ticket))
+
+    def _signaled(self, entry: InboxEntry, now: float) -> None:
+        self.invitations.receive(entry.user, entry.body, now)
 
     def _publish_ended(self, _: Ticket, packet: Any) -> None:
         self._channels.publish_ended(packet.ch, packet.i)

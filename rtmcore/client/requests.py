@@ -12,6 +12,7 @@ from rtmcore.codes import (
     GetMembersError,
     JoinChannelError,
     LeaveChannelError,
+    LocalInvitationError,
     LoginError,
     LogoutError,
     PeerSubscriptionStatusError,
@@ -218,6 +219,18 @@ UPDATE_CHANNEL_ATTRIBUTES: Final = _on_attributes("update_channel_attributes")
 DELETE_CHANNEL_ATTRIBUTES: Final = _on_attributes("delete_channel_attributes")
 CLEAR_CHANNEL_ATTRIBUTES: Final = _on_attributes("clear_channel_attributes")
 GET_CHANNEL_ATTRIBUTES: Final = _on_attributes("get_channel_attributes", changes=False)
+SIGNAL: Final = _operation(
+    "signal",
+    SendPeerMessageError,
+    SendPeerMessageError.FAILURE,
+    timeout=SendPeerMessageError.TIMEOUT,
+    invalid=SendPeerMessageError.INVALID_MESSAGE,
+    too_often=SendPeerMessageError.TOO_OFTEN,
+    holds=False,
+)
+"""A peer message that nobody has called for: it carries a signal of a call invitation."""
+WAIT_INVITATION: Final = _operation("wait", LocalInvitationError, LocalInvitationError.PEER_NO_RESPONSE)
+"""A wait for the end of an invitation; it sends nothing."""
 RESTORE: Final = _operation("restore", AttributeOperationError, AttributeOperationError.FAILURE)
 """A subscription, or the attributes, brought back by the client itself after a return."""
 MEMBERS: Final = _operation(
