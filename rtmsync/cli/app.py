@@ -16,7 +16,13 @@ from rtmsync.cli.output import explain, note
 
 COMMANDS: Final = ("serve", "token", "send", "listen", "chat", "watch", "doctor", "errors")
 
-_EXTRA_OF: Final = {"jwt": "server", "prometheus_client": "server", "click": "cli", "rich": "cli"}
+_EXTRA_OF: Final = {
+    "jwt": "server",
+    "prometheus_client": "server",
+    "tomli": "server",
+    "click": "cli",
+    "rich": "cli",
+}
 
 
 class _Commands(click.Group):

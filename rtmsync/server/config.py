@@ -1,7 +1,8 @@
 """What a server is told before it starts, checked at once."""
 
 import ipaddress
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -9,8 +10,8 @@ import attrs
 
 from rtmcore.errors import InvalidArgument
 from rtmcore.identifiers import is_valid_app_id
-from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT
-from rtmcore.service.config import ABORT, KEEP
+from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT, RateLimit
+from rtmcore.service.config import ABORT, KEEP, RATES
 from rtmsync.server.tokens import AppKeys
 
 DEFAULT_PORT: Final = 7430
@@ -45,6 +46,9 @@ class ServerConfig:
         allowed_origins: Origins of pages that may connect, besides the server's own.
         dev: True binds loopback only, checks the Host header and refuses foreign origins.
         rate_limits: False switches the documented rates off, for benchmarks and tests.
+        rate_factor: By how much more often than documented a client may call, above 0.
+        rates: Rates in place of the documented ones, by the names of `rtmcore.service.config.RATES`; the factor does
+            not concern them.
         token_policy: What an expired token does to a connected client: ``keep`` (nothing, as in the seeds) or
             ``abort`` (version 1.5).
         drain_seconds: Over how long clients are sent away when the server stops.
@@ -63,6 +67,8 @@ class ServerConfig:
     allowed_origins: Sequence[str] = ()
     dev: bool = False
     rate_limits: bool = True
+    rate_factor: float = 1.0
+    rates: Mapping[str, RateLimit] = attrs.field(factory=dict)
     token_policy: Literal["keep", "abort"] = "keep"
     drain_seconds: float = DRAIN_TIMEOUT
     node: str | None = None
@@ -82,6 +88,9 @@ class ServerConfig:
             raise _wrong(
                 f"The token policy {self.token_policy!r} is not known.", f"Use {KEEP!r} or {ABORT!r}."
             )
+        if not 0 <= self.drain_seconds < math.inf:
+            raise _wrong(f"drain_seconds is {self.drain_seconds:g}.", "Use a number of seconds from 0 on.")
+        self._check_rates()
         if self.tls_key is not None and self.tls_certificate is None:
             raise _wrong("There is a TLS key but no certificate.", "Name the certificate's file too.")
         if is_loopback(self.host):
@@ -94,6 +103,17 @@ class ServerConfig:
                 f"The server would listen {where} and let anybody in: an app has no key.",
                 "Give each app a key, or listen on 127.0.0.1.",
             )
+
+    def _check_rates(self) -> None:
+        if not 0 < self.rate_factor < math.inf:
+            raise _wrong(f"rate_factor is {self.rate_factor:g}.", "Use a number above 0; 1 is as documented.")
+        for name, rate in self.rates.items():
+            if name not in RATES:
+                raise _wrong(f"There is no rate {name!r}.", f"There are {', '.join(RATES)}.")
+            if rate.count < 1 or not 0 < rate.seconds < math.inf:
+                raise _wrong(
+                    f"The rate {name!r} is {rate}.", "Use at least 1 call in a number of seconds above 0."
+                )
 
 
 def _wrong(message: str, hint: str) -> InvalidArgument:

@@ -200,7 +200,11 @@ SENTENCES = {
         "at most {limits.USER_ATTRIBUTES} attributes, {limits.USER_ATTRIBUTES_BYTES // 1024} KiB in all",
     ],
     "howto/timeline.md": ["keeps {limits.TIMELINE_SPANS:,} spans and {limits.TIMELINE_MARKS:,} marks"],
-    "howto/server.md": ["There can be {limits.BANS:,} bans"],
+    "howto/server.md": [
+        "There can be {limits.BANS:,} bans",
+        "taken up within {limits.KEY_FILE_INTERVAL:g} seconds",
+        "one of its app certificates ({limits.APP_CERTIFICATES} at most",
+    ],
 }
 
 
