@@ -89,7 +89,7 @@ class Pacer:
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """Write a request as soon as its rate allows."""
-        if self._admits(ticket, now):
+        if self._outbox.usable and self._admits(ticket, now):
             self._outbox.submit(ticket, now)
 
     def submit_all(self, tickets: Iterable[Ticket], now: float) -> None:
@@ -100,7 +100,8 @@ class Pacer:
             now: Monotonic seconds.
         """
         self.clear()
-        self._outbox.submit_all([ticket for ticket in tickets if self._admits(ticket, now)], now)
+        if self._outbox.usable:
+            self._outbox.submit_all([ticket for ticket in tickets if self._admits(ticket, now)], now)
 
     def clear(self) -> None:
         """Nothing can be written: what waits has to be submitted again."""

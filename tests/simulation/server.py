@@ -153,7 +153,7 @@ class SimPort:
 
 
 def _name(command: Any) -> object:
-    session = getattr(command, "session", None)
+    session = getattr(command, "session", None) or getattr(command, "asker", None)
     return command.name if session is None else session.name
 
 
