@@ -48,6 +48,8 @@ GRANTS = {
     "login only": Grant(peers=False, publish=(), join=()),
     "rooms": Grant(publish=("room-*",), join=("room-*",)),
     "no login": Grant(login=False),
+    "some attributes": Grant.from_scopes({"login": True, "attr": ["ch:room-*"]}),
+    "no presence": Grant.from_scopes({"login": True, "presence": False}),
     "short": Grant(expires=WALL // 1000 + 20_000),
     "long": Grant(expires=WALL // 1000 + 80_000),
     "lobby": Grant.from_scopes({"room": ["lobby"], "rtc": ["lobby"]}, expires=WALL // 1000 + 80_000),
