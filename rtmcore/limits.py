@@ -371,6 +371,8 @@ MEDIA_CHUNK_BYTES: Final = 256 * KIB
 
 #: Days that the history of messages goes back (documented).
 HISTORY_DAYS: Final = 7
+#: The same in seconds (documented).
+HISTORY_SECONDS: Final = HISTORY_DAYS * DAY
 #: Bytes of history per app id (documented).
 HISTORY_BYTES: Final = 2 * GIB
 #: Page sizes that a history query may ask for (documented).
@@ -383,6 +385,18 @@ HISTORY_POLL_INTERVAL: Final = 2.0
 HTTP_PEER_MESSAGE_RATE: Final = RateLimit(500, 1.0)
 #: Channel messages sent over HTTP, per app id (documented; later pages sum both at 500).
 HTTP_CHANNEL_MESSAGE_RATE: Final = RateLimit(1000, 1.0)
+#: Bytes of the body of an HTTP request or answer: a message of the documented size in the longest JSON (design).
+HTTP_BODY_BYTES: Final = 256 * KIB
+#: Bytes of an HTTP connection that are kept before their turn has come (design).
+HTTP_EARLY_BYTES: Final = HTTP_BODY_BYTES + 2 * HANDSHAKE_BYTES
+#: Seconds that an HTTP connection may be idle, or a request takes to arrive (design).
+HTTP_IDLE_TIMEOUT: Final = 60.0
+#: Seconds for which a client message id of a request over HTTP is kept (design).
+IDEMPOTENCY_SECONDS: Final = 120.0
+#: Such ids that are kept, per server process (design).
+IDEMPOTENCY_KEYS: Final = 100_000
+#: Characters of such an id (design).
+IDEMPOTENCY_KEY_LENGTH: Final = 128
 #: User or channel events kept for the event feed; a newer one drops the oldest (documented).
 EVENT_FEED_STORED: Final = 2000
 #: Events handed out by one call of the event feed (documented).
@@ -574,6 +588,14 @@ ALL_WINDOWS_BYTES: Final = 256 * MIB
 CHANNELS_WITH_ATTRIBUTES: Final = 100_000
 #: Bytes of the attributes of all channels, with those that are on their way to the disk (design).
 ALL_CHANNEL_ATTRIBUTES_BYTES: Final = 256 * MIB
+#: Bytes that a message of the history costs besides its body, counted in the bytes of its app (design).
+HISTORY_ENTRY_OVERHEAD: Final = 256
+#: Messages of the history whose time is over that one commit drops at most (design).
+HISTORY_DROPPED_AT_ONCE: Final = 10_000
+#: Questions about the history that wait for the disk (design).
+HISTORY_QUESTIONS: Final = 1024
+#: Bytes of messages to channels that wait until the history is on the disk, in all (design).
+HISTORY_HELD_BYTES: Final = 64 * MIB
 #: Users that may be banned at the same time (design).
 BANS: Final = 100_000
 #: Characters of the reason of a ban (design).

@@ -3,6 +3,7 @@
 from rtmcore.wire.codec import JSON, MSGPACK
 from tests.fuzz.harness import Target
 from tests.fuzz.targets.client import ClientTarget
+from tests.fuzz.targets.exchange import HttpClientTarget, HttpServerTarget
 from tests.fuzz.targets.journal import JournalTarget
 from tests.fuzz.targets.node import NodeTarget
 from tests.fuzz.targets.settings import UrlTarget
@@ -29,6 +30,8 @@ def targets() -> list[Target]:
         ClientHandshakeTarget(),
         ServerHandshakeTarget(),
         ProxyTarget(),
+        HttpServerTarget(),
+        HttpClientTarget(),
         ClientTransportTarget(),
         ServerTransportTarget(),
         ClientTarget(),
