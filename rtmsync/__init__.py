@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         TokenWillExpire,
     )
     from rtmcore.codes import (
+        AreaCode,
         AttributeOperationError,
         ChannelMemberCountError,
         ConnectionChangeReason,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         GetMembersError,
         JoinChannelError,
         LeaveChannelError,
+        LogFilter,
         LoginError,
         LogoutError,
         MessageType,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
         RtcConnectionState,
         SendChannelMessageError,
         SendPeerMessageError,
+        ServiceContextError,
         UserOfflineReason,
     )
     from rtmcore.errors import (
@@ -129,8 +132,10 @@ if TYPE_CHECKING:
     from rtmsync.driver.driver import ClientStats
     from rtmsync.driver.queues import Lagged
     from rtmsync.driver.tls import TlsConfig
+    from rtmsync.logs import set_log_file, set_log_file_size, set_log_filters
     from rtmsync.room import DataTrack, RemoteParticipant, Room, connect_room
     from rtmsync.rtc import RtcChannel
+    from rtmsync.sdk import parse_parameters, sdk_version, service_urls, set_service_context
     from rtmsync.subscriptions import MessageIterator, Subscription
     from rtmsync.timeline.recorder import Timeline
 
@@ -140,6 +145,7 @@ __all__ = [
     "Aborted",
     "AlreadyJoined",
     "AlreadyLoggedIn",
+    "AreaCode",
     "AttributeOperationError",
     "AuthError",
     "Banned",
@@ -175,6 +181,7 @@ __all__ = [
     "Lagged",
     "LeaveChannelError",
     "LimitExceeded",
+    "LogFilter",
     "LoginError",
     "LogoutError",
     "MemberCountChanged",
@@ -238,6 +245,7 @@ __all__ = [
     "SendResult",
     "SendStatus",
     "ServerFailure",
+    "ServiceContextError",
     "StateChanged",
     "StateError",
     "StreamMessage",
@@ -254,6 +262,13 @@ __all__ = [
     "__version__",
     "connect",
     "connect_room",
+    "parse_parameters",
+    "sdk_version",
+    "service_urls",
+    "set_log_file",
+    "set_log_file_size",
+    "set_log_filters",
+    "set_service_context",
 ]
 
 _ELSEWHERE: Final = {
@@ -290,6 +305,7 @@ _ELSEWHERE: Final = {
         "TokenWillExpire",
     ),
     "rtmcore.codes": (
+        "AreaCode",
         "AttributeOperationError",
         "ChannelMemberCountError",
         "ConnectionChangeReason",
@@ -297,6 +313,7 @@ _ELSEWHERE: Final = {
         "GetMembersError",
         "JoinChannelError",
         "LeaveChannelError",
+        "LogFilter",
         "LoginError",
         "LogoutError",
         "MessageType",
@@ -314,6 +331,7 @@ _ELSEWHERE: Final = {
         "RtcConnectionState",
         "SendChannelMessageError",
         "SendPeerMessageError",
+        "ServiceContextError",
         "UserOfflineReason",
     ),
     "rtmcore.models": (
@@ -339,8 +357,10 @@ _ELSEWHERE: Final = {
     "rtmsync.driver.driver": ("ClientStats",),
     "rtmsync.driver.queues": ("Lagged",),
     "rtmsync.driver.tls": ("TlsConfig",),
+    "rtmsync.logs": ("set_log_file", "set_log_file_size", "set_log_filters"),
     "rtmsync.room": ("DataTrack", "RemoteParticipant", "Room", "connect_room"),
     "rtmsync.rtc": ("RtcChannel",),
+    "rtmsync.sdk": ("parse_parameters", "sdk_version", "service_urls", "set_service_context"),
     "rtmsync.subscriptions": ("MessageIterator", "Subscription"),
     "rtmsync.timeline.recorder": ("Timeline",),
 }
