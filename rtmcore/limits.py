@@ -335,6 +335,8 @@ INVITATION_ACKNOWLEDGE_TIMEOUT: Final = 30.0
 INVITATION_EXPIRE_AFTER: Final = 60.0
 #: Seconds that an acceptance waits for the caller's acknowledgement (design).
 INVITATION_ACCEPT_TIMEOUT: Final = 30.0
+#: Seconds that a wait for the end of an invitation takes by default: as long as one can last (design).
+INVITATION_WAIT: Final = INVITATION_EXPIRE_AFTER + INVITATION_ACCEPT_TIMEOUT
 #: UTF-8 bytes of an invitation's channel id (documented).
 INVITATION_CHANNEL_BYTES: Final = 64
 #: UTF-8 bytes of the id by which caller and callee know an invitation (design).

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, overload
 
+from rtmcore.client.calling import OutgoingInvitation
 from rtmcore.client.core import ClientCore
 from rtmcore.client.events import (
     PeerConnectionStateChanged,
@@ -25,6 +26,8 @@ from rtmsync.driver.core import Profile, described
 from rtmsync.driver.driver import Driver, Intent
 from rtmsync.driver.futures import ClientFuture
 from rtmsync.driver.router import CHANNEL_EVENTS, Callback
+from rtmsync.invitation import LocalInvitation, told
+from rtmsync.invitation_events import INVITATION_EVENTS
 from rtmsync.kept import KeptCalls
 from rtmsync.users import UserCalls
 
@@ -48,6 +51,11 @@ _PROFILE: Profile[ClientCore] = Profile(
     broken=_broken,
     handed_over=ClientCore.handed_over,
 )
+
+
+class _ClientDriver(Driver[ClientCore]):
+    def __init__(self, config: Config, callbacks: Iterable[Callback]) -> None:
+        super().__init__(_PROFILE, config, callbacks, translate=lambda event: told(self, event))
 
 
 def connect(
@@ -107,7 +115,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
 
     Its events, for `on` and `events`: StateChanged, PeerMessage, ChannelMessage, ChannelGap, ChannelLost,
     MemberJoined, MemberLeft, MemberCountChanged, ChannelAttributesUpdated, PresenceChanged, TokenWillExpire,
-    TokenHasExpired, PeerConnectionStateChanged.
+    TokenHasExpired, PeerConnectionStateChanged; and those of `LocalInvitation` and `RemoteInvitation`.
 
     Args:
         url: Of the server, ``ws://…`` or ``wss://…``; or several that are tried in turn.
@@ -125,6 +133,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
         PeerMessage,
         *CHANNEL_EVENTS,
         PresenceChanged,
+        *INVITATION_EVENTS,
         TokenWillExpire,
         TokenHasExpired,
         PeerConnectionStateChanged,
@@ -288,6 +297,22 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
         request = self._send_peer(user, message, description, offline, ttl, history)
         return self._ask_future("send_peer", request, timeout)
 
+    def invite(self, callee: str, content: str = "", channel_id: str = "") -> LocalInvitation:
+        """Make an invitation to a call; `LocalInvitation.send` sends it.
+
+        ```python
+        call = client.invite("bob", "Have you a minute?").send()
+        if call.wait() is LocalInvitationState.ACCEPTED_BY_REMOTE:
+            ...
+        ```
+
+        Args:
+            callee: Who is invited.
+            content: What the invitation says, at most 8 KiB.
+            channel_id: A channel that the two may use, at most 64 bytes; nobody joins it by himself.
+        """
+        return LocalInvitation(self._driver, OutgoingInvitation(callee, content, channel_id))
+
     def channel(self, id: str) -> Channel:
         """A channel, to join, send to and listen to. Asks nobody."""
         return Channel(self, id)
@@ -295,7 +320,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
     # --- Inside -------------------------------------------------------------------------------------------------
 
     def _make_driver(self, callbacks: Iterable[Callback]) -> Driver[ClientCore]:
-        return Driver(_PROFILE, self._config, callbacks)
+        return _ClientDriver(self._config, callbacks)
 
     def _login(self, driver: Driver[ClientCore], seconds: float) -> Intent:
         return driver.starting("login", lambda now: driver.core.login(now, seconds))

@@ -79,7 +79,7 @@ _MISUSE: Final = {
     "REFUSE_ACCEPTED": (InvitationApiCallError.ALREADY_ACCEPT, "The invitation is accepted already."),
     "REFUSE_ENDED": (InvitationApiCallError.ALREADY_END, "The invitation is over."),
 }
-_WHY: Final[dict[LocalInvitationError | RemoteInvitationError, str]] = {
+_WHY_LOCAL: Final = {
     LocalInvitationError.PEER_OFFLINE: f"The callee was offline for {INVITATION_ACKNOWLEDGE_TIMEOUT:g} s.",
     LocalInvitationError.PEER_NO_RESPONSE: (
         f"The callee's client did not acknowledge the invitation within {INVITATION_ACKNOWLEDGE_TIMEOUT:g} s."
@@ -88,6 +88,9 @@ _WHY: Final[dict[LocalInvitationError | RemoteInvitationError, str]] = {
         f"Nobody acted on the invitation within {INVITATION_EXPIRE_AFTER:g} s."
     ),
     LocalInvitationError.NOT_LOGGED_IN: "The caller is not logged in.",
+}
+# Apart, since codes of the two families are equal where their numbers are.
+_WHY_REMOTE: Final = {
     RemoteInvitationError.PEER_OFFLINE: "The caller, or this client itself, is not online any more.",
     RemoteInvitationError.ACCEPT_FAILURE: "The caller did not confirm the acceptance.",
     RemoteInvitationError.INVITATION_EXPIRE: (
@@ -243,7 +246,7 @@ class Invitations:
         if invitation.state is LocalInvitationState.IDLE:
             self._check_use(LocalEffect.REFUSE_NOT_STARTED, "wait", invitation)
         ticket = Ticket(WAIT_INVITATION, now + timeout, begun=now)
-        if invitation.state in LOCAL_ENDS or invitation.state in REMOTE_ENDS:
+        if _is_over(invitation):
             _conclude(ticket, invitation)
         else:
             self._waits.append((ticket, invitation))
@@ -518,15 +521,27 @@ def _matters(errand: Errand) -> bool:
     return False
 
 
+def _is_over(invitation: Invitation) -> bool:
+    if isinstance(invitation, OutgoingInvitation):
+        return invitation.state in LOCAL_ENDS
+    return invitation.state in REMOTE_ENDS
+
+
 def _conclude(ticket: Ticket, invitation: Invitation) -> None:
     """Complete a wait with how the invitation ended."""
     ticket.done = True
-    if invitation.error is None:
-        ticket.value = invitation.state
+    ticket.value = invitation.state
+    error: LocalInvitationError | RemoteInvitationError
+    if isinstance(invitation, OutgoingInvitation):
+        if invitation.error is None:
+            return
+        error, why = invitation.error, _WHY_LOCAL[invitation.error]
     else:
-        ticket.error = error_for(
-            invitation.error, _WHY[invitation.error], operation="wait", state=invitation.state.name
-        )
+        if invitation.error is None:
+            return
+        error, why = invitation.error, _WHY_REMOTE[invitation.error]
+    ticket.value = None
+    ticket.error = error_for(error, why, operation="wait", state=invitation.state.name)
 
 
 def _remember(decided: OrderedDict[tuple[str, str], _SIDE], key: tuple[str, str], invitation: _SIDE) -> None:

@@ -14,7 +14,21 @@ from rtmcore.errors import RtmError
 from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.output import explain, note
 
-COMMANDS: Final = ("serve", "token", "send", "listen", "chat", "watch", "presence", "members", "attrs", "history", "doctor", "errors")
+COMMANDS: Final = (
+    "serve",
+    "token",
+    "send",
+    "listen",
+    "chat",
+    "call",
+    "watch",
+    "presence",
+    "members",
+    "attrs",
+    "history",
+    "doctor",
+    "errors",
+)
 
 _EXTRA_OF: Final = {
     "jwt": "server",

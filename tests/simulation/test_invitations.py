@@ -548,6 +548,7 @@ def test_waiting_for_a_failure_and_taking_a_wait_back(world: Scenario) -> None:
     world.run_for(31.0)
     assert isinstance(waits.error, InvitationFailed)
     assert waits.error.code is OFFLINE
+    assert "The callee was offline for 30 s." in str(waits.error)
     assert not ticket.done
 
 

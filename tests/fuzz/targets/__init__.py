@@ -4,6 +4,7 @@ from rtmcore.wire.codec import JSON, MSGPACK
 from tests.fuzz.harness import Target
 from tests.fuzz.targets.client import ClientTarget
 from tests.fuzz.targets.exchange import HttpClientTarget, HttpServerTarget
+from tests.fuzz.targets.invitations import InvitationTarget
 from tests.fuzz.targets.journal import JournalTarget
 from tests.fuzz.targets.node import NodeTarget
 from tests.fuzz.targets.settings import UrlTarget
@@ -39,5 +40,6 @@ def targets() -> list[Target]:
         TokenTarget(),
         AccessTokenTarget(),
         JournalTarget(),
+        InvitationTarget(),
         UrlTarget(),
     ]
