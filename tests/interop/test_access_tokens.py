@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from rtmcore.errors import AuthError
 from rtmsync.server.access_tokens import V006, V007, make_access_token
 from rtmsync.server.tokens import AppKeys, AppVerifier
+from tests.interop.conftest import RunningServer, running_server
+from tests.interop.wireclient import MsgpackEncoding, WireClient
 
 pytestmark = pytest.mark.interop
 
@@ -75,6 +78,29 @@ def test_006_of_the_builder_in_python(user: str) -> None:
 @pytest.mark.parametrize("version", [V006, V007])
 def test_tokens_of_the_builder_in_javascript(version: str, user: str) -> None:
     judge(run("make", version, APP, CERTIFICATE, user, str(LIFE)), user)
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of an app that has moved here with its certificate."""
+    file: Path = tmp_path_factory.mktemp("certificates") / "app.certificate"
+    file.write_text(f"{OTHER}\n{CERTIFICATE}\n", encoding="ascii")
+    formats = ("--token-format", V006, "--token-format", V007)
+    with running_server("--app-id", APP, "--certificate-file", str(file), *formats) as server:
+        yield server
+
+
+@pytest.mark.parametrize("version", [V006, V007])
+def test_a_client_logs_in_with_a_token_of_the_former_token_server(moved: RunningServer, version: str) -> None:
+    token = run("make", version, APP, CERTIFICATE, "alice", str(LIFE))
+    for user, code in (("alice", None), ("bob", 5)):
+        client = WireClient(moved.url, APP, user, MsgpackEncoding(), token)
+        client.login()
+        refusals = [fields["code"] for tag, fields in client.packets if tag == "refused"]
+        assert refusals == ([] if code is None else [code])
+        if code is None:
+            assert client.welcome["token_expires"] > time.time() * 1000
+        client.drop()
 
 
 def made(version: str, user: str) -> str:
