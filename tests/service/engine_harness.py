@@ -49,6 +49,7 @@ from rtmcore.service.commands import (
     ReadChannel,
     ReadChannelAttributes,
     ReadChannels,
+    ReadHistory,
     ReadInbox,
     Release,
     SendData,
@@ -366,6 +367,39 @@ class Client:
         """Entries that this transport was told of."""
         return [notice.entry for notice in self.node.of(InboxNotice) if notice.session == self.here]
 
+    def ask_history(
+        self,
+        *,
+        source: str | None = None,
+        destination: str | None = None,
+        channel: bool = False,
+        start: int = 0,
+        end: int = 2**62,
+        offset: int = 0,
+        limit: int = 100,
+        ascending: bool = True,
+    ) -> ReadHistory:
+        """Issue a question about the history; `Harness.answer` has what it came to."""
+        command = ReadHistory(
+            APP,
+            self.here,
+            self._next(None),
+            source,
+            destination,
+            channel,
+            start,
+            end,
+            offset,
+            limit,
+            ascending,
+        )
+        self.node.submit(command)
+        return command
+
+    def history(self, **question: Any) -> Any:
+        """What a question about the history comes to."""
+        return self.harness.answer(self.ask_history(**question))
+
     def stored(self, after: int = 0, messages: int = 100, size: int = 1 << 20) -> Any:
         return self.ask(ListStored(self.here, self._next(None), self.floor, after, messages, size))
 
@@ -388,8 +422,24 @@ class Client:
     def leave(self, channel: str, *, cmid: int | None = None) -> Any:
         return self.ask(LeaveChannel(self.here, self._next(cmid), self.floor, channel))
 
-    def publish(self, channel: str, body: bytes = b"hello", *, cmid: int | None = None) -> Any:
-        return self.ask(PublishMessage(self.here, self.iid, self._next(cmid), self.floor, channel, 1, body))
+    def publish(self, channel: str, body: bytes = b"hello", **options: Any) -> Any:
+        return self.harness.answer(self.issue(channel, body, **options))
+
+    def issue(
+        self,
+        channel: str,
+        body: bytes = b"hello",
+        *,
+        kind: int = 1,
+        history: bool = False,
+        cmid: int | None = None,
+    ) -> PublishMessage:
+        """Issue a message to a channel; `Harness.answer` has its outcome."""
+        command = PublishMessage(
+            self.here, self.iid, self._next(cmid), self.floor, channel, kind, body, history
+        )
+        self.node.submit(command)
+        return command
 
     def window(self, channel: str, after: int) -> Any:
         return self.ask(ReadChannel(self.here, channel, after))

@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from rtmcore.errors import ServerFailure
@@ -20,15 +22,19 @@ from rtmcore.service.commands import (
     ChannelAttributeValue,
     Claim,
     Claimed,
+    Kept,
     Name,
     PeerOutcome,
     PeerSend,
     Place,
+    ReadHistory,
     ReadInbox,
     Session,
 )
 from rtmcore.service.memory.journal import AttributesRecord, Batch, Image, SessionRecord, StoredEntry
+from rtmcore.service.memory.kept import HistoryQuestion, HistoryRecord
 from rtmsync.server.engines.embedded import JOURNAL_FILE, LOCK_FILE, EmbeddedEngine, EmbeddedPort
+from rtmsync.server.engines.sqlite_history import SqliteHistory
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service.engine_harness import APP
 
@@ -262,6 +268,93 @@ def test_attributes_of_channels_are_taken_as_they_were_written(tmp_path: Path) -
     assert image.attributes == {(APP, "rtm", "one"): values[:1], (APP, "rtm", "three"): values}
 
 
+def record(number: int, cmid: int | None = None) -> HistoryRecord:
+    return HistoryRecord(
+        number, APP, "alice", "iid", number if cmid is None else cmid, "room", True, 1, b"%d" % number
+    )
+
+
+def found(history: SqliteHistory, **changes: Any) -> list[int]:
+    fields: dict[str, Any] = {
+        "app": APP, "asker": None, "cmid": 0, "source": None, "destination": "room", "channel": True,
+        "start": 0, "end": 2**62, "offset": 0, "limit": 100, "ascending": True,
+    }  # fmt: skip
+    command = ReadHistory(**{**fields, **changes})
+    return [message.id for message in history.read(HistoryQuestion(command, command.start)).messages]
+
+
+def test_the_history_is_read_beside_the_commits(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    history = store.history()
+    assert found(history) == []
+    kept = tuple(record(number) for number in range(1, 11))
+    store.commit(Batch(1, None, (), (), (), (), (), history=kept, history_limit=10_000))
+    assert found(history) == list(range(1, 11))
+    store.commit(Batch(2, None, (), (), (), (), (), history_removed=(4, 99), history_first=3))
+    assert found(history) == [3, 5, 6, 7, 8, 9, 10]
+    again = (record(11, cmid=5),)
+    store.commit(Batch(3, None, (), (), (), (), (), history=again, history_limit=10_000))
+    assert found(history) == [3, 6, 7, 8, 9, 10, 11], "an origin is kept once"
+    most = 3 * record(10).size
+    store.commit(Batch(4, None, (), (), (), (), (), history=(record(12),), history_limit=most))
+    assert found(history) == [10, 11, 12]
+    history.close()
+    history.close()
+    store.close()
+    image = store.open()
+    assert image.history.find(
+        HistoryQuestion(ReadHistory(APP, None, 0, None, None, False, 0, 99, 0, 9, True), 0)
+    ) == (Kept((), 0)), "it is never read as a whole"
+    store.close()
+
+
+@pytest.mark.parametrize("question", [{"source": "alice"}, {}, {"destination": None}])
+def test_questions_about_the_history_use_an_index(tmp_path: Path, question: dict[str, Any]) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    plans: list[str] = []
+    history = store.history()
+    found(history)
+    connection = history._connection
+    assert connection is not None
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    found(history, **question)
+    connection.set_trace_callback(None)
+    for statement in statements:
+        if statement.startswith("SELECT"):
+            plans += [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    history.close()
+    store.close()
+    assert len(plans) == 2
+    assert all("USING" in plan and "INDEX" in plan for plan in plans), plans
+
+
+def test_a_read_that_is_interrupted_ends_with_an_error(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    history = store.history()
+    history.interrupt()
+    with pytest.raises(sqlite3.Error):
+        found(history)
+    history.close()
+    store.close()
+
+
+def test_a_damaged_row_of_the_history_is_not_handed_out(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    store.commit(Batch(1, None, (), (), (), (), (), history=(record(1),), history_limit=10_000))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection, connection:
+        connection.execute("UPDATE history SET body = 7")
+    history = store.history()
+    with pytest.raises(msgspec.ValidationError):
+        found(history)
+    history.close()
+
+
 def test_one_identity_has_a_session_and_a_ban_in_each_room(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / JOURNAL_FILE)
     store.open()
@@ -339,6 +432,11 @@ class StuckStore:
         self.gate = threading.Event()
         self.gate.set()
         self.closed = False
+        self.slow: SlowHistory | None = None
+
+    def history(self) -> "SlowHistory":
+        assert self.slow is not None, "nobody asks"
+        return self.slow
 
     def open(self) -> Image:
         return Image()
@@ -368,6 +466,42 @@ def test_the_loop_never_waits_for_the_disk(tmp_path: Path) -> None:
     running.engine.close()
     assert store.closed
     Running(tmp_path).engine.close()
+
+
+class SlowHistory:
+    """A disk that answers no question until it is interrupted."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.interrupted = threading.Event()
+        self.closed = False
+
+    def read(self, question: HistoryQuestion) -> Kept:
+        self.asked.set()
+        assert self.interrupted.wait(PATIENCE)
+        raise sqlite3.OperationalError("interrupted")
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_neither_commits_nor_the_end_wait_for_who_reads_the_history(tmp_path: Path) -> None:
+    store = StuckStore()
+    history = store.slow = SlowHistory()
+    running = Running(tmp_path, store=store)
+    alice = running.log_in("alice")
+    for cmid in (1, 2):
+        running.submit(ReadHistory(APP, alice, cmid, "alice", None, False, 0, 1, 0, 20, True))
+    assert history.asked.wait(PATIENCE)
+    assert running.engine.reading
+    command = PeerSend(alice, "an-instance-00001", 3, 1, "bob", 1, b"hello", True, 10.0)
+    assert running.answer(command).code == 4  # type: ignore[attr-defined]
+    running.engine.close()
+    assert history.closed
+    assert not running.engine.reading
 
 
 def test_a_loop_that_cannot_be_woken_does_not_stop_the_commits(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channel_attributes as conformance_channel_attributes
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_data as conformance_data
+from tests.service import engine_conformance_history as conformance_history
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
 from tests.service import engine_conformance_presence as conformance_presence
@@ -62,6 +63,11 @@ class Journaled:
         return self.engine.port(node)
 
     def settle(self, now: float) -> None:
+        self._commit(now)
+        while (question := self.engine.next_question()) is not None:
+            self.engine.answered(question, None if self.failing else self.image.history.find(question))
+
+    def _commit(self, now: float) -> None:
         while self.batch is not None or (batch := self.engine.next_batch(now)) is not None:
             if self.batch is None:
                 self.batch = batch
@@ -169,6 +175,10 @@ class TestStoredMessages(conformance_stored.StoredMessages):
     pass
 
 
+class TestHistory(conformance_history.HistoryOfAll):
+    pass
+
+
 class TestMemberCounts(conformance_channels.MemberCounts):
     pass
 
@@ -238,6 +248,11 @@ class TestChannelAttributesOnDisk(conformance_channel_attributes.ChannelAttribut
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestStoredOnDisk(conformance_stored.StoredOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestHistoryOnDisk(conformance_history.HistoryOnDisk):
     pass
 
 

@@ -14,6 +14,8 @@ from rtmcore.limits import (
     CHANNELS_JOINED,
     CHANNELS_REMEMBERED,
     CHANNELS_WITH_ATTRIBUTES,
+    HISTORY_BYTES,
+    HISTORY_HELD_BYTES,
     INBOX_BYTES,
     INBOX_MESSAGES,
     MEMBER_EVENTS_MAX,
@@ -61,6 +63,8 @@ class Caps:
         channel_attributes_grace: Seconds that the attributes of a channel without members are kept.
         channels_with_attributes: Channels that have attributes.
         all_channel_attributes_bytes: Bytes of the attributes of all channels.
+        history_bytes: Bytes in the history of one app; a newer message drops the oldest.
+        history_held_bytes: Bytes of messages to channels that wait until the history is on the disk.
     """
 
     inbox_messages: int = INBOX_MESSAGES
@@ -88,3 +92,5 @@ class Caps:
     channel_attributes_grace: float = CHANNEL_ATTRIBUTES_GRACE
     channels_with_attributes: int = CHANNELS_WITH_ATTRIBUTES
     all_channel_attributes_bytes: int = ALL_CHANNEL_ATTRIBUTES_BYTES
+    history_bytes: int = HISTORY_BYTES
+    history_held_bytes: int = HISTORY_HELD_BYTES

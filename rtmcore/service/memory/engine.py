@@ -18,6 +18,7 @@ from rtmcore.service.commands import (
     DropStored,
     Heard,
     JoinChannel,
+    Kept,
     LeaveChannel,
     ListMembers,
     ListStored,
@@ -30,6 +31,7 @@ from rtmcore.service.commands import (
     ReadChannel,
     ReadChannelAttributes,
     ReadChannels,
+    ReadHistory,
     ReadInbox,
     Refusal,
     Release,
@@ -49,8 +51,10 @@ from rtmcore.service.memory.caps import Caps
 from rtmcore.service.memory.channel_attributes import Attributed, AttributedChannels
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
+from rtmcore.service.memory.history import History
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Batch, Image, Journal
+from rtmcore.service.memory.kept import HistoryQuestion
 from rtmcore.service.memory.media import Media
 from rtmcore.service.memory.offline import Offline
 from rtmcore.service.memory.presence import Presence
@@ -99,10 +103,11 @@ class MemoryEngine:
         stores = Stores(state.caps, state.journal)
         inboxes = Inboxes(state, stores)
         self._offline = Offline(state, stores, inboxes)
-        self._sends = Sends(state, stores, inboxes, self._offline)
+        self._history = History(state)
+        self._sends = Sends(state, stores, inboxes, self._offline, self._history)
         self._stored = StoredMessages(state, inboxes)
         self._attributes = AttributedChannels(state)
-        self._channels = Channels(state, self._attributes)
+        self._channels = Channels(state, self._attributes, self._history)
         self._bans = Bans(state)
         presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
         self._sessions = Sessions(
@@ -131,6 +136,7 @@ class MemoryEngine:
             PublishMessage: self._channels.publish,
             ReadChannel: self._channels.read,
             ReadChannels: self._channels.read_several,
+            ReadHistory: self._history.read,
             ListMembers: self._channels.list_members,
             CountMembers: self._channels.count_members,
             Watch: self._channels.watch,
@@ -200,6 +206,7 @@ class MemoryEngine:
 
     def _reserve(self, now: float, wall: int) -> None:
         self._state.journal.reserve(self._state.clock.wanted(wall))
+        self._history.forget_old(wall)
         self._reserve_at = now + CLOCK_RESERVATION / 2
 
     def shift(self, outlet: Outlet, seconds: float) -> None:
@@ -245,6 +252,8 @@ class MemoryEngine:
         self._bans.committed(number)
         self._attributes.committed(number)
         self._stored.committed(number)
+        self._sends.committed(batch.history)
+        self._channels.committed(batch.history)
 
     def commit_failed(self, number: int, now: float) -> None:
         """A batch could not be committed: its messages and changes never existed, and who made them is told.
@@ -259,6 +268,26 @@ class MemoryEngine:
         batch = self._state.journal.failed(number, now)
         self._offline.commit_failed(entry.id for entry in batch.stored)
         self._attributes.commit_failed(batch.attributes)
+        self._sends.commit_failed(batch.history)
+        self._channels.commit_failed(batch.history)
+
+    # --- History ------------------------------------------------------------------
+
+    def next_question(self) -> HistoryQuestion | None:
+        """A question about the history, for whoever holds what the journal wrote; to be answered with `answered`.
+
+        An engine without a journal answers all of them itself.
+        """
+        return self._history.next_question()
+
+    def answered(self, question: HistoryQuestion, kept: Kept | None) -> None:
+        """What a question about the history came to.
+
+        Args:
+            question: As `next_question` gave it.
+            kept: The messages; None where they could not be read.
+        """
+        self._history.answered(question, kept)
 
 
 class MemoryPort(Outlet):

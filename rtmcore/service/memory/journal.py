@@ -10,6 +10,7 @@ import attrs
 
 from rtmcore.limits import JOURNAL_RETRY
 from rtmcore.service.commands import ChannelAttributeValue, Name
+from rtmcore.service.memory.kept import HistoryRecord, MemoryHistory
 
 ChannelName: TypeAlias = tuple[str, str, str]
 """App, kind and channel."""
@@ -87,6 +88,14 @@ class Batch:
     unbanned: tuple[Name, ...] = ()
     """Names that are banned no more; unknown ones are to be ignored."""
     attributes: tuple[AttributesRecord, ...] = ()
+    history: tuple[HistoryRecord, ...] = ()
+    """Messages for the history; each replaces one of the same origin."""
+    history_limit: int = 0
+    """Bytes that the history of each of their apps may then have: the oldest messages beyond are dropped."""
+    history_removed: tuple[int, ...] = ()
+    """Ids of messages that never got there; unknown ones are to be ignored."""
+    history_first: int = 0
+    """Messages of the history with smaller ids are to be dropped, if not all of them at once."""
     clean: bool = False
     """The last batch of an engine that was closed in order."""
 
@@ -102,6 +111,8 @@ class Image:
     attributes: dict[ChannelName, tuple[tuple[str, ChannelAttributeValue], ...]] = attrs.field(
         factory=dict, repr=False
     )
+    history: MemoryHistory = attrs.field(factory=MemoryHistory, repr=False)
+    """Empty where questions about it are answered by the disk itself."""
     clean: bool = True
     """The engine that wrote it was closed in order, so its marks are complete."""
 
@@ -133,6 +144,12 @@ class Image:
                 self.attributes[changed.channel] = changed.attributes
             else:
                 self.attributes.pop(changed.channel, None)
+        for kept in batch.history:
+            self.history.add(kept)
+        for app in {kept.app for kept in batch.history}:
+            self.history.shrink(app, batch.history_limit)
+        self.history.remove(batch.history_removed)
+        self.history.drop_before(batch.history_first)
         self.clean = batch.clean
 
     def copy(self) -> "Image":
@@ -143,6 +160,7 @@ class Image:
             dict(self.entries),
             dict(self.bans),
             dict(self.attributes),
+            self.history.copy(),
             self.clean,
         )
 
@@ -170,6 +188,10 @@ class Journal:
         self._removed: dict[int, None] = {}
         self._bans: dict[Name, str | None] = {}
         self._attributes: dict[ChannelName, AttributesRecord] = {}
+        self._history: list[HistoryRecord] = []
+        self._history_limit = 0
+        self._history_removed: tuple[int, ...] = ()
+        self._history_first = 0
         self._urgent = False
 
     # --- Records in ---------------------------------------------------------------
@@ -210,6 +232,15 @@ class Journal:
         self._urgent = self._urgent or awaited
         return self.next_number
 
+    def keep(self, record: HistoryRecord, limit: int) -> None:
+        """A message is to be kept in the history, of which its app may have so many bytes."""
+        self._history.append(record)
+        self._history_limit = limit
+
+    def forget_history(self, first: int) -> None:
+        """The history begins with this id from now on. Written with what has to be written anyway."""
+        self._history_first = max(0, first)
+
     def store(self, entry: StoredEntry) -> None:
         """An entry is to be stored; `committed` tells when it is."""
         self._stored[entry.id] = entry
@@ -240,6 +271,8 @@ class Journal:
             or self._marks
             or self._bans
             or self._attributes
+            or self._history
+            or self._history_removed
             or self._reserved is not None
         )
 
@@ -248,7 +281,7 @@ class Journal:
         if self._committing is not None or not self._waiting:
             return None
         self.handle_timer(now)
-        if self._retry_at is not None and not (self._stored or self._urgent):
+        if self._retry_at is not None and not (self._stored or self._history or self._urgent):
             return None
         return self._hand_out(clean=False)
 
@@ -282,6 +315,10 @@ class Journal:
             bans=tuple((name, text) for name, text in self._bans.items() if text is not None),
             unbanned=tuple(name for name, text in self._bans.items() if text is None),
             attributes=tuple(self._attributes.values()),
+            history=tuple(self._history),
+            history_limit=self._history_limit,
+            history_removed=self._history_removed,
+            history_first=self._history_first,
             clean=clean,
         )
         self._reserved = None
@@ -291,6 +328,8 @@ class Journal:
         self._removed = {}
         self._bans = {}
         self._attributes = {}
+        self._history = []
+        self._history_removed = ()
         self._urgent = False
         self._committing = batch
         return batch
@@ -304,9 +343,9 @@ class Journal:
     def failed(self, number: int, now: float) -> Batch:
         """The batch of this number could not be committed.
 
-        Its entries are given up. They are removed with the next batch all the same, for a disk may know more of a
-        failed transaction after a crash than it admitted. Who changed attributes of channels says what they are now.
-        The rest is written again.
+        Its entries and what was to be kept are given up. They are removed with the next batch all the same, for a disk
+        may know more of a failed transaction after a crash than it admitted. Who changed attributes of channels says
+        what they are now. The rest is written again.
         """
         batch = self._take(number)
         self._retry_at = now + JOURNAL_RETRY
@@ -326,6 +365,8 @@ class Journal:
                 newer = self._marks.get(mark.id)
                 self._marks[mark.id] = mark if newer is None else _merged(mark, newer)
         self._removed = {**gone, **self._removed}
+        given_up = tuple(record.id for record in batch.history)
+        self._history_removed = (*batch.history_removed, *given_up, *self._history_removed)
         return batch
 
     def _take(self, number: int) -> Batch:

@@ -65,6 +65,8 @@ class Offline:
             if item.storable and item.storage is Storage.MEMORY:
                 self._stores.store_late(item, wall)
             if not item.storable:
+                if item.hidden:
+                    self._inboxes.unhide(item)
                 self._inboxes.discard(inbox, item)
                 self._inboxes.settle(item, PeerOutcome(OFFLINE) if item.reader is None else TIMED_OUT)
                 continue

@@ -16,6 +16,7 @@ from rtmcore.service.commands import (
     Name,
     Output,
     PeerSend,
+    PublishMessage,
     Refusal,
     Session,
     Trouble,
@@ -69,6 +70,20 @@ class Channel:
     """The last entries with the time of each."""
     own: dict[str, Positions] = attrs.field(factory=dict)
     """The entries of each author."""
+    held: "deque[Held] | None" = None
+    """Messages that wait until the history is on the disk, and those behind them; none or None where none wait."""
+
+
+@attrs.define(eq=False)
+class Held:
+    """A message to a channel that nobody may see yet."""
+
+    channel: Channel
+    pending: "Pending"
+    id: int
+    accepted: float
+    ready: bool
+    """Nothing but those before it is waited for."""
 
 
 @attrs.define(eq=False)
@@ -207,7 +222,7 @@ class Pending:
     """A request that is answered when the disk has said how it went."""
 
     author: Name
-    command: ChangeChannelAttributes | DropStored
+    command: ChangeChannelAttributes | DropStored | PublishMessage
     """As it was last repeated."""
     results: Results
     """Those of the instance that asked."""

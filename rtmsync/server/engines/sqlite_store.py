@@ -13,6 +13,7 @@ from rtmcore.errors import ServerFailure
 from rtmcore.limits import DAY
 from rtmcore.service.commands import ChannelAttributeValue, Name
 from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
+from rtmsync.server.engines.sqlite_history import HISTORY_TABLES, SqliteHistory, write_history
 
 SCHEMA_VERSION: Final = 3
 _WITHOUT_SCOPES: Final = 1
@@ -128,6 +129,10 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
             raise
 
+    def history(self) -> SqliteHistory:
+        """What answers questions about the history, in a thread of its own."""
+        return SqliteHistory(self._path)
+
     def close(self) -> None:
         """Close the file. Idempotent."""
         connection, self._connection = self._connection, None
@@ -214,6 +219,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             if version == _WITHOUT_SCOPES or (version == _WITHOUT_ATTRIBUTES and table == "entries"):
                 _rebuild(connection, table, definition)
             connection.execute(definition)
+        for definition in HISTORY_TABLES:
+            connection.execute(definition)
         connection.execute(_SET, ("schema", SCHEMA_VERSION))
         connection.execute("COMMIT")
     except BaseException:
@@ -292,6 +299,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     )
     connection.executemany(f"DELETE FROM bans WHERE {_IS_NAME}", batch.unbanned)
     _write_attributes(connection, batch)
+    write_history(connection, batch)
 
 
 def _write_attributes(connection: sqlite3.Connection, batch: Batch) -> None:
