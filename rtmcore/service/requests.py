@@ -248,7 +248,7 @@ class Requests:
                 body=packet.body,
                 offline=packet.offline,
                 wait=wait,
-                history=packet.history and packet.kind != INVITATION,
+                history=packet.history,
                 ttl=packet.ttl / 1000 if 0 < packet.ttl < OFFLINE_SECONDS * 1000 else None,
             )
         )
@@ -287,7 +287,7 @@ class Requests:
                 channel=packet.ch,
                 kind=packet.kind,
                 body=packet.body,
-                history=packet.history and session.name.kind == RTM,
+                history=packet.history,
             )
         )
 
