@@ -478,6 +478,57 @@ class Unban:
     name: Name
 
 
+@attrs.frozen
+class SendAs:
+    """Put a message into the inbox of a user on behalf of a name that need not be logged in. No session needed.
+
+    Whoever asks has judged the permission. Answered by `PeerOutcome`, `Accepted` or `Refusal`; a command with the key
+    of one of the last `limits.IDEMPOTENCY_SECONDS` is not carried out, and gets that one's answer.
+    """
+
+    number: int
+    """Tells the commands of a node apart."""
+    name: Name
+    """The sender."""
+    key: str = attrs.field(repr=False)
+    to: str
+    kind: int
+    body: bytes = attrs.field(repr=False)
+    offline: bool
+    acknowledged: bool
+    """Whether a receiver who is online has to acknowledge the message before the answer."""
+    wait: float
+    """Seconds that the sender waits."""
+    history: bool = False
+    ttl: float | None = None
+
+
+@attrs.frozen
+class PublishAs:
+    """Append a message to the log of a channel on behalf of a name that need not be a member. No session needed.
+
+    Answered by `Logged` or `Refusal`, and repeated as `SendAs` is.
+    """
+
+    number: int
+    name: Name
+    """The author."""
+    key: str = attrs.field(repr=False)
+    channel: str
+    kind: int
+    body: bytes = attrs.field(repr=False)
+    history: bool = False
+
+
+@attrs.frozen
+class CountMembersOf:
+    """Ask how many members channels of an app have. No session needed. Answered by `Counts`."""
+
+    number: int
+    app: str
+    channels: tuple[str, ...]
+
+
 Command = (
     Claim
     | Silent
@@ -512,6 +563,9 @@ Command = (
     | SendData
     | Ban
     | Unban
+    | SendAs
+    | PublishAs
+    | CountMembersOf
 )
 
 
@@ -545,6 +599,11 @@ class PeerOutcome:
 
     code: int
     id: int = 0
+
+
+@attrs.frozen
+class Accepted:
+    """A message is in the inbox of a user who is online; nobody waits for his acknowledgement."""
 
 
 @attrs.define
@@ -715,6 +774,7 @@ Value = (
     Claimed
     | Logged
     | PeerOutcome
+    | Accepted
     | Page
     | Pages
     | Membership

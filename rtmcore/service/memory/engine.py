@@ -14,6 +14,7 @@ from rtmcore.service.commands import (
     Claim,
     Command,
     CountMembers,
+    CountMembersOf,
     DetachMedia,
     DropStored,
     Heard,
@@ -25,6 +26,7 @@ from rtmcore.service.commands import (
     ListSubscriptions,
     Output,
     PeerSend,
+    PublishAs,
     PublishMessage,
     QueryPresence,
     ReadAttributes,
@@ -35,6 +37,7 @@ from rtmcore.service.commands import (
     ReadInbox,
     Refusal,
     Release,
+    SendAs,
     SendData,
     Silent,
     SubscribePresence,
@@ -58,6 +61,7 @@ from rtmcore.service.memory.kept import HistoryQuestion
 from rtmcore.service.memory.media import Media
 from rtmcore.service.memory.offline import Offline
 from rtmcore.service.memory.presence import Presence
+from rtmcore.service.memory.publishing import Publishing
 from rtmcore.service.memory.sends import Sends
 from rtmcore.service.memory.sessions import Sessions
 from rtmcore.service.memory.state import Inbox, Item, Live, Outlet, State
@@ -108,6 +112,7 @@ class MemoryEngine:
         self._stored = StoredMessages(state, inboxes)
         self._attributes = AttributedChannels(state)
         self._channels = Channels(state, self._attributes, self._history)
+        publishing = Publishing(state, self._sends, self._channels)
         self._bans = Bans(state)
         presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
         self._sessions = Sessions(
@@ -155,6 +160,9 @@ class MemoryEngine:
             SendData: media.send,
             Ban: self._sessions.ban,
             Unban: self._bans.lift,
+            SendAs: publishing.send,
+            PublishAs: publishing.publish,
+            CountMembersOf: publishing.count,
         }
         """What carries out each command."""
         if image is not None:
