@@ -27,6 +27,7 @@ from rtmcore.service.commands import (
     PeerOutcome,
     PeerSend,
     Place,
+    ReadChannelAttributes,
     ReadHistory,
     ReadInbox,
     Session,
@@ -594,4 +595,74 @@ def test_every_acknowledged_message_survives_a_kill(tmp_path: Path, count: int) 
     found = [cmid for number in range(RECEIVERS) for _, cmid in running.inbox(f"user {number}")]
     assert len(found) == len(set(found)), "a message is there twice"
     assert set(acknowledged) <= set(found), "an acknowledged message is lost"
+    running.engine.close()
+
+
+_WRITER = f"""
+import sys, time, threading
+from pathlib import Path
+from rtmcore.service.commands import *
+from rtmsync.server.engines.embedded import EmbeddedEngine
+woken = threading.Event()
+engine = EmbeddedEngine(Path(sys.argv[1]), epoch="e", wake=woken.set)
+engine.start(time.monotonic(), time.time_ns() // 1000)
+port = engine.port("node")
+def submit(command):
+    port.submit(command, time.monotonic(), time.time_ns() // 1000)
+name, place = Name({APP!r}, "rtm", "alice"), Place("node", 1)
+submit(Claim(name, place, "an-instance-00001", 1, True, None, None, "secret", 30.0, None, 0, True))
+session = Session(name, port.next_output().value.fence, place)
+submit(JoinChannel(session, 0, 0, "room", True))
+cmid, waiting = 0, 0
+while True:
+    while waiting < 64:
+        cmid, waiting = cmid + 1, waiting + 1
+        floor = max(1, cmid - 1000)
+        if cmid % 2:
+            value = (("value", str(cmid)),)
+            submit(ChangeChannelAttributes(session, cmid, floor, "channel %d" % (cmid % 7), value, (), False, False))
+        else:
+            submit(PublishMessage(session, "an-instance-00001", cmid, floor, "room", 1, b"%d" % cmid, True))
+    while (output := port.next_output()) is not None:
+        if isinstance(output, Answer) and not isinstance(output.command, JoinChannel):
+            assert isinstance(output.value, (Settled, Logged)), output
+            sys.stdout.write("%d\\n" % output.command.cmid)
+            waiting -= 1
+    sys.stdout.flush()
+    woken.wait(0.01)
+    woken.clear()
+"""
+
+
+@pytest.mark.parametrize("count", [1, 500, 1400])
+def test_every_acknowledged_attribute_and_message_of_the_history_survives_a_kill(
+    tmp_path: Path, count: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        acknowledged = [int(process.stdout.readline()) for _ in range(count)]
+        time.sleep(0.001)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate(timeout=PATIENCE)
+    acknowledged += [int(line) for line in rest.split("\n")[:-1]]
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+    running = Running(tmp_path)
+    bob = running.log_in("bob")
+    for number in range(7):
+        due = max((cmid for cmid in acknowledged if cmid % 2 and cmid % 7 == number), default=0)
+        command = ReadChannelAttributes(bob, number, 0, f"channel {number}")
+        found = dict(running.answer(command).attributes)  # type: ignore[attr-defined]
+        assert not due or int(found["value"].value) >= due, "an acknowledged change is lost"
+    question = ReadHistory(APP, None, 0, "alice", None, False, 0, 2**62, 0, 100_000, True)
+    kept = running.answer(question)
+    assert isinstance(kept, Kept)
+    bodies = [int(message.body) for message in kept.messages]
+    assert bodies == sorted(set(bodies)), "a message is there twice, or out of order"
+    assert {cmid for cmid in acknowledged if not cmid % 2} <= set(bodies), "an acknowledged message is lost"
     running.engine.close()
