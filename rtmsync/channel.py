@@ -144,7 +144,7 @@ class Channel(EventSource):
             message: Text, or bytes as they are; at most 32 KiB, with the description.
             timeout: Seconds in all, 10 by default.
             description: What there is to say about bytes.
-            history: Keep the message in the history for 7 days.
+            history: Keep a text in the history for 7 days; bytes are not kept.
 
         Returns:
             The message's place in the channel's log: the server has accepted it.

@@ -245,7 +245,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
             description: What there is to say about bytes.
             offline: Store the message where he is offline, for up to 7 days.
             ttl: Seconds after which a stored message is dropped instead, above 0 and up to 604,800.
-            history: Keep the message in the history for 7 days.
+            history: Keep a text in the history for 7 days; bytes are not kept.
             timeout: Seconds in all, 10 by default.
 
         Returns:

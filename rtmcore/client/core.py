@@ -237,7 +237,7 @@ class ClientCore(ClientParts):
             description: What there is to say about a raw message.
             offline: Store the message if the user is offline.
             ttl: Seconds after which a stored message is dropped, up to `limits.OFFLINE_SECONDS`, which is the default.
-            history: Keep the message in the history, for `limits.HISTORY_DAYS`.
+            history: Keep a text in the history, for `limits.HISTORY_DAYS`; raw messages are not kept.
             timeout: Total time in seconds, the peer's acknowledgement included.
             now: Monotonic seconds.
 
@@ -277,7 +277,7 @@ class ClientCore(ClientParts):
             kind: TEXT or RAW.
             body: At most `limits.MESSAGE_BYTES`, with the description; UTF-8 where it is text.
             description: What there is to say about a raw message.
-            history: Keep the message in the history, for `limits.HISTORY_DAYS`.
+            history: Keep a text in the history, for `limits.HISTORY_DAYS`; raw messages are not kept.
             timeout: Total time in seconds.
             now: Monotonic seconds.
 

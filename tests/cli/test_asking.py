@@ -157,6 +157,25 @@ def test_what_is_stored_is_listed_and_not_taken(rtm: Rtm, url: str) -> None:
     ]
 
 
+def test_the_history_is_printed_counted_and_read_page_by_page(rtm: Rtm, url: str) -> None:
+    with connect(url, "asker") as client, client.channel("minutes") as room:
+        for number in range(23):
+            room.send(f"item {number}", history=True)
+        client.on(PeerMessage, lambda message: None)
+        client.send_peer("asker", "to myself", history=True)
+    outcome = rtm("history", "--oldest-first", "--limit", "22", "minutes")
+    assert outcome.status == 0
+    assert [line.partition(" ")[2] for line in outcome.out.splitlines()] == [
+        f"asker to minutes: item {number}" for number in range(22)
+    ]
+    assert rtm("history", "--count", "minutes").out == "23\n"
+    assert rows(rtm("history", "--count", "--json").out) == [{"count": 24}]
+    (own,) = rows(rtm("history", "--peer", "asker", "--json").out)
+    assert (own["source"], own["destination"], own["text"]) == ("asker", "asker", "to myself")
+    assert rtm("history", "--until", "2020-01-01T00:00Z", "--count").out == "0\n"
+    assert rtm("history", "--source", "somebody").status == ExitCode.AUTH
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -141,6 +141,44 @@ def test_message_and_description_share_the_size_of_a_message() -> None:
 # --- The history ----------------------------------------------------------------------------------------------------
 
 
+def test_the_history_has_what_was_sent_for_it_and_nothing_else() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    world.join("room", alice, bob)
+    done(world, alice, "send_peer", "bob", TEXT, b"kept", history=True)
+    done(world, alice, "send_peer", "bob", TEXT, b"not kept")
+    done(world, bob, "send_peer", "alice", TEXT, b"answer", history=True)
+    done(world, alice, "publish", "room", TEXT, b"to all", history=True)
+    page = done(world, bob, "history.query", source="alice", destination="bob")
+    assert (bodies(page), page.count) == ([b"kept"], 1)
+    (kept,) = page.messages
+    assert (kept.source, kept.destination, kept.channel, kept.text) == ("alice", "bob", False, "kept")
+    assert bodies(done(world, alice, "history.query", source="alice")) == [b"to all", b"kept"]
+    assert bodies(done(world, alice, "history.query", destination="alice")) == [b"answer"]
+    (all_,) = done(world, bob, "history.query", channel="room").messages
+    assert (all_.destination, all_.channel, all_.body) == ("room", True, b"to all")
+    assert done(world, alice, "history.count", source="alice") == 2
+
+
+def test_the_history_is_read_page_by_page_in_both_orders_and_by_time() -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    ids = [
+        done(world, alice, "send_peer", "alice", TEXT, str(number).encode(), history=True).message_id
+        for number in range(25)
+    ]
+    first = done(world, alice, "history.query", source="alice")
+    assert (bodies(first), first.count) == ([str(number).encode() for number in range(24, 4, -1)], 25)
+    rest = done(world, alice, "history.query", source="alice", offset=20)
+    assert bodies(rest) == [b"4", b"3", b"2", b"1", b"0"]
+    everything = done(world, alice, "history.query", source="alice", limit=50, ascending=True)
+    assert bodies(everything) == [str(number).encode() for number in range(25)]
+    between = {"start": ids[5] / 1e6 - 0.5, "end": ids[8] / 1e6 - 0.5}
+    some = done(world, alice, "history.query", source="alice", ascending=True, **between)
+    assert bodies(some) == [b"5", b"6", b"7"]
+    assert done(world, alice, "history.count", source="alice", **between) == 3
+
+
 def test_the_history_of_others_is_not_open() -> None:
     world = Scenario()
     alice, _ = world.login("alice", "bob")

@@ -113,6 +113,37 @@ def test_calls_above_their_rate_wait_where_the_client_is_told_so(connect: Connec
     assert refused.value.code is rtmsync.ChannelMemberCountError.TOO_OFTEN
 
 
+def test_the_history_is_read_and_counted(connect: Connect, name: str) -> None:
+    alice, bob, carol = connect(), connect(), connect()
+    bob.on(PeerMessage, lambda message: None)
+    begun = alice.send_peer(bob.user_id, "first", history=True)
+    alice.send_peer(bob.user_id, "not kept")
+    alice.send_peer_future(bob.user_id, "second", history=True).result(10)
+    with alice.channel(name) as room, bob.channel(name):
+        room.send("to all", history=True)
+        room.send_future("not kept").result(10)
+        found = bob.history(channel=name)
+    assert ([message.text for message in found.messages], found.count) == (["to all"], 1)
+    assert (found.messages[0].channel, found.messages[0].destination) == (True, name)
+    page = bob.history(source=alice.user_id, destination=bob.user_id, ascending=True, limit=50)
+    assert [message.text for message in page.messages] == ["first", "second"]
+    assert page.messages[0].id == begun.message_id
+    newest = alice.history_future(source=alice.user_id).result(10)
+    assert [message.text for message in newest.messages] == ["to all", "second", "first"]
+    assert alice.history_count(source=alice.user_id) == 3
+    assert begun.server_time is not None
+    later = alice.history_count_future(
+        destination=bob.user_id, source=alice.user_id, end=begun.server_time - 1
+    )
+    assert later.result(10) == 0
+    with pytest.raises(rtmsync.Rejected) as caught:
+        carol.history(source=alice.user_id)
+    assert caught.value.code is rtmsync.QueryPeersOnlineError.REJECTED
+    with pytest.raises(rtmsync.InvalidArgument) as refused:
+        carol.history()
+    assert refused.value.code is rtmsync.QueryPeersOnlineError.INVALID_ARGUMENT
+
+
 def test_they_need_a_login(make: Connect) -> None:
     client = make()
     with pytest.raises(rtmsync.NotLoggedIn):
