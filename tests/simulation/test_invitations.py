@@ -180,6 +180,7 @@ def test_a_callee_who_falls_silent_has_not_answered(world: Scenario) -> None:
     assert received(bob)[0] == "INVITATION_RECEIVED"  # it came back in time
     assert call.state is LocalInvitationState.RECEIVED_BY_REMOTE
     assert len(received(bob)) == 1  # and rang once, however often it was sent
+    world.run_for(40.0)
     world.check()
 
 
