@@ -31,7 +31,18 @@ if TYPE_CHECKING:
     from rtmsync.server.server import Server
 
 _file = click.Path(path_type=Path)
-_option = functools.partial(click.option, show_envvar=True)
+
+
+class _Setting(click.Option):
+    """An option whose errors name its environment variable too, also where click does not by itself."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        hint = super().get_error_hint(ctx)
+        named = self.envvar is None or str(self.envvar) in hint
+        return hint if named else f"{hint} (env var: '{self.envvar}')"
+
+
+_option = functools.partial(click.option, cls=_Setting, show_envvar=True)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _READ: Final = 4096
 _OF_APPS: Final = ("app_ids", "secret_files", "certificate_files", "token_formats")

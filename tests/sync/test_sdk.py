@@ -133,7 +133,8 @@ print(*rtmsync.service_urls())
 )
 def test_a_channel_or_a_room_counts_as_a_client(made: str) -> None:
     assert (
-        run(f"{CONTEXT}\n{made}\nprint(caught(rtmsync.set_service_context, AreaCode.EU, servers)[1])") == "1"
+        run(f"{CONTEXT}\n{made}\nprint(int(caught(rtmsync.set_service_context, AreaCode.EU, servers)[1]))")
+        == "1"
     )
 
 
