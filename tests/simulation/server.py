@@ -407,8 +407,6 @@ class ServerSide:
     def after_command(self, now: float) -> None:
         """Hand out what came of a command, what is to be committed, and what is asked of the history."""
         self.commit(now)
-        while self.disk is not None and (question := self.engine.next_question()) is not None:
-            self.engine.answered(question, self.disk.image.history.find(question))
         self._answer_questions(now)
         for host in self.hosts.values():
             if host.port is not None and host.port.collect(now):
