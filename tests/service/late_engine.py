@@ -13,15 +13,17 @@ from rtmcore.service.commands import (
     ChannelNotice,
     Claim,
     Command,
+    CountMembersOf,
     DataNotice,
     Ended,
     InboxNotice,
     MemberNotice,
     MemberStateNotice,
-    Name,
     Output,
     PresenceNotice,
+    PublishAs,
     ReadHistory,
+    SendAs,
     Unban,
     Unwatch,
     Watch,
@@ -108,12 +110,13 @@ class LateEngine:
         return max(due, queue[-1][0]) if queue else due
 
 
-def _name(command: Command) -> Name:
-    if isinstance(command, Claim | Ban | Unban):
+def _name(command: Command) -> object:
+    if isinstance(command, Claim | Ban | Unban | SendAs | PublishAs):
         return command.name
+    if isinstance(command, CountMembersOf):
+        return command.app
     session = command.asker if isinstance(command, ReadHistory) else command.session
-    assert session is not None
-    return session.name
+    return None if session is None else session.name
 
 
 def _key(output: Output) -> object:
