@@ -113,7 +113,11 @@ class Inbox:
         return Ack(self._handed)
 
     def _give(self, entry: InboxEntry, now: float) -> None:
-        if self._is_double(entry, now) or self._is_signal(entry, now):
+        double = self._is_double(entry, now)
+        if double or entry.kind == INVITATION:
+            if not double:
+                # Taken here and now, whatever the application does with the messages before it.
+                self._signal(entry, now)
             if not self._given:
                 self._handed = entry.id
                 return
@@ -130,13 +134,6 @@ class Inbox:
                 "without waiting for acknowledgements.",
                 close_code=CloseCode.POLICY,
             )
-
-    def _is_signal(self, entry: InboxEntry, now: float) -> bool:
-        """Whether this is a signal of a call invitation; it is taken here, whatever the application does."""
-        if entry.kind != INVITATION:
-            return False
-        self._signal(entry, now)
-        return True
 
     def _is_double(self, entry: InboxEntry, now: float) -> bool:
         """Whether this origin was seen before; remembers it."""

@@ -408,6 +408,23 @@ def test_a_restart_of_the_server_in_the_middle(world: Scenario) -> None:
     world.check()
 
 
+def test_an_application_that_takes_no_messages_is_called_all_the_same(world: Scenario) -> None:
+    alice, bob = world.login("alice", "bob")
+    bob.take_on(None)
+    for number in range(5):
+        alice.call("send_peer", "bob", MessageType.TEXT, b"%d" % number)
+    call = invite(alice)
+    world.run_for(1.0)
+    do(bob, "accept", rung(bob))
+    world.run_for(1.0)
+    assert call.state is LocalInvitationState.ACCEPTED_BY_REMOTE
+    assert bob.life.messages == []
+    bob.take_on(0.0)
+    world.run_for(60.0)
+    assert [message.body for message in bob.life.messages] == [b"%d" % number for number in range(5)]
+    world.check()
+
+
 # --- Several, limits and misuse -----------------------------------------------------------------------------------
 
 
