@@ -50,12 +50,17 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("inf")
 
+SERVICE_PREFIX: Final = "/rtm/v1/apps/"
+"""What the paths of all that needs a server key begin with."""
+
 
 class Phase(enum.Enum):
     """How far a connection has come."""
 
     HTTP = "HTTP"
     """The upgrade has not been asked for yet."""
+    SERVING = "SERVING"
+    """Requests with a server key are answered over HTTP, one after the other."""
     GREETING = "GREETING"
     """The WebSocket is open; the hello is awaited."""
     CLAIMING = "CLAIMING"
@@ -79,6 +84,7 @@ class Cue(enum.Enum):
     """What moves a connection from phase to phase."""
 
     UPGRADE = "upgrade"
+    SERVE = "serve"
     HELLO = "hello"
     WELCOME = "welcome"
     READY = "ready"
@@ -101,6 +107,7 @@ _TALKING: Final = (
 
 PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.HTTP, Cue.UPGRADE): Phase.GREETING,
+    (Phase.HTTP, Cue.SERVE): Phase.SERVING,
     (Phase.GREETING, Cue.HELLO): Phase.CLAIMING,
     (Phase.CLAIMING, Cue.WELCOME): Phase.RESTORING,
     (Phase.RESTORING, Cue.READY): Phase.LIVE,
@@ -110,8 +117,10 @@ PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.GREETING, Cue.MEDIA_HELLO): Phase.ATTACHING,
     (Phase.ATTACHING, Cue.ATTACHED): Phase.MEDIA,
     (Phase.HTTP, Cue.CLOSE): Phase.CLOSING,
+    (Phase.SERVING, Cue.CLOSE): Phase.CLOSING,
     **{(phase, Cue.CLOSE): Phase.CLOSING for phase in _TALKING},
     (Phase.HTTP, Cue.END): Phase.FINISHED,
+    (Phase.SERVING, Cue.END): Phase.FINISHED,
     **{(phase, Cue.END): Phase.FINISHED for phase in _TALKING},
     (Phase.CLOSING, Cue.END): Phase.FINISHED,
 }
@@ -150,6 +159,7 @@ _DEAF: Final[dict[type[Any], Effect]] = dict.fromkeys((Hello, MediaHello, *_ESTA
 
 RECEIVABLE: Final[dict[Phase, dict[type[Any], Effect]]] = {
     Phase.HTTP: {},
+    Phase.SERVING: {},
     Phase.GREETING: {**_ALWAYS, Hello: Effect.LOG_IN, MediaHello: Effect.ATTACH},
     Phase.CLAIMING: {**_ALWAYS, Bye: Effect.POSTPONE_GOODBYE},
     Phase.RESTORING: _ESTABLISHED,
@@ -265,7 +275,7 @@ class Connection:
     def __init__(self, number: int, address: str, dirty: set[int], now: float) -> None:
         self.number = number
         self.address = address
-        self.transport = ServerTransport(now)
+        self.transport = ServerTransport(now, SERVICE_PREFIX)
         self.phase = Phase.HTTP
         self.opened = now
         self.at_door = True

@@ -40,6 +40,7 @@ from rtmcore.service.commands import (
     Ban,
     ChannelNotice,
     Claim,
+    CountMembersOf,
     DataNotice,
     Ended,
     Ending,
@@ -51,10 +52,12 @@ from rtmcore.service.commands import (
     MemberStateNotice,
     Name,
     PresenceNotice,
+    PublishAs,
     ReadChannel,
     ReadChannels,
     ReadInbox,
     Release,
+    SendAs,
     Unban,
 )
 from rtmcore.service.config import NodeConfig
@@ -76,12 +79,18 @@ from rtmcore.service.pumps import Pumps
 from rtmcore.service.renewals import Renewals
 from rtmcore.service.requests import Requests
 from rtmcore.service.users import Users
+from rtmcore.service.web import Authorize, WebService
+from rtmcore.wire.exchange import HttpBody, HttpHead
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
 from rtmcore.wire.packets import Floor, Packet, Unknown
 from rtmcore.wire.transport import Closed, Received, TransportState
 
 _AT_THE_DOOR = (Phase.HTTP, Phase.GREETING)
 _AT_ONCE_AT_THE_DOOR = HANDSHAKE_BYTES + HELLO_BYTES
+
+
+def _no_server_keys(app: str, key: str) -> bool | None:
+    return None
 
 
 @attrs.frozen
@@ -99,10 +108,17 @@ class Node:
         port: The engine that holds what users share.
         verify: Decides whether a user may log in.
         secret: Draws the secret of a new session: unpredictable, at most `limits.SECRET_LENGTH_MAX` characters.
+        authorize: Judges the server keys of those who send over HTTP; by default there are none.
     """
 
     def __init__(
-        self, config: NodeConfig, port: EnginePort, verify: TokenVerifier, *, secret: Callable[[], str]
+        self,
+        config: NodeConfig,
+        port: EnginePort,
+        verify: TokenVerifier,
+        *,
+        secret: Callable[[], str],
+        authorize: Authorize = _no_server_keys,
     ) -> None:
         self.config = config
         self._port = port
@@ -140,8 +156,14 @@ class Node:
         self._data = DataFrames(self._context, self._feeds, self._departures)
         self._media = MediaConnections(self._context, self._feeds, self._departures)
         self._orders = Orders(self._context)
+        self._web = WebService(self._context, self._departures, self._orders, authorize, self._take_events)
         self._deadlines = Deadlines(
-            self._context, self._departures, self._logins, self._requests, self._take_events
+            self._context,
+            self._departures,
+            self._logins,
+            self._requests,
+            self._take_events,
+            self._web.expired,
         )
         self._events: list[CloseConnection] = []
         # Connections that were heard in this turn.
@@ -232,6 +254,7 @@ class Node:
         connection = self._connections.pop(cid, None)
         if connection is not None:
             self._departures.detach(connection)
+            self._web.forget(connection)
 
     def handle_timer(self, now: float) -> None:
         """Act on what is due. Call it once in each turn, after everything was read."""
@@ -347,6 +370,7 @@ class Node:
         """
         self._context.now = now
         self._context.draining = True
+        self._web.drain()
         going = [each for each in self._connections.values() if each.open]
         for place, connection in enumerate(going):
             retry_after = over * place / len(going)
@@ -408,6 +432,10 @@ class Node:
                     engine_available=self._context.engine_available,
                 )
                 transport.respond(answer.status, answer.headers, f"{answer.text}\n".encode())
+            elif isinstance(event, HttpHead):
+                self._web.take_head(connection, event)
+            elif isinstance(event, HttpBody):
+                self._web.take_body(connection, event)
             elif isinstance(event, Closed):
                 self._departures.finish(connection)
         connection.pull()
@@ -517,6 +545,9 @@ class Node:
             AttachMedia: self._media.answered,
             Ban: self._orders.answered,
             Unban: self._orders.answered,
+            SendAs: self._web.answered,
+            PublishAs: self._web.answered,
+            CountMembersOf: self._web.answered,
         }
 
     def _change_members(self, notice: MemberNotice) -> None:

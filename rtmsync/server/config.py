@@ -12,6 +12,7 @@ from rtmcore.errors import InvalidArgument
 from rtmcore.identifiers import is_valid_app_id
 from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT, RateLimit
 from rtmcore.service.config import ABORT, KEEP, RATES
+from rtmsync.server.serverkeys import check_server_keys
 from rtmsync.server.tokens import AppKeys
 
 DEFAULT_PORT: Final = 7430
@@ -53,6 +54,8 @@ class ServerConfig:
             ``abort`` (version 1.5).
         drain_seconds: Over how long clients are sent away when the server stops.
         node: Name of this server process; None makes one.
+        server_keys: By app id, keys with which programs send without a session; each of 16 to 128 visible ASCII
+            characters. An app without one is not served over HTTP.
 
     Raises:
         InvalidArgument: A value is not possible, or the server would be open to the world without a secret.
@@ -72,6 +75,7 @@ class ServerConfig:
     token_policy: Literal["keep", "abort"] = "keep"
     drain_seconds: float = DRAIN_TIMEOUT
     node: str | None = None
+    server_keys: Mapping[str, Sequence[str]] = attrs.field(factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.apps:
@@ -91,6 +95,7 @@ class ServerConfig:
         if not 0 <= self.drain_seconds < math.inf:
             raise _wrong(f"drain_seconds is {self.drain_seconds:g}.", "Use a number of seconds from 0 on.")
         self._check_rates()
+        check_server_keys(self.server_keys, [app.app for app in self.apps])
         if self.tls_key is not None and self.tls_certificate is None:
             raise _wrong("There is a TLS key but no certificate.", "Name the certificate's file too.")
         if is_loopback(self.host):

@@ -20,6 +20,7 @@ from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
 from rtmsync.server.loop import ServerLoop
 from rtmsync.server.orders import Orders
+from rtmsync.server.serverkeys import ServerKeys
 from rtmsync.server.tokens import AppVerifier
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rtmsync.server")
 
 _BACKLOG = 1024
-_RELOADED = frozenset({"apps", "tls_certificate", "tls_key", "allowed_origins", "drain_seconds"})
+_RELOADED = frozenset(
+    {"apps", "server_keys", "tls_certificate", "tls_key", "allowed_origins", "drain_seconds"}
+)
 """The settings that count from a reload on."""
 
 
@@ -53,6 +56,7 @@ class Server:
         self._failure: BaseException | None = None
         self._orders = Orders(config)
         self._verifier = AppVerifier(config.apps)
+        self._server_keys = ServerKeys(config.server_keys)
         self._reloading = threading.Lock()
 
     @property
@@ -95,6 +99,7 @@ class Server:
                 port,
                 self._verifier,
                 secret=lambda: secrets.token_urlsafe(24),
+                authorize=self._server_keys.authorize,
             )
             self._loop = ServerLoop(self._node, [listener], context)
         except BaseException:
@@ -130,9 +135,9 @@ class Server:
     def reload(self, config: ServerConfig) -> tuple[str, ...]:
         """Go on with other settings, as far as they can change while clients are connected. Nobody is sent away.
 
-        Apps and their keys, certificates and formats, the TLS files, which are read again, the allowed origins and
-        `drain_seconds` count from now on, for logins and connections that begin. Any thread may call this, but no
-        signal handler.
+        Apps and their keys, certificates and formats, the server keys, the TLS files, which are read again, the
+        allowed origins and `drain_seconds` count from now on, for logins and connections that begin. Any thread may
+        call this, but no signal handler.
 
         Args:
             config: The settings.
@@ -154,6 +159,7 @@ class Server:
             context = _tls_context(merged)
             self.config = merged
             self._verifier.replace(merged.apps)
+            self._server_keys.replace(merged.server_keys)
             self._orders.reload(merged)
             if self._loop is not None:
                 self._loop.use(context)

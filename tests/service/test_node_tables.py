@@ -59,7 +59,7 @@ def test_every_phase_says_what_may_be_received():
     assert set(RECEIVABLE) == set(Phase)
     for phase, table in RECEIVABLE.items():
         assert set(table) <= CLIENT_PACKETS, "what only a server says is malformed everywhere"
-        if phase is not Phase.HTTP:
+        if phase not in (Phase.HTTP, Phase.SERVING):
             assert table[Beat] is Effect.IGNORE
             assert Unknown in table
     assert {effect for table in RECEIVABLE.values() for effect in table.values()} == set(Effect)
@@ -75,6 +75,7 @@ def test_every_phase_says_what_a_hello_and_a_frame_are_in_it():
     }
     assert effects == {
         Phase.HTTP: (None, None),
+        Phase.SERVING: (None, None),
         Phase.GREETING: (Effect.ATTACH, None),
         Phase.CLAIMING: (None, None),
         Phase.RESTORING: (None, Effect.SEND_DATA),
@@ -93,7 +94,7 @@ def test_every_phase_says_what_a_hello_and_a_frame_are_in_it():
 def test_every_packet_in_every_phase(phase, kind):
     """What is said of a packet in a phase, or that it is malformed there; nothing in between."""
     effect = RECEIVABLE[phase].get(kind)
-    if kind not in CLIENT_PACKETS or phase is Phase.HTTP:
+    if kind not in CLIENT_PACKETS or phase in (Phase.HTTP, Phase.SERVING):
         assert effect is None
     elif phase in (Phase.LEAVING, Phase.CLOSING, Phase.FINISHED):
         assert effect is Effect.IGNORE

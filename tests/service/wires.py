@@ -36,6 +36,7 @@ from tests.service.late_engine import LateEngine
 
 APP = "a" * APP_ID_LENGTH
 OTHER_APP = "b" * APP_ID_LENGTH
+SERVER_KEY = "server-key-0123456789"
 NONCE = bytes(16)
 START = 1000.0
 WALL = 1_700_000_000_000_000
@@ -72,6 +73,10 @@ def verify(app: str, user: str, token: str | None, wall_ms: int) -> Grant:
     return GRANTS[token]
 
 
+def authorize(app: str, key: str) -> bool | None:
+    return key == SERVER_KEY if app == APP else None
+
+
 class World:
     """A node, its engine, the time, and any number of wires."""
 
@@ -89,7 +94,7 @@ class World:
         self.late = None if seed is None else LateEngine(port, seed)
         self.port: EnginePort = self.late or port
         self.secrets = 0
-        self.node = Node(config, self.port, verify, secret=self._secret)
+        self.node = Node(config, self.port, verify, secret=self._secret, authorize=authorize)
         self.wires: dict[int, Wire] = {}
         self.numbers = 0
 
