@@ -156,6 +156,7 @@ if TYPE_CHECKING:
         RemoteInvitationRefused,
     )
     from rtmsync.logs import set_log_file, set_log_file_size, set_log_filters
+    from rtmsync.publisher import Publisher, PublishStatus
     from rtmsync.room import DataTrack, RemoteParticipant, Room, connect_room
     from rtmsync.rtc import RtcChannel
     from rtmsync.sdk import parse_parameters, sdk_version, service_urls, set_service_context
@@ -248,6 +249,8 @@ __all__ = [
     "ProtocolError",
     "ProxyError",
     "PublishResult",
+    "PublishStatus",
+    "Publisher",
     "QueryPeersBySubscriptionOptionError",
     "QueryPeersOnlineError",
     "RateLimited",
@@ -422,6 +425,7 @@ _ELSEWHERE: Final = {
         "RemoteInvitationRefused",
     ),
     "rtmsync.room": ("DataTrack", "RemoteParticipant", "Room", "connect_room"),
+    "rtmsync.publisher": ("PublishStatus", "Publisher"),
     "rtmsync.rtc": ("RtcChannel",),
     "rtmsync.sdk": ("parse_parameters", "sdk_version", "service_urls", "set_service_context"),
     "rtmsync.subscriptions": ("MessageIterator", "Subscription"),
