@@ -25,17 +25,20 @@ class AppFiles:
         key_file: A file as `keyfiles.parse_keys` reads it; None where there are no keys.
         certificate_file: A file with app certificates, one a line; None where there are none.
         token_formats: Which formats of tokens the app takes.
+        server_key_file: A file with server keys, one a line; None where nobody sends without a session.
     """
 
     id: str
     key_file: Path | None = None
     certificate_file: Path | None = None
     token_formats: tuple[str, ...] = (JWT,)
+    server_key_file: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that there are."""
-        return tuple(file for file in (self.key_file, self.certificate_file) if file is not None)
+        files = (self.key_file, self.certificate_file, self.server_key_file)
+        return tuple(file for file in files if file is not None)
 
     def load(self) -> AppKeys:
         """Read the files.
@@ -52,6 +55,20 @@ class AppFiles:
             if not certificates:
                 raise _wrong(f"There is no certificate in {self.certificate_file}.")
         return AppKeys(self.id, keys, certificates, self.token_formats)
+
+    def load_server_keys(self) -> tuple[str, ...]:
+        """Read the file with server keys; none where there is no file.
+
+        Raises:
+            InvalidArgument: The file cannot be read, or there is no key in it.
+        """
+        if self.server_key_file is None:
+            return ()
+        lines = load_text(self.server_key_file, "server key file").splitlines()
+        keys = tuple(line.strip() for line in lines if line.strip())
+        if not keys:
+            raise _wrong(f"There is no server key in {self.server_key_file}.")
+        return keys
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +95,8 @@ class Settings:
         names = [app.app for app in apps]
         if len(set(names)) != len(names):
             raise _wrong("An app id is named twice.")
-        return ServerConfig(apps=apps, **self.others)
+        server_keys = {app.id: app.load_server_keys() for app in self.apps if app.server_key_file is not None}
+        return ServerConfig(apps=apps, server_keys=server_keys, **self.others)
 
 
 def read_settings(path: Path) -> Settings:
@@ -182,7 +200,13 @@ _PLAIN: Final = {
     "rate_factor": _NUMBER,
 }
 _TLS: Final = {"certificate": _FILE, "key": _FILE}
-_APP: Final = {"id": _TEXT, "key_file": _FILE, "certificate_file": _FILE, "token_formats": _LIST}
+_APP: Final = {
+    "id": _TEXT,
+    "key_file": _FILE,
+    "certificate_file": _FILE,
+    "token_formats": _LIST,
+    "server_key_file": _FILE,
+}
 PLAIN_KEYS: Final = tuple(_PLAIN)
 """The keys of the file outside of any table."""
 TLS_KEYS: Final = tuple(_TLS)

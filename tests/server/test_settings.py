@@ -160,3 +160,17 @@ def test_an_app_that_is_named_twice(folder: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="cannot be read"):
         read_settings(tmp_path / "none.toml")
+
+
+def test_server_keys_have_a_file_of_their_own(folder: Path) -> None:
+    text = f'[[apps]]\nid = "{APP}"\nserver_key_file = "server.key"\n'
+    (folder / "server.key").write_text("first-key-0123456789\n\nsecond-key-0123456789\n")
+    config = settings(folder, text).config()
+    assert config.server_keys == {APP: ("first-key-0123456789", "second-key-0123456789")}
+    assert "first-key" not in repr(config)
+    (folder / "server.key").write_text("too-short\n")
+    with pytest.raises(InvalidArgument, match="16 to 128"):
+        settings(folder, text).config()
+    (folder / "server.key").write_text("\n")
+    with pytest.raises(InvalidArgument, match="no server key"):
+        settings(folder, text).config()
