@@ -3,11 +3,14 @@
 import contextlib
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 import rtmsync
 from rtmsync.publisher import Publisher, PublishStatus
@@ -163,3 +166,16 @@ def test_a_forked_child_leaves_the_parents_connection_alone(publisher):
         os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert publisher.publish("room", "x", sender="s") > 0
+
+
+def test_tls_with_a_server_that_is_known_and_with_one_that_is_not(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    pem = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with Server(config(tls_certificate=pem)) as server:
+        with Publisher(server.url, app_id=DEV_APP_ID, server_key=KEY, tls=context) as trusting:
+            assert trusting.publish("room", "x", sender="s") < trusting.publish("room", "x", sender="s")
+        with publisher_of(server.url) as publisher, pytest.raises(rtmsync.TlsError):
+            publisher.publish("room", "x", sender="s")
