@@ -202,7 +202,7 @@ class Watcher:
 
     def _judge_leaving(self, notice: Any, now: float) -> None:
         name = self._find(notice.kind, notice.user, notice.channel)
-        if name is None:
+        if name is None or now < self.history.late_until:
             return
         if self.left.get(name) == now or self.left.get((name, notice.channel)) == now:
             return
@@ -215,6 +215,9 @@ class Watcher:
 
     def _judge_silence(self, kind: str, user: str, scope: str, least: float, state: str, now: float) -> None:
         name = self._find(kind, user, scope)
+        if now < self.history.late_until:
+            # What a node has heard is still on its way to the engine.
+            return
         if name is not None and self._silence(name, now) < least - _SLACK:
             self.history.violation(
                 now, f"{user} is called {state} after {self._silence(name, now):.3f} s of silence"
