@@ -409,6 +409,7 @@ class Logins:
         member = feed.enter(connection, position, value.version)
         complete = feed.tell_changes(member)
         member.asked = True
+        member.returned = self._context.now
         if connection.together is None:
             self._pumps.want(connection, member)
         else:

@@ -114,7 +114,7 @@ class Member:
         version: The version of the member list that it has.
     """
 
-    __slots__ = ("again", "asked", "connection", "feed", "lost", "position", "state", "version")
+    __slots__ = ("again", "asked", "connection", "feed", "lost", "position", "returned", "state", "version")
 
     def __init__(self, connection: Connection, feed: Feed, position: int, version: int) -> None:
         self.connection = connection
@@ -124,6 +124,8 @@ class Member:
         """Means nothing while LIVE: then it is the feed's."""
         self.version = version
         self.lost = 0
+        self.returned: float | None = None
+        """When its client returned, as long as the log has not been read to its top since."""
         self.asked = False
         """The client awaits the top: it has returned, or has asked."""
         self.again = False
