@@ -330,11 +330,11 @@ class Driver(Generic[C]):
         state = self.state
         if state in states:
             return state
-        if state in self._profile.final and self._broken is None:
+        if self._broken is None and state in self._profile.final:
             raise StateError(
                 f"The state is {state.name}, which nothing leaves.", operation="wait_until", state=state.name
             )
-        if self.finished:
+        if self._broken is not None or self.finished:
             raise self._closed_error("wait_until")
         names = " or ".join(each.name for each in sorted(states))
         raise RequestTimeout(
