@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from rtmcore.client.room import RoomCore
-
 from rtmcore.client.events import (
     DataReceived,
     Event,
@@ -14,6 +12,7 @@ from rtmcore.client.events import (
     RoomReconnecting,
 )
 from rtmcore.client.requests import Ticket
+from rtmcore.client.room import RoomCore
 from rtmcore.codes import MessageType, RoomState
 from tests.rows.town import Party, Town
 
