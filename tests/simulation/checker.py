@@ -104,6 +104,8 @@ class Watcher:
         if life.kind != "rtm" or not life.heard:
             return
         if core.state.name == "CONNECTED" and now >= life.heard + INTERRUPTED + _SLACK:
+            if any(call.name == "logout" for call in life.open.values()):
+                return  # whoever says goodbye does not care any more
             self.history.violation(
                 now, f"{life.name} is CONNECTED {now - life.heard:.3f} s after the last byte"
             )
