@@ -20,6 +20,7 @@ import attrs
 from docs import timelines
 from rtmcore import codes, errors, limits
 from rtmcore.connection.diagram import mermaid, rows
+from rtmcore.connection.invitations import LOCAL_TABLE, REMOTE_TABLE
 from rtmcore.connection.room import ROOM
 from rtmcore.connection.room_state import ROOM_REASONS, ROOM_STATE_TABLE
 from rtmcore.connection.rtc import RTC
@@ -248,6 +249,7 @@ def titled(rows: list[tuple[str, ...]]) -> list[str]:
 
 #: Where the middle of each place is.
 LEFT, TOP, RIGHT, LOW_RIGHT, LOW = (130, 230), (390, 70), (720, 70), (720, 390), (390, 390)
+FAR_RIGHT, CENTER, LOW_LEFT = (720, 230), (425, 230), (130, 390)
 WIDTH, HEIGHT, BOX = 850, 460, (150, 44)
 BEND = 40
 
@@ -311,6 +313,36 @@ DRAWINGS = {
         "The state of a room",
         "rtmcore/connection/room_state.py",
         {"CONNECTED": LEFT, "RECONNECTING": RIGHT, "DISCONNECTED": LOW_RIGHT},
+    ),
+    "invitation-local": Drawing(
+        LOCAL_TABLE,
+        {},
+        "A call invitation at its caller",
+        "rtmcore/connection/invitations.py",
+        {
+            "IDLE": LEFT,
+            "SENT_TO_REMOTE": TOP,
+            "RECEIVED_BY_REMOTE": CENTER,
+            "ACCEPTED_BY_REMOTE": RIGHT,
+            "REFUSED_BY_REMOTE": FAR_RIGHT,
+            "CANCELED": LOW_RIGHT,
+            "FAILURE": LOW,
+        },
+    ),
+    "invitation-remote": Drawing(
+        REMOTE_TABLE,
+        {},
+        "A call invitation at its callee",
+        "rtmcore/connection/invitations.py",
+        {
+            "IDLE": LEFT,
+            "INVITATION_RECEIVED": TOP,
+            "ACCEPT_SENT_TO_LOCAL": CENTER,
+            "ACCEPTED": FAR_RIGHT,
+            "REFUSED": RIGHT,
+            "CANCELED": LOW_RIGHT,
+            "FAILURE": LOW,
+        },
     ),
 }
 

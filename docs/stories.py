@@ -231,7 +231,8 @@ def lost_kick() -> Stage:
 
 @story(
     "Two programs that log in whenever they are kicked",
-    "This is what nothing in the library does by itself. The rate of logins, 2 a second for one user, holds them back.",
+    "This is what nothing in the library does by itself. The rate of logins, 2 a second for one user after a burst of 4, "
+    "holds them back.",
 )
 def login_loop() -> Stage:
     stage = Stage(nodes=("n1", "n2"))
@@ -253,7 +254,7 @@ def _insist(stage: Stage, client: ClientHost, until: float) -> None:
         client.call("logout")
     elif client.core.state is ConnectionState.DISCONNECTED:
         client.call("login")
-    stage.at(stage.time + 0.2, _insist, stage, client, until)
+    stage.at(stage.time + 0.1, _insist, stage, client, until)
 
 
 @story(

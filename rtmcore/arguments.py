@@ -1,13 +1,23 @@
-"""The shapes of arguments that clients and servers judge alike: lists of users, and attributes."""
+"""The shapes of arguments that clients and servers judge alike: users, channels, attributes, and questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtmcore.codes import AttributeOperationError, PeerSubscriptionStatusError
+from rtmcore.codes import (
+    AttributeOperationError,
+    ChannelMemberCountError,
+    PeerSubscriptionStatusError,
+    QueryPeersOnlineError,
+)
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
     ATTRIBUTE_KEY_BYTES,
     ATTRIBUTE_VALUE_BYTES,
+    CHANNEL_ATTRIBUTES,
+    CHANNEL_ATTRIBUTES_BYTES,
+    HISTORY_PAGE_SIZES,
+    MEMBER_COUNT_CHANNELS,
+    PRESENCE_QUERY_USERS,
     PRESENCE_SUBSCRIPTIONS,
     USER_ATTRIBUTES,
     USER_ATTRIBUTES_BYTES,
@@ -32,34 +42,167 @@ def explain_invalid_users(users: Sequence[object]) -> tuple[PeerSubscriptionStat
     return None
 
 
+def explain_invalid_query(users: Sequence[object]) -> tuple[QueryPeersOnlineError, str] | None:
+    """Say what is wrong with the users whose online states are asked for.
+
+    Returns:
+        The documented code and one sentence; None where all is well.
+    """
+    invalid = QueryPeersOnlineError.INVALID_ARGUMENT
+    if not users:
+        return invalid, "No user is named."
+    if len(users) > PRESENCE_QUERY_USERS:
+        return invalid, f"{len(users)} users are named; at most {PRESENCE_QUERY_USERS} are allowed."
+    for user in users:
+        wrong = explain_invalid_id(user, "user id")
+        if wrong is not None:
+            return invalid, wrong
+    return None
+
+
+def explain_invalid_channels(channels: Sequence[object]) -> tuple[ChannelMemberCountError, str] | None:
+    """Say what is wrong with the channels whose members are to be counted.
+
+    Returns:
+        The documented code and one sentence; None where all is well.
+    """
+    if not channels:
+        return ChannelMemberCountError.INVALID_ARGUMENT, "No channel is named."
+    if len(channels) > MEMBER_COUNT_CHANNELS:
+        text = f"{len(channels)} channels are named; at most {MEMBER_COUNT_CHANNELS} are allowed."
+        return ChannelMemberCountError.EXCEED_LIMIT, text
+    for channel in channels:
+        wrong = explain_invalid_id(channel, "channel id")
+        if wrong is not None:
+            return ChannelMemberCountError.INVALID_ARGUMENT, wrong
+    return None
+
+
 def explain_invalid_attributes(
-    attributes: Mapping[Any, Any],
+    attributes: Mapping[Any, Any], *, of_channel: bool = False
 ) -> tuple[AttributeOperationError, str] | None:
-    """Say what is wrong with the attributes of a user.
+    """Say what is wrong with attributes.
+
+    Args:
+        attributes: Value by key.
+        of_channel: Whether they are a channel's; otherwise a user's.
 
     Returns:
         The documented code and one sentence, in which neither keys nor values are quoted; None where all is well.
     """
-    if len(attributes) > USER_ATTRIBUTES:
-        text = f"A user has at most {USER_ATTRIBUTES} attributes, not {len(attributes)}."
+    owner, most, most_bytes = "A user", USER_ATTRIBUTES, USER_ATTRIBUTES_BYTES
+    if of_channel:
+        owner, most, most_bytes = "A channel", CHANNEL_ATTRIBUTES, CHANNEL_ATTRIBUTES_BYTES
+    if len(attributes) > most:
+        text = f"{owner} has at most {most} attributes, not {len(attributes)}."
         return AttributeOperationError.SIZE_OVERFLOW, text
     total = 0
     for key, value in attributes.items():
-        if not isinstance(key, str) or not isinstance(value, str):
+        if not isinstance(value, str):
             return AttributeOperationError.INVALID_ARGUMENT, "Keys and values of attributes are strings."
-        key_size, value_size = _size(key), _size(value)
-        total += key_size + value_size
-        if not 0 < key_size <= ATTRIBUTE_KEY_BYTES or not key.isprintable():
-            text = f"A key of an attribute has 1 to {ATTRIBUTE_KEY_BYTES} bytes of visible characters."
-            return AttributeOperationError.INVALID_ARGUMENT, text
+        wrong = _explain_invalid_key(key)
+        if wrong is not None:
+            return AttributeOperationError.INVALID_ARGUMENT, wrong
+        value_size = _size(value)
+        total += _size(key) + value_size
         if not value:
             return AttributeOperationError.INVALID_ARGUMENT, "The value of an attribute is not empty."
         if value_size > ATTRIBUTE_VALUE_BYTES:
             text = f"The value of an attribute has at most {ATTRIBUTE_VALUE_BYTES} bytes, not {value_size}."
             return AttributeOperationError.SIZE_OVERFLOW, text
-    if total > USER_ATTRIBUTES_BYTES:
-        text = f"A user's attributes have at most {USER_ATTRIBUTES_BYTES} bytes together, not {total}."
+    if total > most_bytes:
+        text = f"{owner}'s attributes have at most {most_bytes} bytes together, not {total}."
         return AttributeOperationError.SIZE_OVERFLOW, text
+    return None
+
+
+def explain_invalid_keys(
+    keys: Sequence[object], *, of_channel: bool = False
+) -> tuple[AttributeOperationError, str] | None:
+    """Say what is wrong with keys of attributes that are to be deleted or read.
+
+    Args:
+        keys: Keys, unknown ones too.
+        of_channel: Whether they are a channel's; otherwise a user's.
+
+    Returns:
+        The documented code and one sentence, in which no key is quoted; None where all is well.
+    """
+    most = CHANNEL_ATTRIBUTES if of_channel else USER_ATTRIBUTES
+    if not keys:
+        return AttributeOperationError.INVALID_ARGUMENT, "No key is named."
+    if len(keys) > most:
+        return AttributeOperationError.SIZE_OVERFLOW, f"There are at most {most} attributes, not {len(keys)}."
+    for key in keys:
+        wrong = _explain_invalid_key(key)
+        if wrong is not None:
+            return AttributeOperationError.INVALID_ARGUMENT, wrong
+    return None
+
+
+def explain_invalid_changes(
+    changed: Mapping[Any, Any], deleted: Sequence[object], *, of_channel: bool = False
+) -> tuple[AttributeOperationError, str] | None:
+    """Say what is wrong with changes of some attributes; whether the others leave room for them is the server's to say.
+
+    Args:
+        changed: New values by key.
+        deleted: Keys to be deleted, unknown ones too.
+        of_channel: Whether they are a channel's; otherwise a user's.
+
+    Returns:
+        The documented code and one sentence, in which neither keys nor values are quoted; None where all is well.
+    """
+    if not deleted:
+        if not changed:
+            return AttributeOperationError.INVALID_ARGUMENT, "No attribute is named."
+        return explain_invalid_attributes(changed, of_channel=of_channel)
+    wrong = explain_invalid_keys(deleted, of_channel=of_channel)
+    if wrong is not None:
+        return wrong
+    if not changed.keys().isdisjoint(deleted):
+        text = "An attribute cannot be changed and deleted at once."
+        return AttributeOperationError.INVALID_ARGUMENT, text
+    return explain_invalid_attributes(changed, of_channel=of_channel)
+
+
+def explain_invalid_history(
+    source: object, destination: object, *, channel: bool, start: int, end: int, limit: int
+) -> tuple[QueryPeersOnlineError, str] | None:
+    """Say what is wrong with a question for the history, for which the documents name no codes of its own.
+
+    Args:
+        source: A user id, or None.
+        destination: A user id or a channel id, or None.
+        channel: Whether the destination is a channel.
+        start: Milliseconds since 1970.
+        end: The same, or 0 for now.
+        limit: The size of a page.
+
+    Returns:
+        A code of the query of online states and one sentence; None where all is well.
+    """
+    wrong: str | None = None
+    if source is None and destination is None:
+        wrong = "Neither source nor destination is named."
+    elif channel and destination is None:
+        wrong = "A channel is meant, but no destination is named."
+    elif end and end <= start:
+        wrong = "The end does not lie after the start."
+    elif limit not in HISTORY_PAGE_SIZES:
+        wrong = f"A page of the history has {', '.join(map(str, HISTORY_PAGE_SIZES))} messages, not {limit}."
+    if wrong is None and source is not None:
+        wrong = explain_invalid_id(source, "source")
+    if wrong is None and destination is not None:
+        wrong = explain_invalid_id(destination, "destination")
+    return None if wrong is None else (QueryPeersOnlineError.INVALID_ARGUMENT, wrong)
+
+
+def _explain_invalid_key(key: object) -> str | None:
+    if not isinstance(key, str):
+        return "Keys and values of attributes are strings."
+    if not 0 < _size(key) <= ATTRIBUTE_KEY_BYTES or not key.isprintable():
+        return f"A key of an attribute has 1 to {ATTRIBUTE_KEY_BYTES} bytes of visible characters."
     return None
 
 

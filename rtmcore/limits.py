@@ -98,6 +98,10 @@ USER_ATTRIBUTES_READ_RATE: Final = RateLimit(40, 5.0)
 CHANNEL_ATTRIBUTES_WRITE_RATE: Final = RateLimit(10, 5.0)
 #: Reads of channel attributes, both methods together (seed 004).
 CHANNEL_ATTRIBUTES_READ_RATE: Final = RateLimit(10, 5.0)
+#: Lists of one's own stored messages, and flushes; each counts by itself (design).
+STORED_RATE: Final = RateLimit(10, 5.0)
+#: Times the count of a rate that a server takes at once; the mean is that of the rate (design).
+SERVER_RATE_BURST: Final = 2
 
 # --- Total time of a call, in seconds ------------------------------------------------------------------------
 
@@ -308,8 +312,14 @@ TOKEN_INFLATED_BYTES: Final = 8 * KIB
 TOKEN_KEY_BYTES_MIN: Final = 32
 #: Characters of an app certificate, which signs tokens of version 006 and 007 (documented).
 APP_CERTIFICATE_LENGTH: Final = 32
+#: Certificates of one app, the one that signs and the one that it takes the place of (documented).
+APP_CERTIFICATES: Final = 2
 #: Largest salt of a token of version 007; the smallest is 1 (documented).
 TOKEN_SALT_MAX: Final = 99_999_999
+#: Seconds between two looks at whether a server's key files have changed (design).
+KEY_FILE_INTERVAL: Final = 5.0
+#: Bytes of a server's settings, and of a file with keys or certificates (design).
+SETTINGS_BYTES: Final = 64 * KIB
 #: Seconds before its end at which a token's owner is told that it will expire (documented).
 TOKEN_WILL_EXPIRE_BEFORE: Final = 30.0
 
@@ -319,12 +329,30 @@ TOKEN_WILL_EXPIRE_BEFORE: Final = 30.0
 INVITATION_CONTENT_BYTES: Final = 8 * KIB
 #: UTF-8 bytes of an answer to an invitation (documented).
 INVITATION_RESPONSE_BYTES: Final = 8 * KIB
+#: Bytes of an invitation's signal on the wire: JSON may take six for one of the content (design).
+INVITATION_SIGNAL_BYTES: Final = 64 * KIB
 #: Seconds from sending to PEER_OFFLINE or PEER_NO_RESPONSE when the callee did not acknowledge (seed 004).
 INVITATION_ACKNOWLEDGE_TIMEOUT: Final = 30.0
 #: Seconds from sending to INVITATION_EXPIRE when nobody acts, on the caller's clock (seed 004).
 INVITATION_EXPIRE_AFTER: Final = 60.0
 #: Seconds that an acceptance waits for the caller's acknowledgement (design).
 INVITATION_ACCEPT_TIMEOUT: Final = 30.0
+#: Seconds that a wait for the end of an invitation takes by default: as long as one can last (design).
+INVITATION_WAIT: Final = INVITATION_EXPIRE_AFTER + INVITATION_ACCEPT_TIMEOUT
+#: UTF-8 bytes of an invitation's channel id (documented).
+INVITATION_CHANNEL_BYTES: Final = 64
+#: UTF-8 bytes of the id by which caller and callee know an invitation (design).
+INVITATION_ID_BYTES: Final = 64
+#: Seconds until a signal of an invitation that did not reach the other side is sent again (design).
+INVITATION_RESEND: Final = 2.0
+#: Invitations of one client that are sent and not decided (design).
+INVITATIONS_SENT: Final = 64
+#: Invitations to one client that are not decided; it does not ring for more (design).
+INVITATIONS_RECEIVED: Final = 256
+#: The same of one caller (design).
+INVITATIONS_OF_ONE_CALLER: Final = 16
+#: Decided invitations that a client remembers on each side, to answer and to recognise what comes late (design).
+INVITATIONS_REMEMBERED: Final = 256
 
 # --- Files and images -----------------------------------------------------------------------------------------
 
@@ -347,6 +375,8 @@ MEDIA_CHUNK_BYTES: Final = 256 * KIB
 
 #: Days that the history of messages goes back (documented).
 HISTORY_DAYS: Final = 7
+#: The same in seconds (documented).
+HISTORY_SECONDS: Final = HISTORY_DAYS * DAY
 #: Bytes of history per app id (documented).
 HISTORY_BYTES: Final = 2 * GIB
 #: Page sizes that a history query may ask for (documented).
@@ -359,6 +389,18 @@ HISTORY_POLL_INTERVAL: Final = 2.0
 HTTP_PEER_MESSAGE_RATE: Final = RateLimit(500, 1.0)
 #: Channel messages sent over HTTP, per app id (documented; later pages sum both at 500).
 HTTP_CHANNEL_MESSAGE_RATE: Final = RateLimit(1000, 1.0)
+#: Bytes of the body of an HTTP request or answer: a message of the documented size in the longest JSON (design).
+HTTP_BODY_BYTES: Final = 256 * KIB
+#: Bytes of an HTTP connection that are kept before their turn has come (design).
+HTTP_EARLY_BYTES: Final = HTTP_BODY_BYTES + 2 * HANDSHAKE_BYTES
+#: Seconds that an HTTP connection may be idle, or a request takes to arrive (design).
+HTTP_IDLE_TIMEOUT: Final = 60.0
+#: Seconds for which a client message id of a request over HTTP is kept (design).
+IDEMPOTENCY_SECONDS: Final = 120.0
+#: Such ids that are kept, per server process (design).
+IDEMPOTENCY_KEYS: Final = 100_000
+#: Characters of such an id (design).
+IDEMPOTENCY_KEY_LENGTH: Final = 128
 #: User or channel events kept for the event feed; a newer one drops the oldest (documented).
 EVENT_FEED_STORED: Final = 2000
 #: Events handed out by one call of the event feed (documented).
@@ -507,6 +549,10 @@ REPLAY_BELOW: Final = 256 * KIB
 WRITE_CHUNK: Final = 256 * KIB
 #: Bytes of answers to one connection that share a WebSocket message; a larger one goes alone (design).
 ANSWER_BYTES: Final = 64 * KIB
+#: Bytes of bodies in one page of stored messages or of the history, which has to fit into a frame (design).
+PAGE_BYTES: Final = 128 * KIB
+#: Messages in one page of stored messages (design).
+STORED_PAGE_MESSAGES: Final = 100
 #: Entries of a channel kept for members whose join or replay is under way (design).
 HELD_ENTRIES: Final = 1024
 #: Bytes of their bodies (design).
@@ -542,6 +588,18 @@ POSITIONS_REMEMBERED: Final = 262_144
 ALL_POSITIONS_REMEMBERED: Final = 4_194_304
 #: Bytes of bodies in the windows of all channels; beyond, a channel that grows shortens its own (design).
 ALL_WINDOWS_BYTES: Final = 256 * MIB
+#: Channels that have attributes at the same time (design).
+CHANNELS_WITH_ATTRIBUTES: Final = 100_000
+#: Bytes of the attributes of all channels, with those that are on their way to the disk (design).
+ALL_CHANNEL_ATTRIBUTES_BYTES: Final = 256 * MIB
+#: Bytes that a message of the history costs besides its body, counted in the bytes of its app (design).
+HISTORY_ENTRY_OVERHEAD: Final = 256
+#: Messages of the history whose time is over that one commit drops at most (design).
+HISTORY_DROPPED_AT_ONCE: Final = 10_000
+#: Questions about the history that wait for the disk (design).
+HISTORY_QUESTIONS: Final = 1024
+#: Bytes of messages to channels that wait until the history is on the disk, in all (design).
+HISTORY_HELD_BYTES: Final = 64 * MIB
 #: Users that may be banned at the same time (design).
 BANS: Final = 100_000
 #: Characters of the reason of a ban (design).

@@ -9,15 +9,21 @@ from rtmcore.codes import (
     ConnectionChangeReason,
     ConnectionState,
     MessageType,
+    PeerOnlineState,
     RoomErrorCode,
     RoomState,
     RtcConnectionChangeReason,
     RtcConnectionState,
     SendPeerMessageError,
 )
-from rtmcore.errors import RtmError
+from rtmcore.errors import InvalidArgument, RtmError
+from rtmcore.identifiers import explain_invalid_id, is_valid_id
+
+END_CALL_PREFIX: Final = "AgoraRTMLegacyEndcallCompatibleMessagePrefix"
+"""What a text message begins with that ends a call, as documented; see `EndCall`."""
 
 _MICROSECONDS: Final = 1_000_000
+_SEPARATOR: Final = "_"
 
 
 class SendStatus(IntEnum):
@@ -46,6 +52,55 @@ def server_time(position: int) -> float:
     return position / _MICROSECONDS
 
 
+@attrs.frozen
+class EndCall:
+    """What a text message says that ends a call, in the way that older clients understand.
+
+    ```python
+    client.send_peer("bob", EndCall("room-7", "busy").text)
+    ```
+
+    Attributes:
+        channel: The channel of the call: 1 to 64 bytes of the documented characters.
+        info: Whatever else there is to say, without an underscore.
+
+    Raises:
+        InvalidArgument: The channel's id is not valid, or there is an underscore in `info`.
+    """
+
+    channel: str = attrs.field()
+    info: str = attrs.field(default="")
+
+    @channel.validator
+    def _check_channel(self, _: object, value: object) -> None:
+        wrong = explain_invalid_id(value, "channel id")
+        if wrong is not None:
+            raise InvalidArgument(wrong, code=SendPeerMessageError.INVALID_MESSAGE, operation="end_call")
+
+    @info.validator
+    def _check_info(self, _: object, value: object) -> None:
+        if not isinstance(value, str) or _SEPARATOR in value:
+            raise InvalidArgument(
+                "What is said at the end of a call is a string without an underscore.",
+                code=SendPeerMessageError.INVALID_MESSAGE,
+                operation="end_call",
+            )
+
+    @property
+    def text(self) -> str:
+        """The message to send."""
+        return _SEPARATOR.join((END_CALL_PREFIX, self.channel, self.info))
+
+    @classmethod
+    def parse(cls, text: str) -> "EndCall | None":
+        """Read the text of a message; None where it ends no call."""
+        begin = END_CALL_PREFIX + _SEPARATOR
+        channel, separator, info = text.removeprefix(begin).rpartition(_SEPARATOR)
+        if not text.startswith(begin) or not separator or not is_valid_id(channel):
+            return None
+        return cls(channel, info)
+
+
 @attrs.define
 class PeerMessage:
     """A message from another user to this one."""
@@ -59,6 +114,8 @@ class PeerMessage:
     """It was stored while this user was offline."""
     redelivered: bool = False
     """It may have been handed over before, to a client object that did not live to acknowledge it."""
+    description: str | None = attrs.field(default=None, repr=False)
+    """What the sender has said about a raw message; None where he has said nothing."""
 
     @property
     def text(self) -> str:
@@ -69,6 +126,11 @@ class PeerMessage:
     def raw(self) -> bytes:
         """The body as it was sent."""
         return self.body
+
+    @property
+    def end_call(self) -> EndCall | None:
+        """What the sender says who ends a call with this message; None where it is another message."""
+        return EndCall.parse(self.text) if self.kind is MessageType.TEXT else None
 
     @property
     def server_time(self) -> float:
@@ -86,6 +148,8 @@ class ChannelMessage:
     body: bytes = attrs.field(repr=False)
     id: int
     """Its position in the channel's log, the same for all members: the larger, the later."""
+    description: str | None = attrs.field(default=None, repr=False)
+    """What the sender has said about a raw message; None where he has said nothing."""
 
     @property
     def text(self) -> str:
@@ -139,6 +203,67 @@ class JoinResult:
     """Members of the channel, this one included."""
     position: int
     """The top of the channel's log at that moment: what comes after it is received."""
+
+
+@attrs.frozen
+class ChannelAttribute:
+    """One attribute of a channel."""
+
+    value: str = attrs.field(repr=False)
+    writer: str
+    """Who wrote it last."""
+    server_time: float
+    """When, in seconds since 1970."""
+
+
+@attrs.frozen
+class PeerStatus:
+    """The online state of a user when it was asked for."""
+
+    user: str
+    online: bool
+    state: PeerOnlineState
+    """ONLINE or OFFLINE; a question never yields UNREACHABLE."""
+
+
+@attrs.define
+class HistoricalMessage:
+    """A message that was kept in the history, or is stored for its receiver."""
+
+    source: str
+    destination: str
+    channel: bool
+    """Whether the destination is a channel."""
+    kind: MessageType
+    body: bytes = attrs.field(repr=False)
+    id: int
+    """Its position, as the receiver's `PeerMessage` or `ChannelMessage` has it."""
+    description: str | None = attrs.field(default=None, repr=False)
+    """What the sender has said about a raw message; None where he has said nothing."""
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is not UTF-8 is replaced by U+FFFD."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def raw(self) -> bytes:
+        """The body as it was sent."""
+        return self.body
+
+    @property
+    def server_time(self) -> float:
+        """When the server accepted it, in seconds since 1970."""
+        return server_time(self.id)
+
+
+@attrs.frozen
+class HistoryPage:
+    """Kept messages, and how many there are."""
+
+    messages: tuple[HistoricalMessage, ...]
+    count: int
+    """All that fit the question to the history; for stored messages those that are left, this page included."""
 
 
 @attrs.frozen

@@ -1,5 +1,6 @@
 """A channel, as a client uses it."""
 
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -8,7 +9,7 @@ from rtmcore.client.events import ChannelGap
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import SendChannelMessageError
 from rtmcore.errors import Aborted, ClientClosed, NotInChannel, NotLoggedIn
-from rtmcore.models import ChannelMessage, JoinResult, PublishResult
+from rtmcore.models import ChannelAttribute, ChannelMessage, JoinResult, PublishResult
 from rtmsync.bodies import kind_and_body
 from rtmsync.driver.clock import FOREVER, Timeout, checked_seconds
 from rtmsync.driver.driver import Driver, Intent
@@ -31,8 +32,8 @@ class Channel(EventSource):
         ops.send("hello")
     ```
 
-    Its events, for `on` and `events`: ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft; of this
-    channel only.
+    Its events, for `on` and `events`: ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft,
+    MemberCountChanged, ChannelAttributesUpdated; of this channel only.
 
     Attributes:
         id: 1 to 64 bytes of the documented characters.
@@ -118,12 +119,32 @@ class Channel(EventSource):
 
     # --- Talking ------------------------------------------------------------------------------------------------
 
-    def send(self, message: str | bytes, timeout: Timeout = None) -> PublishResult:
+    @overload
+    def send(self, message: str, timeout: Timeout = None, *, history: bool = False) -> PublishResult: ...
+    @overload
+    def send(
+        self,
+        message: bytes,
+        timeout: Timeout = None,
+        *,
+        description: str | None = None,
+        history: bool = False,
+    ) -> PublishResult: ...
+    def send(
+        self,
+        message: str | bytes,
+        timeout: Timeout = None,
+        *,
+        description: str | None = None,
+        history: bool = False,
+    ) -> PublishResult:
         """Send a message to all other members.
 
         Args:
-            message: Text, or bytes as they are; at most 32 KiB.
+            message: Text, or bytes as they are; at most 32 KiB, with the description.
             timeout: Seconds in all, 10 by default.
+            description: What there is to say about bytes.
+            history: Keep a text in the history for 7 days; bytes are not kept.
 
         Returns:
             The message's place in the channel's log: the server has accepted it.
@@ -133,13 +154,34 @@ class Channel(EventSource):
                 RequestTimeout (see its `outcome_unknown`), NotLoggedIn, …
         """
         driver, seconds = self._driver, self._client._seconds("send", timeout)
-        result: PublishResult = driver.call("send", self._send(driver, message, seconds), seconds)
+        intent = self._send(driver, message, description, history, seconds)
+        result: PublishResult = driver.call("send", intent, seconds)
         return result
 
-    def send_future(self, message: str | bytes, timeout: Timeout = None) -> "ClientFuture[PublishResult]":
+    @overload
+    def send_future(
+        self, message: str, timeout: Timeout = None, *, history: bool = False
+    ) -> "ClientFuture[PublishResult]": ...
+    @overload
+    def send_future(
+        self,
+        message: bytes,
+        timeout: Timeout = None,
+        *,
+        description: str | None = None,
+        history: bool = False,
+    ) -> "ClientFuture[PublishResult]": ...
+    def send_future(
+        self,
+        message: str | bytes,
+        timeout: Timeout = None,
+        *,
+        description: str | None = None,
+        history: bool = False,
+    ) -> "ClientFuture[PublishResult]":
         """Like `send`, without waiting: many messages can be under way."""
-        driver = self._driver
-        return driver.future(self._send(driver, message, self._client._seconds("send", timeout)))
+        driver, seconds = self._driver, self._client._seconds("send", timeout)
+        return driver.future(self._send(driver, message, description, history, seconds))
 
     def members(self, timeout: Timeout = None) -> tuple[str, ...]:
         """The user ids of the members; of more than 512 a random choice.
@@ -157,6 +199,68 @@ class Channel(EventSource):
     def members_future(self, timeout: Timeout = None) -> "ClientFuture[tuple[str, ...]]":
         """Like `members`, without waiting."""
         return self._driver.future(self._members(self._client._seconds("members", timeout)))
+
+    # --- Attributes ---------------------------------------------------------------------------------------------
+
+    def set_attributes(
+        self, attributes: Mapping[str, str], *, notify: bool = False, timeout: Timeout = None
+    ) -> None:
+        """Replace the attributes of the channel; see `Client.set_channel_attributes`. It need not be joined."""
+        self._client.set_channel_attributes(self.id, attributes, notify=notify, timeout=timeout)
+
+    def set_attributes_future(
+        self, attributes: Mapping[str, str], *, notify: bool = False, timeout: Timeout = None
+    ) -> "ClientFuture[None]":
+        """Like `set_attributes`, without waiting."""
+        return self._client.set_channel_attributes_future(self.id, attributes, notify=notify, timeout=timeout)
+
+    def update_attributes(
+        self, attributes: Mapping[str, str], *, notify: bool = False, timeout: Timeout = None
+    ) -> None:
+        """Add or change some attributes; see `Client.update_channel_attributes`. It need not be joined."""
+        self._client.update_channel_attributes(self.id, attributes, notify=notify, timeout=timeout)
+
+    def update_attributes_future(
+        self, attributes: Mapping[str, str], *, notify: bool = False, timeout: Timeout = None
+    ) -> "ClientFuture[None]":
+        """Like `update_attributes`, without waiting."""
+        return self._client.update_channel_attributes_future(
+            self.id, attributes, notify=notify, timeout=timeout
+        )
+
+    def delete_attributes(
+        self, keys: str | Iterable[str], *, notify: bool = False, timeout: Timeout = None
+    ) -> None:
+        """Delete some attributes; see `Client.delete_channel_attributes`. It need not be joined."""
+        self._client.delete_channel_attributes(self.id, keys, notify=notify, timeout=timeout)
+
+    def delete_attributes_future(
+        self, keys: str | Iterable[str], *, notify: bool = False, timeout: Timeout = None
+    ) -> "ClientFuture[None]":
+        """Like `delete_attributes`, without waiting."""
+        return self._client.delete_channel_attributes_future(self.id, keys, notify=notify, timeout=timeout)
+
+    def clear_attributes(self, *, notify: bool = False, timeout: Timeout = None) -> None:
+        """Delete all attributes; see `Client.clear_channel_attributes`. It need not be joined."""
+        self._client.clear_channel_attributes(self.id, notify=notify, timeout=timeout)
+
+    def clear_attributes_future(
+        self, *, notify: bool = False, timeout: Timeout = None
+    ) -> "ClientFuture[None]":
+        """Like `clear_attributes`, without waiting."""
+        return self._client.clear_channel_attributes_future(self.id, notify=notify, timeout=timeout)
+
+    def get_attributes(
+        self, keys: str | Iterable[str] | None = None, timeout: Timeout = None
+    ) -> dict[str, ChannelAttribute]:
+        """The attributes, with who wrote each and when; see `Client.get_channel_attributes`."""
+        return self._client.get_channel_attributes(self.id, keys, timeout)
+
+    def get_attributes_future(
+        self, keys: str | Iterable[str] | None = None, timeout: Timeout = None
+    ) -> "ClientFuture[dict[str, ChannelAttribute]]":
+        """Like `get_attributes`, without waiting."""
+        return self._client.get_channel_attributes_future(self.id, keys, timeout)
 
     # --- Listening ----------------------------------------------------------------------------------------------
 
@@ -207,11 +311,20 @@ class Channel(EventSource):
         core = self._driver.core
         return lambda now: core.members(self.id, timeout=seconds, now=now)
 
-    def _send(self, driver: Driver[ClientCore], message: str | bytes, seconds: float) -> Intent:
+    def _send(
+        self,
+        driver: Driver[ClientCore],
+        message: str | bytes,
+        description: str | None,
+        history: bool,
+        seconds: float,
+    ) -> Intent:
         core = driver.core
 
         def intent(now: float) -> Ticket:
             kind, body = kind_and_body(message, SendChannelMessageError.INVALID_MESSAGE, "send")
-            return core.publish(self.id, kind, body, timeout=seconds, now=now)
+            return core.publish(
+                self.id, kind, body, description=description, history=history, timeout=seconds, now=now
+            )
 
         return intent

@@ -1,8 +1,9 @@
 """The blocking client."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, overload
 
+from rtmcore.client.calling import OutgoingInvitation
 from rtmcore.client.core import ClientCore
 from rtmcore.client.events import (
     PeerConnectionStateChanged,
@@ -12,18 +13,23 @@ from rtmcore.client.events import (
     TokenWillExpire,
 )
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import ConnectionChangeReason, ConnectionState, PeerOnlineState, SendPeerMessageError
+from rtmcore.codes import ConnectionChangeReason, ConnectionState, SendPeerMessageError
 from rtmcore.errors import RtmError
 from rtmcore.models import PeerMessage, SendResult
 from rtmsync.bodies import kind_and_body
+from rtmsync.calls import Request
 from rtmsync.channel import Channel
+from rtmsync.channel_info import ChannelCalls
 from rtmsync.config import Config, TokenProvider
 from rtmsync.driver.clock import Timeout
 from rtmsync.driver.core import Profile, described
 from rtmsync.driver.driver import Driver, Intent
 from rtmsync.driver.futures import ClientFuture
 from rtmsync.driver.router import CHANNEL_EVENTS, Callback
-from rtmsync.handle import Handle
+from rtmsync.invitation import LocalInvitation, told
+from rtmsync.invitation_events import INVITATION_EVENTS
+from rtmsync.kept import KeptCalls
+from rtmsync.users import UserCalls
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,6 +51,11 @@ _PROFILE: Profile[ClientCore] = Profile(
     broken=_broken,
     handed_over=ClientCore.handed_over,
 )
+
+
+class _ClientDriver(Driver[ClientCore]):
+    def __init__(self, config: Config, callbacks: Iterable[Callback]) -> None:
+        super().__init__(_PROFILE, config, callbacks, translate=lambda event: told(self, event))
 
 
 def connect(
@@ -90,7 +101,7 @@ def connect(
     return client
 
 
-class Client(Handle[Driver[ClientCore], ConnectionState]):
+class Client(UserCalls, ChannelCalls, KeptCalls):
     """One user's connection to the system.
 
     Making one does nothing yet: no thread, no socket. All methods may be called from any thread and from callbacks;
@@ -103,7 +114,8 @@ class Client(Handle[Driver[ClientCore], ConnectionState]):
     a `concurrent.futures.Future` at once; failures of every kind are in the Future.
 
     Its events, for `on` and `events`: StateChanged, PeerMessage, ChannelMessage, ChannelGap, ChannelLost,
-    MemberJoined, MemberLeft, PresenceChanged, TokenWillExpire, TokenHasExpired, PeerConnectionStateChanged.
+    MemberJoined, MemberLeft, MemberCountChanged, ChannelAttributesUpdated, PresenceChanged, TokenWillExpire,
+    TokenHasExpired, PeerConnectionStateChanged; and those of `LocalInvitation` and `RemoteInvitation`.
 
     Args:
         url: Of the server, ``ws://…`` or ``wss://…``; or several that are tried in turn.
@@ -121,6 +133,7 @@ class Client(Handle[Driver[ClientCore], ConnectionState]):
         PeerMessage,
         *CHANNEL_EVENTS,
         PresenceChanged,
+        *INVITATION_EVENTS,
         TokenWillExpire,
         TokenHasExpired,
         PeerConnectionStateChanged,
@@ -149,11 +162,6 @@ class Client(Handle[Driver[ClientCore], ConnectionState]):
     def user_id(self) -> str:
         """Whose client this is."""
         return self._config.user_id
-
-    @property
-    def presence(self) -> dict[str, PeerOnlineState]:
-        """The online states of the users that were subscribed to, as far as they are known."""
-        return dict(self._driver.core.users.peer_states)
 
     # --- The session --------------------------------------------------------------------------------------------
 
@@ -195,15 +203,49 @@ class Client(Handle[Driver[ClientCore], ConnectionState]):
 
     # --- Talking ------------------------------------------------------------------------------------------------
 
+    @overload
     def send_peer(
-        self, user: str, message: str | bytes, *, offline: bool = False, timeout: Timeout = None
+        self,
+        user: str,
+        message: str,
+        *,
+        offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
+        timeout: Timeout = None,
+    ) -> SendResult: ...
+    @overload
+    def send_peer(
+        self,
+        user: str,
+        message: bytes,
+        *,
+        description: str | None = None,
+        offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
+        timeout: Timeout = None,
+    ) -> SendResult: ...
+    def send_peer(
+        self,
+        user: str,
+        message: str | bytes,
+        *,
+        description: str | None = None,
+        offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
+        timeout: Timeout = None,
     ) -> SendResult:
         """Send a message to a user, and wait until his client has acknowledged it.
 
         Args:
             user: The receiver.
-            message: Text, or bytes as they are; at most 32 KiB.
+            message: Text, or bytes as they are; at most 32 KiB, with the description.
+            description: What there is to say about bytes.
             offline: Store the message where he is offline, for up to 7 days.
+            ttl: Seconds after which a stored message is dropped instead, above 0 and up to 604,800.
+            history: Keep a text in the history for 7 days; bytes are not kept.
             timeout: Seconds in all, 10 by default.
 
         Returns:
@@ -213,113 +255,72 @@ class Client(Handle[Driver[ClientCore], ConnectionState]):
             RtmError: With a `SendPeerMessageError` as its code: InvalidArgument, RateLimited, RequestTimeout (see its
                 `outcome_unknown`), NotLoggedIn, …
         """
-        driver, seconds = self._driver, self._seconds("send_peer", timeout)
-        intent = self._send_peer(driver, user, message, offline, seconds)
-        result: SendResult = driver.call("send_peer", intent, seconds)
+        request = self._send_peer(user, message, description, offline, ttl, history)
+        result: SendResult = self._ask("send_peer", request, timeout)
         return result
 
+    @overload
     def send_peer_future(
-        self, user: str, message: str | bytes, *, offline: bool = False, timeout: Timeout = None
+        self,
+        user: str,
+        message: str,
+        *,
+        offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
+        timeout: Timeout = None,
+    ) -> "ClientFuture[SendResult]": ...
+    @overload
+    def send_peer_future(
+        self,
+        user: str,
+        message: bytes,
+        *,
+        description: str | None = None,
+        offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
+        timeout: Timeout = None,
+    ) -> "ClientFuture[SendResult]": ...
+    def send_peer_future(
+        self,
+        user: str,
+        message: str | bytes,
+        *,
+        description: str | None = None,
+        offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
+        timeout: Timeout = None,
     ) -> "ClientFuture[SendResult]":
         """Like `send_peer`, without waiting: many messages can be under way."""
-        driver = self._driver
-        return driver.future(
-            self._send_peer(driver, user, message, offline, self._seconds("send_peer", timeout))
-        )
+        request = self._send_peer(user, message, description, offline, ttl, history)
+        return self._ask_future("send_peer", request, timeout)
+
+    def invite(self, callee: str, content: str = "", channel_id: str = "") -> LocalInvitation:
+        """Make an invitation to a call; `LocalInvitation.send` sends it.
+
+        ```python
+        call = client.invite("bob", "Have you a minute?").send()
+        if call.wait() is LocalInvitationState.ACCEPTED_BY_REMOTE:
+            ...
+        ```
+
+        Args:
+            callee: Who is invited.
+            content: What the invitation says, at most 8 KiB.
+            channel_id: A channel that the two may use, at most 64 bytes; nobody joins it by himself.
+        """
+        return LocalInvitation(self._driver, OutgoingInvitation(callee, content, channel_id))
 
     def channel(self, id: str) -> Channel:
         """A channel, to join, send to and listen to. Asks nobody."""
         return Channel(self, id)
 
-    # --- Users --------------------------------------------------------------------------------------------------
-
-    def subscribe_presence(self, users: str | Iterable[str], timeout: Timeout = None) -> None:
-        """Be told of the online states of users: first of each one's state, then of every change.
-
-        What is told comes as `PresenceChanged`, and `presence` has it at any time. A subscription outlasts
-        reconnects, and ends with `unsubscribe_presence` and with the session.
-
-        Args:
-            users: User ids, at most 512 subscribed to in all.
-            timeout: Seconds in all, 10 by default.
-
-        Raises:
-            RtmError: With a `PeerSubscriptionStatusError` as its code: InvalidArgument, LimitExceeded, RateLimited,
-                RequestTimeout, NotLoggedIn, …
-        """
-        seconds = self._seconds("subscribe_presence", timeout)
-        self._driver.call("subscribe_presence", self._subscribe(users, seconds), seconds)
-
-    def subscribe_presence_future(
-        self, users: str | Iterable[str], timeout: Timeout = None
-    ) -> "ClientFuture[None]":
-        """Like `subscribe_presence`, without waiting."""
-        return self._driver.future(self._subscribe(users, self._seconds("subscribe_presence", timeout)))
-
-    def unsubscribe_presence(self, users: str | Iterable[str], timeout: Timeout = None) -> None:
-        """Be told no longer of the online states of users.
-
-        Args:
-            users: User ids.
-            timeout: Seconds in all, 10 by default.
-
-        Raises:
-            RtmError: With a `PeerSubscriptionStatusError` as its code; see `subscribe_presence`.
-        """
-        seconds = self._seconds("unsubscribe_presence", timeout)
-        self._driver.call("unsubscribe_presence", self._unsubscribe(users, seconds), seconds)
-
-    def unsubscribe_presence_future(
-        self, users: str | Iterable[str], timeout: Timeout = None
-    ) -> "ClientFuture[None]":
-        """Like `unsubscribe_presence`, without waiting."""
-        return self._driver.future(self._unsubscribe(users, self._seconds("unsubscribe_presence", timeout)))
-
-    def set_attributes(self, attributes: Mapping[str, str], timeout: Timeout = None) -> None:
-        """Replace this user's own attributes by others; they are kept while the session lasts.
-
-        Args:
-            attributes: At most 32 of them: names of 1 to 32 bytes, values of at most 8 KiB, 16 KiB in all.
-            timeout: Seconds in all, 5 by default.
-
-        Raises:
-            RtmError: With an `AttributeOperationError` as its code: InvalidArgument, LimitExceeded, RateLimited,
-                RequestTimeout, NotLoggedIn, …
-        """
-        seconds = self._seconds("set_attributes", timeout)
-        self._driver.call("set_attributes", self._set_attributes(attributes, seconds), seconds)
-
-    def set_attributes_future(
-        self, attributes: Mapping[str, str], timeout: Timeout = None
-    ) -> "ClientFuture[None]":
-        """Like `set_attributes`, without waiting."""
-        return self._driver.future(self._set_attributes(attributes, self._seconds("set_attributes", timeout)))
-
-    def get_attributes(self, user: str, timeout: Timeout = None) -> dict[str, str]:
-        """The attributes of a user.
-
-        Args:
-            user: Who: another user that is logged in, or this one.
-            timeout: Seconds in all, 5 by default.
-
-        Raises:
-            RtmError: With an `AttributeOperationError` as its code: USER_NOT_FOUND where he is not logged in,
-                InvalidArgument, RateLimited, RequestTimeout, NotLoggedIn, …
-        """
-        seconds = self._seconds("get_attributes", timeout)
-        found: dict[str, str] = self._driver.call(
-            "get_attributes", self._get_attributes(user, seconds), seconds
-        )
-        return found
-
-    def get_attributes_future(self, user: str, timeout: Timeout = None) -> "ClientFuture[dict[str, str]]":
-        """Like `get_attributes`, without waiting."""
-        return self._driver.future(self._get_attributes(user, self._seconds("get_attributes", timeout)))
-
     # --- Inside -------------------------------------------------------------------------------------------------
 
     def _make_driver(self, callbacks: Iterable[Callback]) -> Driver[ClientCore]:
-        return Driver(_PROFILE, self._config, callbacks)
+        return _ClientDriver(self._config, callbacks)
 
     def _login(self, driver: Driver[ClientCore], seconds: float) -> Intent:
         return driver.starting("login", lambda now: driver.core.login(now, seconds))
@@ -328,34 +329,27 @@ class Client(Handle[Driver[ClientCore], ConnectionState]):
         core = self._driver.core
         return lambda now: core.logout(now, seconds)
 
-    def _subscribe(self, users: str | Iterable[str], seconds: float) -> Intent:
-        core, listed = self._driver.core, _listed(users)
-        return lambda now: core.users.subscribe(listed, timeout=seconds, now=now)
-
-    def _unsubscribe(self, users: str | Iterable[str], seconds: float) -> Intent:
-        core, listed = self._driver.core, _listed(users)
-        return lambda now: core.users.unsubscribe(listed, timeout=seconds, now=now)
-
-    def _set_attributes(self, attributes: Mapping[str, str], seconds: float) -> Intent:
-        core = self._driver.core
-        return lambda now: core.users.set_attributes(attributes, timeout=seconds, now=now)
-
-    def _get_attributes(self, user: str, seconds: float) -> Intent:
-        core = self._driver.core
-        return lambda now: core.users.get_attributes(user, timeout=seconds, now=now)
-
     def _send_peer(
-        self, driver: Driver[ClientCore], user: str, message: str | bytes, offline: bool, seconds: float
-    ) -> Intent:
-        core = driver.core
-
-        def intent(now: float) -> Ticket:
+        self,
+        user: str,
+        message: str | bytes,
+        description: str | None,
+        offline: bool,
+        ttl: float | None,
+        history: bool,
+    ) -> Request:
+        def request(core: ClientCore, seconds: float, now: float) -> Ticket:
             kind, body = kind_and_body(message, SendPeerMessageError.INVALID_MESSAGE, "send_peer")
-            return core.send_peer(user, kind, body, offline=offline, timeout=seconds, now=now)
+            return core.send_peer(
+                user,
+                kind,
+                body,
+                description=description,
+                offline=offline,
+                ttl=ttl,
+                history=history,
+                timeout=seconds,
+                now=now,
+            )
 
-        return intent
-
-
-def _listed(users: str | Iterable[str]) -> list[str]:
-    # A single name is an iterable of names too, but not the one that was meant.
-    return [users] if isinstance(users, str) else list(users)
+        return request

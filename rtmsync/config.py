@@ -41,6 +41,9 @@ TokenProvider: TypeAlias = Callable[[str, str], str | None]
 AggregateRules: TypeAlias = Literal["w3c", "mdn2021"]
 """How `peer_connection_state` is made of the transports: as W3C says, or as MDN worded it in 2021 (seed 003)."""
 
+OnRateLimit: TypeAlias = Literal["raise", "wait"]
+"""What becomes of a call above its documented rate."""
+
 COMMON_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
     {
         "close": CLOSE_TIMEOUT,
@@ -63,8 +66,23 @@ DEFAULT_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
         "members": OPERATION_TIMEOUT,
         "subscribe_presence": PRESENCE_TIMEOUT,
         "unsubscribe_presence": PRESENCE_TIMEOUT,
+        "query_presence": PRESENCE_TIMEOUT,
+        "subscribed_peers": OPERATION_TIMEOUT,
         "set_attributes": OPERATION_TIMEOUT,
+        "update_attributes": OPERATION_TIMEOUT,
+        "delete_attributes": OPERATION_TIMEOUT,
+        "clear_attributes": OPERATION_TIMEOUT,
         "get_attributes": OPERATION_TIMEOUT,
+        "set_channel_attributes": OPERATION_TIMEOUT,
+        "update_channel_attributes": OPERATION_TIMEOUT,
+        "delete_channel_attributes": OPERATION_TIMEOUT,
+        "clear_channel_attributes": OPERATION_TIMEOUT,
+        "get_channel_attributes": OPERATION_TIMEOUT,
+        "member_counts": OPERATION_TIMEOUT,
+        "stored_messages": OPERATION_TIMEOUT,
+        "flush_stored": OPERATION_TIMEOUT,
+        "history": OPERATION_TIMEOUT,
+        "history_count": OPERATION_TIMEOUT,
     }
 )
 """Seconds that each call of a client may take in all where neither the call nor the client says otherwise."""
@@ -103,6 +121,7 @@ class Options(TypedDict, total=False):
     timeouts: Mapping[str, float]
     subprotocols: Iterable[str]
     rate_limits: bool
+    on_rate_limit: OnRateLimit
     aggregate_rules: AggregateRules
     policy: Policy
 
@@ -157,6 +176,8 @@ class Settings:
         timeouts: Seconds by the name of a call, in place of the defaults.
         subprotocols: Names of encodings, most wanted first.
         rate_limits: False lets calls through above the documented rates, for servers that do not limit.
+        on_rate_limit: What becomes of a call above its documented rate: ``"raise"`` (the default) refuses it with
+            RateLimited, ``"wait"`` lets it wait for its turn inside its own timeout. Logins are refused in any case.
         aggregate_rules: How `peer_connection_state` is made: ``"w3c"`` (the default), or ``"mdn2021"`` as in seed 003.
         policy: When the connection counts as interrupted, and what is done about it.
 
@@ -175,6 +196,7 @@ class Settings:
     timeouts: Mapping[str, float] = attrs.field(default=None, converter=_as_mapping)
     subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=_as_strings)
     rate_limits: bool = True
+    on_rate_limit: OnRateLimit = "raise"
     aggregate_rules: AggregateRules = "w3c"
     policy: Policy = attrs.field()
 
@@ -247,6 +269,7 @@ class Settings:
             token_provider=callable(self.token),
             subprotocols=self.subprotocols,
             rate_limits=self.rate_limits,
+            on_rate_limit=self.on_rate_limit,
             aggregate_rules=self.aggregate_rules,
             policy=self.policy,
             sdk=f"rtmsync/{__version__}",

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from enum import Enum
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import PeerConnectionState
@@ -29,6 +29,14 @@ D = TypeVar("D", bound=Driver[Any])
 S = TypeVar("S", bound=Enum)
 R = TypeVar("R")
 
+_made: Final[set[bool]] = set()
+"""Not empty from the first handle of this process on."""
+
+
+def handles_made() -> bool:
+    """Whether a client, an RTC channel or a room has been made in this process."""
+    return bool(_made)
+
 
 class Handle(EventSource, Generic[D, S]):
     """One connection as the application holds it.
@@ -43,6 +51,7 @@ class Handle(EventSource, Generic[D, S]):
     """
 
     def __init__(self, config: "Settings") -> None:
+        _made.add(True)
         self._settings = config
         self._drivers = {os.getpid(): self._make_driver(())}
 

@@ -6,14 +6,23 @@ from typing import Any, Final
 from rtmcore.client.channels import Channels
 from rtmcore.client.inbox import Inbox
 from rtmcore.client.requests import (
+    CLEAR_ATTRIBUTES,
+    CLEAR_CHANNEL_ATTRIBUTES,
+    DELETE_ATTRIBUTES,
+    DELETE_CHANNEL_ATTRIBUTES,
+    FLUSH_STORED,
     FORGET,
     LEAVE,
     MEMBERS,
     RESTORE,
     SEND_PEER,
     SET_ATTRIBUTES,
+    SET_CHANNEL_ATTRIBUTES,
+    SIGNAL,
     SUBSCRIBE,
     UNSUBSCRIBE,
+    UPDATE_ATTRIBUTES,
+    UPDATE_CHANNEL_ATTRIBUTES,
     Requests,
 )
 from rtmcore.client.session import Session
@@ -21,6 +30,7 @@ from rtmcore.codes import LeaveChannelError
 from rtmcore.errors import error_for
 from rtmcore.models import PublishResult, SendResult, SendStatus
 from rtmcore.wire.packets import (
+    ChannelAttributesChanged,
     ChannelEntry,
     Done,
     Failed,
@@ -29,6 +39,7 @@ from rtmcore.wire.packets import (
     Joined,
     Kicked,
     MemberChanged,
+    MemberCount,
     MemberList,
     PeerSent,
     Publish,
@@ -41,7 +52,25 @@ from rtmcore.wire.packets import (
 
 _MILLISECONDS: Final = 1000
 _STATUS: Final = {int(status): status for status in SendStatus}
-_DONE: Final = frozenset({LEAVE, FORGET, SUBSCRIBE, UNSUBSCRIBE, SET_ATTRIBUTES, RESTORE})
+_DONE: Final = frozenset(
+    {
+        LEAVE,
+        FORGET,
+        SUBSCRIBE,
+        UNSUBSCRIBE,
+        SET_ATTRIBUTES,
+        UPDATE_ATTRIBUTES,
+        DELETE_ATTRIBUTES,
+        CLEAR_ATTRIBUTES,
+        SET_CHANNEL_ATTRIBUTES,
+        UPDATE_CHANNEL_ATTRIBUTES,
+        DELETE_CHANNEL_ATTRIBUTES,
+        CLEAR_CHANNEL_ATTRIBUTES,
+        FLUSH_STORED,
+        RESTORE,
+    }
+)
+_SENDS: Final = frozenset({SEND_PEER, SIGNAL})
 _NO_FAILURE: Final = frozenset({"OK", "CACHED_BY_SERVER"})
 
 Handler = Callable[[Any, float], None]
@@ -77,6 +106,8 @@ class Answers:
             Top: self._top,
             Roster: self._roster,
             MemberChanged: self._member_changed,
+            MemberCount: self._member_count,
+            ChannelAttributesChanged: self._attributes_changed,
             Restored: self._restored,
             Ready: session.ready,
             Kicked: session.kicked,
@@ -119,7 +150,7 @@ class Answers:
     def _peer_sent(self, packet: PeerSent, _: float) -> None:
         ticket = self._requests.get(packet.i)
         status = _STATUS.get(packet.code)
-        if ticket is not None and ticket.operation is SEND_PEER and status is not None:
+        if ticket is not None and ticket.operation in _SENDS and status is not None:
             self._requests.succeed(ticket, SendResult(status, packet.id))
 
     def _joined(self, packet: Joined, _: float) -> None:
@@ -146,6 +177,12 @@ class Answers:
 
     def _member_changed(self, packet: MemberChanged, _: float) -> None:
         self._channels.member_changed(packet)
+
+    def _member_count(self, packet: MemberCount, _: float) -> None:
+        self._channels.member_count(packet)
+
+    def _attributes_changed(self, packet: ChannelAttributesChanged, _: float) -> None:
+        self._channels.attributes_changed(packet)
 
     def _restored(self, packet: Restored, _: float) -> None:
         self._channels.restored(packet)

@@ -5,8 +5,17 @@ from typing import Final
 
 import attrs
 
-from rtmcore.client.events import ChannelGap, ChannelLost, Event, MemberJoined, MemberLeft
-from rtmcore.client.inbox import KINDS, UNDEFINED
+from rtmcore.client.channel_info import read_attributes
+from rtmcore.client.events import (
+    ChannelAttributesUpdated,
+    ChannelGap,
+    ChannelLost,
+    Event,
+    MemberCountChanged,
+    MemberJoined,
+    MemberLeft,
+)
+from rtmcore.client.inbox import KINDS
 from rtmcore.client.logs import LogReader
 from rtmcore.client.requests import JOIN, Operation, Ticket
 from rtmcore.codes import CloseCode, JoinChannelError
@@ -20,11 +29,14 @@ from rtmcore.limits import (
     MEMBER_EVENTS_MAX,
 )
 from rtmcore.models import ChannelMessage, JoinResult
+from rtmcore.wire.described import read_body
 from rtmcore.wire.packets import (
+    ChannelAttributesChanged,
     ChannelEntry,
     ChannelPosition,
     Joined,
     MemberChanged,
+    MemberCount,
     Packet,
     Published,
     Restored,
@@ -58,6 +70,8 @@ class Channel:
     awaited: set[str] = attrs.field(factory=set)
     """Members that the server forgot: they have some time to come back before they count as gone."""
     awaited_until: float = 0.0
+    told_count: int | None = None
+    """The last number of members that the application was told by an event of its own."""
 
 
 class Channels:
@@ -79,6 +93,8 @@ class Channels:
         self._joined: dict[str, Channel] = {}
         self._joining: set[str] = set()
         self._rosters: dict[str, Roster] = {}
+        # Numbers of members that came before the answer to the join.
+        self._early_counts: dict[str, MemberCount] = {}
         # The newest request id seen of each sender in each channel, in two generations of bounded size.
         self._senders: dict[tuple[str, str], int] = {}
         self._older_senders: dict[tuple[str, str], int] = {}
@@ -140,10 +156,11 @@ class Channels:
         """A join failed or was given up."""
         self._joining.discard(name)
         self._rosters.pop(name, None)
+        self._early_counts.pop(name, None)
 
     def joined(self, ticket: Ticket, name: str, packet: Joined) -> JoinResult:
         """A join succeeded."""
-        roster = self._rosters.get(name)
+        roster, early_count = self._rosters.get(name), self._early_counts.get(name)
         self.join_ended(name)
         channel = Channel(name, LogReader(packet.id))
         if roster is not None:
@@ -151,6 +168,8 @@ class Channels:
             channel.count = roster.count
             channel.members = self._others(roster)
         self._joined[name] = channel
+        if early_count is not None:
+            self.member_count(early_count)
         if ticket.link != ticket.first_link:
             # The answer may be the repeat of an older one, and what came in between went to a dead transport.
             self._ask_for_top(channel)
@@ -183,6 +202,7 @@ class Channels:
         self._joined.clear()
         self._joining.clear()
         self._rosters.clear()
+        self._early_counts.clear()
 
     # --- A return -----------------------------------------------------------------------------------------------
 
@@ -300,8 +320,12 @@ class Channels:
             if entry.i <= newest:
                 return
             senders[key] = entry.i
-        kind = KINDS.get(entry.kind, UNDEFINED)
-        self._emit(ChannelMessage(entry.ch, entry.user, kind, entry.body, entry.id))
+        kind = KINDS.get(entry.kind)
+        if kind is not None:
+            self._emit(ChannelMessage(entry.ch, entry.user, kind, entry.body, entry.id))
+            return
+        kind, body, description = read_body(entry.kind, entry.body)
+        self._emit(ChannelMessage(entry.ch, entry.user, kind, body, entry.id, description))
 
     def _mind_gap(self, channel: Channel) -> None:
         """Wait for own publishes that may close the gap, then ask; never hold too much."""
@@ -391,6 +415,23 @@ class Channels:
             self._announce(channel, joined={user})
         elif not packet.joined and (known or members is None):
             self._announce(channel, left={user}, dropped=packet.dropped)
+
+    def member_count(self, packet: MemberCount) -> None:
+        """The server tells how many members a channel has."""
+        if packet.ch in self._joining:
+            self._early_counts[packet.ch] = packet
+            return
+        channel = self._joined.get(packet.ch)
+        if channel is not None:
+            channel.count = packet.count
+            if channel.told_count != packet.count:
+                channel.told_count = packet.count
+                self._emit(MemberCountChanged(channel.name, packet.count))
+
+    def attributes_changed(self, packet: ChannelAttributesChanged) -> None:
+        """Somebody has changed the attributes of a channel, and wants its members to know."""
+        if packet.ch in self._joined:
+            self._emit(ChannelAttributesUpdated(packet.ch, read_attributes(packet.attributes)))
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called next."""

@@ -17,6 +17,9 @@ from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES, TOKEN_BYTE
 from rtmcore.wire.codec import CODECS, MSGPACK
 from rtmcore.wire.packets import WEBSOCKET_PATH
 
+ON_RATE_LIMIT: Final = ("raise", "wait")
+"""What may become of a call above its rate."""
+
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PORT_MAX: Final = 65_535
 _VISIBLE: Final = re.compile(r"[!-~]+")
@@ -148,6 +151,8 @@ class ClientConfig:
         token_provider: True where a token is asked for by event (`NeedToken`) on each attempt.
         subprotocols: Names of encodings, most wanted first; the server chooses.
         rate_limits: False lets calls through above the documented rates (for servers that do not limit).
+        on_rate_limit: What becomes of a call above its rate: `raise` refuses it, `wait` lets it wait for its turn
+            inside its own timeout. Logins are refused in any case.
         auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED. Nothing ever logs in by itself.
         inbox_window: Peer messages that the server sends ahead of acknowledgements, at least 1.
         inbox_window_bytes: The same in bytes of bodies.
@@ -169,6 +174,7 @@ class ClientConfig:
     token_provider: bool = False
     subprotocols: tuple[str, ...] = attrs.field(default=(MSGPACK.subprotocol,), converter=_strings)
     rate_limits: bool = True
+    on_rate_limit: str = attrs.field(default="raise")
     auto_logout_on_abort: bool = False
     inbox_window: int = attrs.field(default=INBOX_WINDOW_MESSAGES)
     inbox_window_bytes: int = attrs.field(default=INBOX_WINDOW_BYTES)
@@ -216,6 +222,11 @@ class ClientConfig:
     def _check_rules(self, _: object, value: object) -> None:
         if value not in AGGREGATE_RULES:
             raise _invalid(f"The aggregate rules are one of {', '.join(AGGREGATE_RULES)}, not {value!r}.")
+
+    @on_rate_limit.validator
+    def _check_on_rate_limit(self, _: object, value: object) -> None:
+        if value not in ON_RATE_LIMIT:
+            raise _invalid(f"on_rate_limit is one of {', '.join(ON_RATE_LIMIT)}, not {value!r}.")
 
     @policy.validator
     def _check_policy(self, _: object, value: Policy) -> None:

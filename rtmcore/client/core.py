@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from rtmcore.client.batching import request_size
+from rtmcore.client.calls import invalid
 from rtmcore.client.config import explain_invalid_token
 from rtmcore.client.events import Event, RequestCompleted
 from rtmcore.client.failures import closed_error, login_refusal
@@ -21,6 +22,7 @@ from rtmcore.client.requests import (
     PUBLISH,
     RENEW_TOKEN,
     SEND_PEER,
+    WAIT_INVITATION,
     Operation,
     Ticket,
 )
@@ -43,12 +45,15 @@ from rtmcore.limits import (
     LOGIN_TIMEOUT,
     LOGOUT_TIMEOUT,
     MESSAGE_BYTES,
+    OFFLINE_SECONDS,
     OPERATION_TIMEOUT,
     REQUEST_OVERHEAD,
     SEND_TIMEOUT,
 )
 from rtmcore.models import ConnectionInfo
+from rtmcore.wire.described import message_size, with_description
 from rtmcore.wire.packets import (
+    RAW_DESCRIBED,
     GetMembers,
     Join,
     Leave,
@@ -59,6 +64,7 @@ from rtmcore.wire.packets import (
 )
 
 _KINDS_SENT: Final = (MessageType.TEXT, MessageType.RAW)
+_MILLISECONDS: Final = 1000
 
 
 class ClientCore(ClientParts):
@@ -202,8 +208,7 @@ class ClientCore(ClientParts):
                 wrong, code=RENEW_TOKEN.invalid, operation=RENEW_TOKEN.name, state=state.name
             )
         size = REQUEST_OVERHEAD + len(token)
-        self._requests.check_room(RENEW_TOKEN, size, state)
-        self._rates.admit_renewal(now, state)
+        self.admit(RENEW_TOKEN, size, now)
         packet = RenewToken(self._requests.next_id(), token)
         self._renewals.begun(packet.i, self.session.renew(token, now))
         return self.request(RENEW_TOKEN, packet, size, timeout, now)
@@ -216,7 +221,10 @@ class ClientCore(ClientParts):
         kind: MessageType,
         body: bytes,
         *,
+        description: str | None = None,
         offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
         timeout: float = SEND_TIMEOUT,
         now: float,
     ) -> Ticket:
@@ -225,8 +233,11 @@ class ClientCore(ClientParts):
         Args:
             to: The user.
             kind: TEXT or RAW.
-            body: At most `limits.MESSAGE_BYTES`; UTF-8 where it is text.
+            body: At most `limits.MESSAGE_BYTES`, with the description; UTF-8 where it is text.
+            description: What there is to say about a raw message.
             offline: Store the message if the user is offline.
+            ttl: Seconds after which a stored message is dropped, up to `limits.OFFLINE_SECONDS`, which is the default.
+            history: Keep a text in the history, for `limits.HISTORY_DAYS`; raw messages are not kept.
             timeout: Total time in seconds, the peer's acknowledgement included.
             now: Monotonic seconds.
 
@@ -239,12 +250,13 @@ class ClientCore(ClientParts):
         self.begin(SEND_PEER, now)
         if not is_valid_id(to):
             raise self._invalid_id(SEND_PEER, SendPeerMessageError.INVALID_USER_ID, to, "user id of the peer")
-        body = self._checked_body(SEND_PEER, kind, body)
+        number, body = self._checked_body(SEND_PEER, kind, body, description)
+        milliseconds = 0 if ttl is None else self._checked_ttl(ttl)
         size = request_size(body)
-        state = self.session.state
-        self._requests.check_room(SEND_PEER, size, state)
-        self._rates.admit_send(SEND_PEER, now, state)
-        packet = SendPeer(self._requests.next_id(), to, int(kind), body, bool(offline))
+        self.admit(SEND_PEER, size, now)
+        packet = SendPeer(
+            self._requests.next_id(), to, number, body, bool(offline), 0, bool(history), milliseconds
+        )
         return self.request(SEND_PEER, packet, size, timeout, now)
 
     def publish(
@@ -253,6 +265,8 @@ class ClientCore(ClientParts):
         kind: MessageType,
         body: bytes,
         *,
+        description: str | None = None,
+        history: bool = False,
         timeout: float = SEND_TIMEOUT,
         now: float,
     ) -> Ticket:
@@ -261,7 +275,9 @@ class ClientCore(ClientParts):
         Args:
             channel: A channel that this client is in.
             kind: TEXT or RAW.
-            body: At most `limits.MESSAGE_BYTES`; UTF-8 where it is text.
+            body: At most `limits.MESSAGE_BYTES`, with the description; UTF-8 where it is text.
+            description: What there is to say about a raw message.
+            history: Keep a text in the history, for `limits.HISTORY_DAYS`; raw messages are not kept.
             timeout: Total time in seconds.
             now: Monotonic seconds.
 
@@ -273,13 +289,11 @@ class ClientCore(ClientParts):
             RateLimited: More than `limits.SEND_RATE` (3).
         """
         self.begin(PUBLISH, now)
-        state = self.session.state
-        self._channels.check_member(channel, PUBLISH, state)
-        body = self._checked_body(PUBLISH, kind, body)
+        self._channels.check_member(channel, PUBLISH, self.session.state)
+        number, body = self._checked_body(PUBLISH, kind, body, description)
         size = request_size(body)
-        self._requests.check_room(PUBLISH, size, state)
-        self._rates.admit_send(PUBLISH, now, state)
-        packet = Publish(self._requests.next_id(), channel, int(kind), body)
+        self.admit(PUBLISH, size, now)
+        packet = Publish(self._requests.next_id(), channel, number, body, bool(history))
         self._channels.publish_begun(channel, packet.i)
         return self.request(PUBLISH, packet, size, timeout, now)
 
@@ -305,11 +319,9 @@ class ClientCore(ClientParts):
         self.begin(JOIN, now)
         if not is_valid_id(channel):
             raise self._invalid_id(JOIN, JoinChannelError.INVALID_ARGUMENT, channel, "channel id")
-        state = self.session.state
-        self._channels.check_join(channel, state)
+        self._channels.check_join(channel, self.session.state)
         size = request_size(b"")
-        self._requests.check_room(JOIN, size, state)
-        self._rates.admit_join(channel, now, state)
+        self.admit(JOIN, size, now, channel)
         if channel in self._unwanted:
             self._forget(channel, now)
             self._unwanted.discard(channel)
@@ -354,11 +366,9 @@ class ClientCore(ClientParts):
             RateLimited: More than `limits.MEMBERS_RATE` (4).
         """
         self.begin(MEMBERS, now)
-        state = self.session.state
-        self._channels.check_member(channel, MEMBERS, state)
+        self._channels.check_member(channel, MEMBERS, self.session.state)
         size = request_size(b"")
-        self._requests.check_room(MEMBERS, size, state)
-        self._rates.admit_members(now, state)
+        self.admit(MEMBERS, size, now)
         return self.request(MEMBERS, GetMembers(self._requests.next_id(), channel), size, timeout, now)
 
     def cancel(self, ticket: Ticket, now: float) -> bool:
@@ -368,6 +378,8 @@ class ClientCore(ClientParts):
             False where it is over, or bytes of it may have left: then it goes on.
         """
         self._now = now
+        if ticket.operation is WAIT_INVITATION:
+            return self.invitations.forget_wait(ticket)
         if not self._requests.withdraw(ticket):
             return False
         if ticket.operation is RENEW_TOKEN:
@@ -431,12 +443,15 @@ class ClientCore(ClientParts):
         """Act on what is due. Hand in what can be read first: silence is judged here."""
         self._now = now
         self._requests.expire(now, self.session.state.name)
+        self._pacer.handle_timer(now)
         self._outbox.handle_timer(now)
         self._links.handle_timer(now)
         self.session.handle_timer(now)
         if self.session.stands:
             self._channels.handle_timer(now)
             self.users.handle_timer(now)
+        if self.invitations.busy:
+            self.invitations.handle_timer(now)
         self._complete_closing()
 
     # --- Outputs ------------------------------------------------------------------------------------------------
@@ -449,11 +464,13 @@ class ClientCore(ClientParts):
         """When `handle_timer` must be called, or None. Later than `now` after each `handle_timer(now)`."""
         earliest = self._requests.next_deadline()
         for due in (
+            self._pacer.next_deadline(),
             self._outbox.next_deadline(),
             self._links.next_deadline(),
             self.session.next_deadline(),
             self._channels.next_deadline() if self._channels.awaiting and self.session.stands else None,
             self.users.next_deadline() if self.users.withheld and self.session.stands else None,
+            self.invitations.next_deadline() if self.invitations.busy else None,
         ):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
@@ -474,7 +491,10 @@ class ClientCore(ClientParts):
 
     # --- Helpers ------------------------------------------------------------------------------------------------
 
-    def _checked_body(self, operation: Operation, kind: MessageType, body: bytes) -> bytes:
+    def _checked_body(
+        self, operation: Operation, kind: MessageType, body: bytes, description: str | None
+    ) -> tuple[int, bytes]:
+        """The kind and the body of a message as they go over the wire."""
         if body.__class__ is not bytes and isinstance(body, bytes | bytearray | memoryview):
             body = bytes(body)
         if not isinstance(body, bytes):
@@ -483,11 +503,25 @@ class ClientCore(ClientParts):
             wrong = f"The message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
         elif kind not in _KINDS_SENT:
             wrong = "A message is of the kind TEXT or RAW."
+        elif description is None:
+            return int(kind), body
+        elif kind is not MessageType.RAW or not isinstance(description, str):
+            wrong = "A description is a string, and belongs to raw messages only."
         else:
-            return body
-        raise InvalidArgument(
-            wrong, code=operation.invalid, operation=operation.name, state=self.session.state.name
-        )
+            described = with_description(body, description.encode("utf-8", "replace"))
+            size = message_size(RAW_DESCRIBED, described)
+            if size <= MESSAGE_BYTES:
+                return RAW_DESCRIBED, described
+            wrong = f"Message and description have {size} bytes; at most {MESSAGE_BYTES} are allowed."
+        raise invalid(self, operation, wrong)
+
+    def _checked_ttl(self, ttl: float) -> int:
+        """A time to live in milliseconds."""
+        if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= OFFLINE_SECONDS:
+            raise invalid(
+                self, SEND_PEER, f"The time to live is above 0 and at most {OFFLINE_SECONDS} seconds."
+            )
+        return max(1, round(ttl * _MILLISECONDS))
 
     def _invalid_id(self, operation: Operation, code: Any, value: object, what: str) -> InvalidArgument:
         why = explain_invalid_id(value, what)

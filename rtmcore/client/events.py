@@ -9,21 +9,24 @@ from typing import Final
 
 import attrs
 
+from rtmcore.client.calling import IncomingInvitation, OutgoingInvitation
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import (
     ConnectionChangeReason,
     ConnectionState,
     JoinChannelError,
+    LocalInvitationState,
     MessageType,
     PeerConnectionState,
     PeerOnlineState,
+    RemoteInvitationState,
     RtcConnectionChangeReason,
     RtcConnectionState,
     UserOfflineReason,
 )
 from rtmcore.connection.model import SignalingState
 from rtmcore.errors import RtmError
-from rtmcore.models import ChannelMessage, PeerMessage
+from rtmcore.models import ChannelAttribute, ChannelMessage, PeerMessage
 
 # --- For the application ---------------------------------------------------------------------------------------
 
@@ -85,6 +88,40 @@ class PresenceChanged:
     """Users that this client has subscribed to have other online states now; at first, all of them."""
 
     states: dict[str, PeerOnlineState]
+
+
+@attrs.frozen
+class MemberCountChanged:
+    """A channel that this client is in has another number of members."""
+
+    channel: str
+    count: int
+    """Members now, this client included."""
+
+
+@attrs.frozen
+class ChannelAttributesUpdated:
+    """Somebody changed the attributes of a channel that this client is in, and wanted its members to know."""
+
+    channel: str
+    attributes: dict[str, ChannelAttribute] = attrs.field(repr=False)
+    """All of them now."""
+
+
+@attrs.frozen
+class LocalInvitationChanged:
+    """An invitation that this client has sent is in another state now; in FAILURE its `error` says why."""
+
+    invitation: OutgoingInvitation
+    state: LocalInvitationState
+
+
+@attrs.frozen
+class RemoteInvitationChanged:
+    """An invitation to this client is in another state now; in FAILURE its `error` says why."""
+
+    invitation: IncomingInvitation
+    state: RemoteInvitationState
 
 
 @attrs.frozen
@@ -345,7 +382,11 @@ Event = (
     | ChannelLost
     | MemberJoined
     | MemberLeft
+    | MemberCountChanged
+    | ChannelAttributesUpdated
     | PresenceChanged
+    | LocalInvitationChanged
+    | RemoteInvitationChanged
     | TokenWillExpire
     | TokenHasExpired
     | PeerConnectionStateChanged

@@ -9,13 +9,11 @@ from rtmcore.codes import CloseCode, MessageType
 from rtmcore.errors import RemoteProtocolError
 from rtmcore.limits import ORIGIN_MEMORY, ORIGINS_REMEMBERED, ORIGINS_REMEMBERED_MAX
 from rtmcore.models import PeerMessage
-from rtmcore.wire.packets import Ack, InboxEntry, Packet, Sync, Top
+from rtmcore.wire.described import read_body
+from rtmcore.wire.packets import INVITATION, Ack, InboxEntry, Packet, Sync, Top
 
 KINDS: Final = {int(kind): kind for kind in MessageType}
-"""Message types by number; what is not in it is `UNDEFINED` here."""
-
-UNDEFINED: Final = MessageType.UNDEFINED
-"""A kind of message that this version does not know."""
+"""Message types by number; `read_body` knows what to make of others."""
 
 _WINDOWS_HELD: Final = 2
 
@@ -24,19 +22,25 @@ class Inbox:
     """Where this client stands in its user's inbox.
 
     Three positions count up: what has come in order (`LogReader.last`), what the application has taken
-    (`handed`), and what the server was told of. An entry whose origin was seen before is not given out again, but
-    counts as taken as soon as everything before it is.
+    (`handed`), and what the server was told of. An entry whose origin was seen before is not given out again, nor is
+    a signal of an invitation; both count as taken as soon as everything before them is.
 
     Args:
         emit: Takes the messages for the application.
         ask: Takes questions to the server.
         window: Messages that the server may send ahead of acknowledgements.
+        signal: Takes what is not for the application: the signals of call invitations.
     """
 
     def __init__(
-        self, emit: Callable[[PeerMessage], None], ask: Callable[[Packet], None], window: int
+        self,
+        emit: Callable[[PeerMessage], None],
+        ask: Callable[[Packet], None],
+        window: int,
+        signal: Callable[[InboxEntry, float], None],
     ) -> None:
         self._emit = emit
+        self._signal = signal
         self._ask = ask
         self._window = window
         self._reader: LogReader[InboxEntry] = LogReader(0)
@@ -109,22 +113,20 @@ class Inbox:
         return Ack(self._handed)
 
     def _give(self, entry: InboxEntry, now: float) -> None:
-        if self._is_double(entry, now):
+        double = self._is_double(entry, now)
+        if double or entry.kind == INVITATION:
+            if not double:
+                # Taken here and now, whatever the application does with the messages before it.
+                self._signal(entry, now)
             if not self._given:
                 self._handed = entry.id
                 return
             self._doubles.add(entry.id)
         else:
-            self._emit(
-                PeerMessage(
-                    entry.user,
-                    KINDS.get(entry.kind, UNDEFINED),
-                    entry.body,
-                    entry.id,
-                    entry.offline,
-                    entry.again,
-                )
-            )
+            kind, body, description = KINDS.get(entry.kind), entry.body, None
+            if kind is None:
+                kind, body, description = read_body(entry.kind, body)
+            self._emit(PeerMessage(entry.user, kind, body, entry.id, entry.offline, entry.again, description))
         self._given.append(entry.id)
         if len(self._given) > _WINDOWS_HELD * self._window:
             raise RemoteProtocolError(

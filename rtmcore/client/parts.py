@@ -6,20 +6,25 @@ from typing import Any
 
 from rtmcore.client.answers import Answers, Handler
 from rtmcore.client.batching import Outbox, request_size
+from rtmcore.client.channel_info import ChannelInfo
 from rtmcore.client.channels import Channels
 from rtmcore.client.config import ClientConfig
 from rtmcore.client.events import Event, PeerConnectionStateChanged, RequestCompleted
 from rtmcore.client.facts import Positions
 from rtmcore.client.failures import closed_error
+from rtmcore.client.history import History
 from rtmcore.client.inbox import Inbox
+from rtmcore.client.invitations import Invitations
 from rtmcore.client.kinds import KINDS
 from rtmcore.client.links import Link, Links
+from rtmcore.client.pacing import Pacer
 from rtmcore.client.rates import Rates
 from rtmcore.client.renewals import Renewals
 from rtmcore.client.requests import (
     FORGET,
     RENEW_TOKEN,
     RESTORE,
+    SIGNAL,
     Operation,
     Requests,
     Ticket,
@@ -47,8 +52,13 @@ from rtmcore.limits import (
 from rtmcore.wire.packets import (
     AttributeList,
     Bye,
+    ChannelAttributeList,
+    InboxEntry,
     Join,
     Leave,
+    MemberCounts,
+    MessagePage,
+    OnlineList,
     Packet,
     PeerStates,
     Publish,
@@ -59,6 +69,8 @@ from rtmcore.wire.packets import (
     SetAttributes,
     Subscribe,
     Unsubscribe,
+    UpdateAttributes,
+    UserList,
     Welcome,
 )
 
@@ -76,6 +88,9 @@ class ClientParts:
     Attributes:
         session: The session; for the cores that are built on this one.
         users: Presence, and the attributes of users.
+        invitations: Call invitations, sent and received.
+        channel_info: Attributes and member counts of channels.
+        history: Messages that are kept at the server.
     """
 
     def __init__(
@@ -94,10 +109,11 @@ class ClientParts:
         self._links = Links(config, emit, mask_key, nonce)
         self._requests = Requests(self._settled)
         self._outbox = Outbox(self._requests)
-        self._rates = Rates(enabled=config.rate_limits)
+        self._rates = Rates(enabled=config.rate_limits, waiting=config.on_rate_limit == "wait")
+        self._pacer = Pacer(self._outbox, enabled=config.rate_limits)
         # Questions about gaps that were asked while packets were read; they leave with the read turn.
         self._questions: list[Packet] = []
-        self._inbox = Inbox(emit, self._questions.append, config.inbox_window)
+        self._inbox = Inbox(emit, self._questions.append, config.inbox_window, self._signaled)
         self._channels = Channels(config.user_id, emit, self._questions.append)
         # Channels that the server may believe this client to be in, against its will: left again without a word.
         self._unwanted: set[str] = set()
@@ -108,9 +124,17 @@ class ClientParts:
         self._peer_state = PeerConnectionState.NEW
         self._handlers = Answers(self._requests, self._inbox, self._channels, self.session).handlers
         self._handlers[Renewed] = self._renewed
-        self.users = Users(self, self._requests, self._rates, emit, self.session.parts_restored)
+        self.users = Users(self, self._requests, emit, self.session.parts_restored)
         self._handlers[AttributeList] = self.users.attribute_list
         self._handlers[PeerStates] = self.users.told
+        self._handlers[OnlineList] = self.users.online_list
+        self._handlers[UserList] = self.users.user_list
+        self.channel_info = ChannelInfo(self, self._requests)
+        self._handlers[ChannelAttributeList] = self.channel_info.attribute_list
+        self._handlers[MemberCounts] = self.channel_info.member_counts
+        self.history = History(self, self._requests)
+        self._handlers[MessagePage] = self.history.page
+        self.invitations = Invitations(self, self._requests, emit, iid, self.session)
         if config.scope:
             self._handlers[Restored] = self._scope_restored
         else:
@@ -123,6 +147,7 @@ class ClientParts:
             Subscribe: self._users_ended,
             Unsubscribe: self._users_ended,
             SetAttributes: self._users_ended,
+            UpdateAttributes: self._users_ended,
             RenewToken: self._renewal_ended,
         }
 
@@ -156,7 +181,7 @@ class ClientParts:
             now=now,
         )
         done = self._renewals.welcomed(link.token)
-        self._outbox.submit_all([ticket for ticket in self._requests if ticket.request_id not in done], now)
+        self._pacer.submit_all([ticket for ticket in self._requests if ticket.request_id not in done], now)
         under_way = {ticket.packet.ch for ticket in self._requests if isinstance(ticket.packet, Leave)}
         for channel in self._unwanted - under_way:
             self._forget(channel, now)
@@ -174,12 +199,13 @@ class ClientParts:
     def connected(self, now: float) -> None:
         """The session stands: write what has waited for that."""
         self._renewals.connected()
-        self._outbox.submit_all(self._requests, now)
+        self._pacer.submit_all(self._requests, now)
         self.users.connected(now)
 
     def detached(self) -> None:
         """No transport carries the session."""
         self._outbox.detach()
+        self._pacer.clear()
         self._questions.clear()
 
     def bytes_refused(self, link: Link, error: RtmError) -> None:
@@ -205,6 +231,7 @@ class ClientParts:
         self._unwanted.clear()
         self._channels.clear()
         self.users.session_over()
+        self.invitations.session_over(self._now)
         self._renewals.session_over()
         self._requests.end_all(self._refusal)
 
@@ -270,8 +297,14 @@ class ClientParts:
         """Take in a request, and write it as soon as that is possible."""
         ticket = self._requests.add(operation, packet, size, timeout, now)
         if self.session.may_write:
-            self._outbox.submit(ticket, now)
+            self._pacer.submit(ticket, now)
         return ticket
+
+    def admit(self, operation: Operation, size: int, now: float, channel: str | None = None) -> None:
+        """Refuse a call for which there is no room, or that comes too often."""
+        state = self.session.state
+        self._requests.check_room(operation, size, state)
+        self._rates.admit(operation, now, state, channel)
 
     # --- Helpers ------------------------------------------------------------------------------------------------
 
@@ -314,8 +347,13 @@ class ClientParts:
         elif (end := self._ends.get(packet.__class__)) is not None:
             end(ticket, packet)
         operation = ticket.operation
-        if operation is not FORGET and operation is not RESTORE:
+        if operation is SIGNAL:
+            self.invitations.settled(ticket, self._now)
+        elif operation is not FORGET and operation is not RESTORE:
             self._events.append(RequestCompleted(ticket))
+
+    def _signaled(self, entry: InboxEntry, now: float) -> None:
+        self.invitations.receive(entry.user, entry.body, now)
 
     def _publish_ended(self, _: Ticket, packet: Any) -> None:
         self._channels.publish_ended(packet.ch, packet.i)

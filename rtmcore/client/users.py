@@ -5,25 +5,38 @@ they are brought back before the client counts as connected again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Final
 
-from rtmcore.arguments import explain_invalid_attributes, explain_invalid_users
-from rtmcore.client.batching import request_size
+from rtmcore.arguments import explain_invalid_attributes, explain_invalid_query, explain_invalid_users
+from rtmcore.client.calls import (
+    Calls,
+    attributes_size,
+    checked_attributes,
+    checked_keys,
+    checked_list,
+    invalid,
+    keys_size,
+    names_size,
+    refuse,
+)
 from rtmcore.client.events import Event, PresenceChanged
-from rtmcore.client.rates import Rates
 from rtmcore.client.requests import (
+    CLEAR_ATTRIBUTES,
+    DELETE_ATTRIBUTES,
     GET_ATTRIBUTES,
+    QUERY_PRESENCE,
     RESTORE,
     SET_ATTRIBUTES,
     SUBSCRIBE,
+    SUBSCRIBED_PEERS,
     UNSUBSCRIBE,
+    UPDATE_ATTRIBUTES,
     Operation,
     Requests,
     Ticket,
 )
-from rtmcore.codes import PeerOnlineState, PeerSubscriptionStatusError
-from rtmcore.connection.model import State
-from rtmcore.errors import InvalidArgument, LimitExceeded, RequestTimeout, error_for
+from rtmcore.codes import PeerOnlineState, PeerSubscriptionOption, PeerSubscriptionStatusError
+from rtmcore.errors import LimitExceeded, RequestTimeout
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
     OPERATION_TIMEOUT,
@@ -31,34 +44,24 @@ from rtmcore.limits import (
     PRESENCE_TIMEOUT,
     REQUEST_OVERHEAD,
     UNREACHABLE_AFTER,
-    USER_ID_BYTES,
 )
+from rtmcore.models import PeerStatus
 from rtmcore.wire.packets import (
     AttributeList,
     GetAttributes,
+    GetSubscriptions,
+    OnlineList,
     PeerStates,
+    QueryOnline,
     SetAttributes,
     Subscribe,
     Unsubscribe,
+    UpdateAttributes,
+    UserList,
 )
 
 _STATES: Final = {int(state): state for state in PeerOnlineState}
-_LISTED_USER: Final = USER_ID_BYTES + 8
-_LISTED_ATTRIBUTE: Final = 16
-
-
-class Calls(Protocol):
-    """What makes requests for the parts of a client."""
-
-    def begin(self, operation: Operation, now: float) -> None:
-        """Note the time, and refuse a call that needs a login where there is none."""
-
-    def request(self, operation: Operation, packet: Any, size: int, timeout: float, now: float) -> Ticket:
-        """Take in a request, and write it as soon as that is possible."""
-
-    @property
-    def current_state(self) -> State:
-        """The connection's state, for errors."""
+_CHANGES: Final = (SetAttributes, UpdateAttributes)
 
 
 class Users:
@@ -67,7 +70,6 @@ class Users:
     Args:
         calls: Makes requests.
         requests: Gives them their ids.
-        rates: Judges how often.
         emit: Takes events for the application.
         restored: Called when the server has answered for all that was to be brought back, with the time.
 
@@ -80,13 +82,11 @@ class Users:
         self,
         calls: Calls,
         requests: Requests,
-        rates: Rates,
         emit: Callable[[Event], None],
         restored: Callable[[float], None],
     ) -> None:
         self._calls = calls
         self._requests = requests
-        self._rates = rates
         self._emit = emit
         self._restored = restored
         # Users subscribed to; None as long as the server has not told the state of one.
@@ -147,8 +147,8 @@ class Users:
                 state=self._calls.current_state.name,
                 hint="Unsubscribe from some of them first.",
             )
-        size = self._room(SUBSCRIBE, REQUEST_OVERHEAD + _LISTED_USER * len(names))
-        self._rates.admit_subscribe(now, self._calls.current_state)
+        size = names_size(names)
+        self._calls.admit(SUBSCRIBE, size, now)
         return self._calls.request(SUBSCRIBE, Subscribe(self._requests.next_id(), names), size, timeout, now)
 
     def unsubscribe(self, users: Iterable[str], *, timeout: float = PRESENCE_TIMEOUT, now: float) -> Ticket:
@@ -166,10 +166,59 @@ class Users:
             RateLimited: More than `limits.PRESENCE_SUBSCRIBE_RATE` (5).
         """
         names = self._checked_users(UNSUBSCRIBE, users, now)
-        size = self._room(UNSUBSCRIBE, REQUEST_OVERHEAD + _LISTED_USER * len(names))
-        self._rates.admit_unsubscribe(now, self._calls.current_state)
+        size = names_size(names)
+        self._calls.admit(UNSUBSCRIBE, size, now)
         packet = Unsubscribe(self._requests.next_id(), names)
         return self._calls.request(UNSUBSCRIBE, packet, size, timeout, now)
+
+    def query(self, users: Iterable[str], *, timeout: float = PRESENCE_TIMEOUT, now: float) -> Ticket:
+        """Ask for the online states of users, once. The ticket's value is a tuple of `PeerStatus`, in that order.
+
+        Args:
+            users: User ids, 1 to `limits.PRESENCE_QUERY_USERS`.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
+        Raises:
+            ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
+            InvalidArgument: A user id is not valid, there is none, or there are too many (2).
+            LimitExceeded: Too much waits for an answer already.
+            RateLimited: More than `limits.PRESENCE_QUERY_RATE` (5).
+        """
+        self._calls.begin(QUERY_PRESENCE, now)
+        names = checked_list(self._calls, QUERY_PRESENCE, users, "Users")
+        refuse(self._calls, QUERY_PRESENCE, explain_invalid_query(names))
+        size = names_size(names)
+        self._calls.admit(QUERY_PRESENCE, size, now)
+        packet = QueryOnline(self._requests.next_id(), names)
+        return self._calls.request(QUERY_PRESENCE, packet, size, timeout, now)
+
+    def subscribed(
+        self,
+        option: PeerSubscriptionOption = PeerSubscriptionOption.ONLINE_STATUS,
+        *,
+        timeout: float = OPERATION_TIMEOUT,
+        now: float,
+    ) -> Ticket:
+        """Ask the server which users this client has subscribed to. The ticket's value is a tuple of user ids.
+
+        Args:
+            option: To what of them; there is only their online status.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
+        Raises:
+            ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
+            InvalidArgument: No such option (1).
+            LimitExceeded: Too much waits for an answer already.
+            RateLimited: More than `limits.PEERS_SUBSCRIBED_RATE` (3).
+        """
+        self._calls.begin(SUBSCRIBED_PEERS, now)
+        if option not in tuple(PeerSubscriptionOption):
+            raise invalid(self._calls, SUBSCRIBED_PEERS, f"There is no subscription option {option!r}.")
+        self._calls.admit(SUBSCRIBED_PEERS, REQUEST_OVERHEAD, now)
+        packet = GetSubscriptions(self._requests.next_id())
+        return self._calls.request(SUBSCRIBED_PEERS, packet, REQUEST_OVERHEAD, timeout, now)
 
     def set_attributes(
         self, attributes: Mapping[str, str], *, timeout: float = OPERATION_TIMEOUT, now: float
@@ -192,72 +241,114 @@ class Users:
             RateLimited: More than `limits.USER_ATTRIBUTES_WRITE_RATE` (5).
         """
         self._calls.begin(SET_ATTRIBUTES, now)
-        if not isinstance(attributes, Mapping):
-            raise InvalidArgument(
-                f"Attributes are a mapping of strings, not {type(attributes).__name__}.",
-                code=SET_ATTRIBUTES.invalid,
-                operation=SET_ATTRIBUTES.name,
-                state=self._calls.current_state.name,
-            )
-        copied = dict(attributes)
-        wrong = explain_invalid_attributes(copied)
-        if wrong is not None:
-            code, text = wrong
-            raise error_for(code, text, operation=SET_ATTRIBUTES.name, state=self._calls.current_state.name)
-        size = self._room(SET_ATTRIBUTES, _attributes_size(copied))
-        self._rates.admit_attributes_write(now, self._calls.current_state)
-        packet = SetAttributes(self._requests.next_id(), copied)
-        return self._calls.request(SET_ATTRIBUTES, packet, size, timeout, now)
+        copied = checked_attributes(self._calls, SET_ATTRIBUTES, attributes, of_channel=False)
+        return self._replace(SET_ATTRIBUTES, copied, timeout, now)
 
-    def get_attributes(self, user: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
-        """Ask for the attributes of a user. The ticket's value is a dict of value by key.
+    def clear_attributes(self, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
+        """Delete all attributes of this user. The ticket's value is None.
 
         Args:
-            user: Any user, this one included.
             timeout: Total time in seconds.
             now: Monotonic seconds.
 
         Raises:
             ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
-            InvalidArgument: The user id is not valid (3).
             LimitExceeded: Too much waits for an answer already.
+            RateLimited: More than `limits.USER_ATTRIBUTES_WRITE_RATE` (5), with the other changes.
+        """
+        self._calls.begin(CLEAR_ATTRIBUTES, now)
+        return self._replace(CLEAR_ATTRIBUTES, {}, timeout, now)
+
+    def update_attributes(
+        self, attributes: Mapping[str, str], *, timeout: float = OPERATION_TIMEOUT, now: float
+    ) -> Ticket:
+        """Add some attributes of this user, or change them; the others stay. The ticket's value is None.
+
+        Args:
+            attributes: Value by key, as for `set_attributes`; the limits hold for all together.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
+        Raises:
+            ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
+            InvalidArgument: A key or value is not valid (3).
+            LimitExceeded: They would be too many or too large (4), or too much waits for an answer.
+            RateLimited: More than `limits.USER_ATTRIBUTES_WRITE_RATE` (5), with the other changes.
+        """
+        operation = UPDATE_ATTRIBUTES
+        self._calls.begin(operation, now)
+        changed = checked_attributes(self._calls, operation, attributes, of_channel=False)
+        if not any(isinstance(ticket.packet, _CHANGES) for ticket in self._requests):
+            # What waits for an answer may make room; then the server judges.
+            refuse(self._calls, operation, explain_invalid_attributes({**self._attributes, **changed}))
+        size = attributes_size(changed)
+        self._calls.admit(operation, size, now)
+        packet = UpdateAttributes(self._requests.next_id(), changed)
+        return self._calls.request(operation, packet, size, timeout, now)
+
+    def delete_attributes(
+        self, keys: Iterable[str], *, timeout: float = OPERATION_TIMEOUT, now: float
+    ) -> Ticket:
+        """Delete some attributes of this user. The ticket's value is None; unknown keys are no error.
+
+        Args:
+            keys: Of the attributes, 1 to `limits.USER_ATTRIBUTES`.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
+        Raises:
+            ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
+            InvalidArgument: A key is not valid, or there is none (3).
+            LimitExceeded: Too many keys (4), or too much waits for an answer.
+            RateLimited: More than `limits.USER_ATTRIBUTES_WRITE_RATE` (5), with the other changes.
+        """
+        self._calls.begin(DELETE_ATTRIBUTES, now)
+        deleted = checked_keys(self._calls, DELETE_ATTRIBUTES, keys, of_channel=False)
+        size = keys_size(deleted)
+        self._calls.admit(DELETE_ATTRIBUTES, size, now)
+        packet = UpdateAttributes(self._requests.next_id(), deleted=deleted)
+        return self._calls.request(DELETE_ATTRIBUTES, packet, size, timeout, now)
+
+    def get_attributes(
+        self, user: str, keys: Iterable[str] | None = None, *, timeout: float = OPERATION_TIMEOUT, now: float
+    ) -> Ticket:
+        """Ask for the attributes of a user. The ticket's value is a dict of value by key.
+
+        Args:
+            user: Any user, this one included.
+            keys: Only these, as far as there are such; None for all.
+            timeout: Total time in seconds.
+            now: Monotonic seconds.
+
+        Raises:
+            ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
+            InvalidArgument: The user id or a key is not valid (3).
+            LimitExceeded: Too many keys (4), or too much waits for an answer.
             RateLimited: More than `limits.USER_ATTRIBUTES_READ_RATE` (5).
         """
         self._calls.begin(GET_ATTRIBUTES, now)
         wrong = explain_invalid_id(user, "user id")
         if wrong is not None:
-            raise InvalidArgument(
-                wrong,
-                code=GET_ATTRIBUTES.invalid,
-                operation=GET_ATTRIBUTES.name,
-                state=self._calls.current_state.name,
-            )
-        size = self._room(GET_ATTRIBUTES, request_size(b""))
-        self._rates.admit_attributes_read(now, self._calls.current_state)
-        return self._calls.request(
-            GET_ATTRIBUTES, GetAttributes(self._requests.next_id(), user), size, timeout, now
-        )
+            raise invalid(self._calls, GET_ATTRIBUTES, wrong)
+        listed = None if keys is None else checked_keys(self._calls, GET_ATTRIBUTES, keys, of_channel=False)
+        size = keys_size(listed or ())
+        self._calls.admit(GET_ATTRIBUTES, size, now)
+        packet = GetAttributes(self._requests.next_id(), user, listed)
+        return self._calls.request(GET_ATTRIBUTES, packet, size, timeout, now)
+
+    def _replace(
+        self, operation: Operation, attributes: dict[str, str], timeout: float, now: float
+    ) -> Ticket:
+        size = attributes_size(attributes)
+        self._calls.admit(operation, size, now)
+        packet = SetAttributes(self._requests.next_id(), attributes)
+        return self._calls.request(operation, packet, size, timeout, now)
 
     def _checked_users(self, operation: Operation, users: Iterable[str], now: float) -> list[str]:
         self._calls.begin(operation, now)
-        if isinstance(users, str) or not isinstance(users, Iterable):
-            raise InvalidArgument(
-                f"Users are a list of user ids, not {type(users).__name__}.",
-                code=operation.invalid,
-                operation=operation.name,
-                state=self._calls.current_state.name,
-                hint="Put a single user id into a list.",
-            )
-        listed = list(users)
-        wrong = explain_invalid_users(listed)
-        if wrong is not None:
-            code, text = wrong
-            raise error_for(code, text, operation=operation.name, state=self._calls.current_state.name)
+        listed = checked_list(self._calls, operation, users, "Users")
+        refuse(self._calls, operation, explain_invalid_users(listed))
         return list(dict.fromkeys(listed))
-
-    def _room(self, operation: Operation, size: int) -> int:
-        self._requests.check_room(operation, size, self._calls.current_state)
-        return size
 
     def _asked_for(self, kind: type[Subscribe]) -> list[list[str]]:
         """The users of the subscriptions that have no answer yet."""
@@ -283,10 +374,10 @@ class Users:
         if self._states:
             users = list(self._states)
             packet = Subscribe(self._requests.next_id(), users, restore=True)
-            self._restore(packet, REQUEST_OVERHEAD + _LISTED_USER * len(users), timeout, now)
+            self._restore(packet, names_size(users), timeout, now)
         if self._attributes:
             attributes = SetAttributes(self._requests.next_id(), dict(self._attributes), restore=True)
-            self._restore(attributes, _attributes_size(self._attributes), timeout, now)
+            self._restore(attributes, attributes_size(self._attributes), timeout, now)
 
     def _restore(self, packet: Subscribe | SetAttributes, size: int, timeout: float, now: float) -> None:
         self._restores.add(packet.i)
@@ -323,6 +414,9 @@ class Users:
         if ticket.error is None:
             if isinstance(packet, SetAttributes):
                 self._attributes = packet.attributes
+            elif isinstance(packet, UpdateAttributes):
+                kept = {**self._attributes, **packet.changed}
+                self._attributes = {key: kept[key] for key in kept if key not in packet.deleted}
             elif isinstance(packet, Subscribe):
                 for user in packet.users:
                     self._states.setdefault(user, None)
@@ -346,6 +440,23 @@ class Users:
         ticket = self._requests.get(packet.i)
         if ticket is not None and ticket.operation is GET_ATTRIBUTES:
             self._requests.succeed(ticket, packet.attributes)
+
+    def online_list(self, packet: OnlineList, _: float) -> None:
+        """The server has answered which users are online."""
+        ticket = self._requests.get(packet.i)
+        if ticket is not None and isinstance(ticket.packet, QueryOnline):
+            found = [
+                PeerStatus(user, state is not PeerOnlineState.OFFLINE, state)
+                for user in ticket.packet.users
+                for state in (_STATES.get(packet.states.get(user, -1), PeerOnlineState.OFFLINE),)
+            ]
+            self._requests.succeed(ticket, tuple(found))
+
+    def user_list(self, packet: UserList, _: float) -> None:
+        """The server has answered which users are subscribed to."""
+        ticket = self._requests.get(packet.i)
+        if ticket is not None and ticket.operation is SUBSCRIBED_PEERS:
+            self._requests.succeed(ticket, tuple(packet.users))
 
     def told(self, packet: PeerStates, now: float) -> None:
         """The server tells the states of users."""
@@ -404,10 +515,3 @@ class Users:
                 del self.withheld[user]
                 self._states[user] = state
             self._emit(PresenceChanged(due))
-
-
-def _attributes_size(attributes: Mapping[str, str]) -> int:
-    """Bytes that the attributes need at most, in whichever encoding (JSON escapes a character with six bytes)."""
-    return REQUEST_OVERHEAD + sum(
-        _LISTED_ATTRIBUTE + 6 * (len(key) + len(value)) for key, value in attributes.items()
-    )

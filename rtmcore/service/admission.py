@@ -1,21 +1,22 @@
 """How often somebody may do something, and how many may wait at the door."""
 
 import enum
-import math
 from collections import deque
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from rtmcore.limits import (
     CONNECTIONS_BEFORE_HELLO,
     CONNECTIONS_BEFORE_HELLO_PER_ADDRESS,
     JOIN_RATE,
-    JOIN_SAME_CHANNEL_RATE,
-    LOGIN_RATE,
-    MEMBERS_RATE,
-    SEND_RATE,
+    SERVER_RATE_BURST,
     RateLimit,
 )
 from rtmcore.service.commands import Name
+from rtmcore.service.config import JOINS, MEMBERS, SAME_JOINS, SENDS
+
+_ROUNDING: Final = 1e-6
+"""Seconds that sums of floating point numbers may be off."""
 
 _SHUT_AT: Final = 2
 """Times a cap, from which nobody is told anything any more."""
@@ -24,126 +25,137 @@ _CHANNELS_WATCHED: Final = 4 * JOIN_RATE.count
 """Channels whose joins are counted before those of the past are forgotten."""
 
 
-class SlidingWindow:
-    """At most so many admitted calls in any stretch of so many seconds; a refused call does not count.
+class TokenBucket:
+    """Calls at the mean of a rate, and at once `limits.SERVER_RATE_BURST` times its count.
+
+    So a client that counts by sliding windows is not refused because its calls bunched up on the way. A refused call
+    does not count. One number says it all: when the bucket will be full again.
 
     Args:
-        rate: The documented limit.
-        factor: By how much more often than that.
+        rate: The limit.
     """
 
-    __slots__ = ("_admitted", "_count", "_seconds")
+    __slots__ = ("_depth", "_full", "_interval")
 
-    def __init__(self, rate: RateLimit, factor: float = 1.0) -> None:
-        self._count = max(1, math.floor(rate.count * factor))
-        self._seconds = rate.seconds
-        self._admitted: deque[float] | None = None
+    def __init__(self, rate: RateLimit) -> None:
+        self._interval = rate.seconds / rate.count
+        self._depth = rate.seconds * SERVER_RATE_BURST - self._interval
+        self._full = 0.0
 
     def wait(self, now: float) -> float:
         """Seconds until the next call has room; 0 where it has room now."""
-        admitted = self._admitted
-        if admitted is None:
-            return 0.0
-        start = now - self._seconds
-        while admitted and admitted[0] <= start:
-            admitted.popleft()
-        if len(admitted) < self._count:
-            return 0.0
-        return admitted[0] + self._seconds - now
+        wait = self._full - now - self._depth
+        return wait if wait > _ROUNDING else 0.0
 
     def admit(self, now: float) -> None:
         """Count a call that `wait` had room for."""
-        if self._admitted is None:  # made late: most sessions of a large server never call
-            self._admitted = deque()
-        self._admitted.append(now)
+        full = self._full
+        self._full = (now if now > full else full) + self._interval
 
-    @property
-    def empty(self) -> bool:
-        """Whether no call is remembered."""
-        return not self._admitted
+    def is_full(self, now: float) -> bool:
+        """Whether it holds all that it can, like a new one."""
+        return self._full - now <= _ROUNDING
 
 
 class SessionRates:
-    """The documented rates of one session.
+    """The rates of one session.
 
     Args:
-        factor: By how much more often than documented.
+        rates: The limits by name, see `config.RATES`.
     """
 
-    __slots__ = ("_channels", "_factor", "_others", "joins", "members", "sends")
+    __slots__ = ("_channels", "_others", "_rates", "joins", "members", "sends")
 
-    def __init__(self, factor: float) -> None:
-        self._factor = factor
-        self.sends = SlidingWindow(SEND_RATE, factor)
-        self.joins = SlidingWindow(JOIN_RATE, factor)
-        self.members = SlidingWindow(MEMBERS_RATE, factor)
-        self._channels: dict[str, SlidingWindow] = {}
-        self._others: dict[type[Any], SlidingWindow] | None = None
+    def __init__(self, rates: Mapping[str, RateLimit]) -> None:
+        self._rates = rates
+        self.sends = TokenBucket(rates[SENDS])
+        self.joins = TokenBucket(rates[JOINS])
+        self.members = TokenBucket(rates[MEMBERS])
+        self._channels: dict[str, TokenBucket] = {}
+        self._others: dict[str, TokenBucket] | None = None
 
-    def of(self, request: type[Any], limit: RateLimit) -> SlidingWindow:
-        """The window of a request that is rare.
+    def of(self, name: str) -> TokenBucket:
+        """The bucket of requests that are rare.
 
         Args:
-            request: The class of its packet.
-            limit: Its documented rate.
+            name: Of the rate.
         """
-        if self._others is None:
+        if self._others is None:  # made late: most sessions of a large server never ask
             self._others = {}
-        window = self._others.get(request)
-        if window is None:
-            window = self._others[request] = SlidingWindow(limit, self._factor)
-        return window
+        bucket = self._others.get(name)
+        if bucket is None:
+            bucket = self._others[name] = TokenBucket(self._rates[name])
+        return bucket
 
-    def joins_of(self, channel: str, now: float) -> SlidingWindow:
-        """The window of joins of one and the same channel."""
-        window = self._channels.get(channel)
-        if window is None:
+    def joins_of(self, channel: str, now: float) -> TokenBucket:
+        """The bucket of joins of one and the same channel."""
+        bucket = self._channels.get(channel)
+        if bucket is None:
             if len(self._channels) >= _CHANNELS_WATCHED:
                 self._forget(now)
-            window = self._channels[channel] = SlidingWindow(JOIN_SAME_CHANNEL_RATE, self._factor)
-        return window
+            bucket = self._channels[channel] = TokenBucket(self._rates[SAME_JOINS])
+        return bucket
 
     def _forget(self, now: float) -> None:
-        for channel, window in list(self._channels.items()):
-            window.wait(now)
-            if window.empty:
+        for channel, bucket in list(self._channels.items()):
+            if bucket.is_full(now):
                 del self._channels[channel]
+
+
+class SharedRates:
+    """A rate that all sessions of an app have in common.
+
+    Args:
+        rate: The limit.
+    """
+
+    __slots__ = ("_buckets", "_rate")
+
+    def __init__(self, rate: RateLimit) -> None:
+        self._rate = rate
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def of(self, app: str) -> TokenBucket:
+        """The bucket of an app."""
+        bucket = self._buckets.get(app)
+        if bucket is None:
+            bucket = self._buckets[app] = TokenBucket(self._rate)
+        return bucket
 
 
 class LoginRates:
     """Logins of each user. The caller has verified the token, so that nobody uses up another's logins.
 
     Args:
-        factor: By how much more often than documented.
+        rate: The limit.
     """
 
-    __slots__ = ("_factor", "_recent", "_windows")
+    __slots__ = ("_buckets", "_rate", "_recent")
 
-    def __init__(self, factor: float) -> None:
-        self._factor = factor
-        self._windows: dict[Name, SlidingWindow] = {}
+    def __init__(self, rate: RateLimit) -> None:
+        self._rate = rate
+        self._buckets: dict[Name, TokenBucket] = {}
         self._recent: deque[tuple[float, Name]] = deque()
 
     def admit(self, name: Name, now: float) -> float:
         """Count a login, or say in how many seconds it would have room; 0 where it was counted."""
         self._forget(now)
-        window = self._windows.get(name)
-        if window is None:
-            window = self._windows[name] = SlidingWindow(LOGIN_RATE, self._factor)
-        wait = window.wait(now)
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = self._buckets[name] = TokenBucket(self._rate)
+        wait = bucket.wait(now)
         if not wait:
-            window.admit(now)
+            bucket.admit(now)
             self._recent.append((now, name))
         return wait
 
     def _forget(self, now: float) -> None:
-        while self._recent and self._recent[0][0] <= now - LOGIN_RATE.seconds:
+        oldest = now - SERVER_RATE_BURST * self._rate.seconds
+        while self._recent and self._recent[0][0] <= oldest:
             _, name = self._recent.popleft()
-            window = self._windows.get(name)
-            if window is not None:
-                window.wait(now)
-                if window.empty:
-                    del self._windows[name]
+            bucket = self._buckets.get(name)
+            if bucket is not None and bucket.is_full(now):
+                del self._buckets[name]
 
 
 class Entry(enum.Enum):

@@ -140,6 +140,10 @@ class PeerSend:
     offline: bool
     wait: float
     """Seconds that the sender waits."""
+    history: bool = False
+    """Keep it in the history: on the disk before the answer."""
+    ttl: float | None = None
+    """Seconds after which a stored message is dropped; None for the documented 7 days."""
 
 
 @attrs.define
@@ -197,6 +201,8 @@ class PublishMessage:
     channel: str
     kind: int
     body: bytes = attrs.field(repr=False)
+    history: bool = False
+    """Keep it in the history: on the disk before the answer."""
 
 
 @attrs.frozen
@@ -292,6 +298,20 @@ class WriteAttributes:
 
 
 @attrs.frozen
+class ChangeAttributes:
+    """Add, change or delete some attributes of the session's user.
+
+    Answered by `Settled` or `Refusal` (SIZE_OVERFLOW).
+    """
+
+    session: Session
+    cmid: int
+    floor: int
+    changed: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    deleted: tuple[str, ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
 class ReadAttributes:
     """Ask for the attributes of a user. Answered by `Attributes`, or `Refusal` (USER_NOT_FOUND: not online)."""
 
@@ -299,6 +319,113 @@ class ReadAttributes:
     cmid: int
     floor: int
     user: str
+    keys: tuple[str, ...] | None = attrs.field(default=None, repr=False)
+    """Only these; None for all."""
+
+
+@attrs.frozen
+class ChangeChannelAttributes:
+    """Change the attributes of a channel. Answered by `Settled` when it is on the disk, or by `Refusal`.
+
+    First the deleted ones go, then the changed ones are written. Refused with SIZE_OVERFLOW where the result would be
+    too large, with FULL where the server holds no more of them, and with UNAVAILABLE where the disk failed.
+    Those of a channel that nobody is in are dropped `limits.CHANNEL_ATTRIBUTES_GRACE` after it was left or written to.
+    """
+
+    session: Session
+    cmid: int
+    floor: int
+    channel: str
+    changed: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    deleted: tuple[str, ...] = attrs.field(repr=False)
+    replace: bool
+    """Whether all others are deleted."""
+    notify: bool
+    """Whether an `AttributesNotice` goes to all nodes that watch the channel."""
+
+
+@attrs.frozen
+class ReadChannelAttributes:
+    """Ask for the attributes of a channel. Answered by `ChannelAttributes`."""
+
+    session: Session
+    cmid: int
+    floor: int
+    channel: str
+    keys: tuple[str, ...] | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen
+class CountMembers:
+    """Ask how many members channels have. Answered by `Counts`."""
+
+    session: Session
+    cmid: int
+    floor: int
+    channels: tuple[str, ...]
+
+
+@attrs.frozen
+class QueryPresence:
+    """Ask for the online states of users. Answered by `States` (UNREACHABLE counts as ONLINE)."""
+
+    session: Session
+    cmid: int
+    floor: int
+    users: tuple[str, ...]
+
+
+@attrs.frozen
+class ListSubscriptions:
+    """Ask for the users that the session has subscribed to. Answered by `UserNames`."""
+
+    session: Session
+    cmid: int
+    floor: int
+
+
+@attrs.frozen
+class ListStored:
+    """Ask for the entries of the session's inbox that are stored and not acknowledged. Answered by `Kept`."""
+
+    session: Session
+    cmid: int
+    floor: int
+    after: int
+    messages: int
+    size: int
+
+
+@attrs.frozen
+class DropStored:
+    """Drop those entries. Answered by `Settled` when that is on the disk."""
+
+    session: Session
+    cmid: int
+    floor: int
+
+
+@attrs.frozen
+class ReadHistory:
+    """Ask for messages that were kept in the history. Answered by `Kept`, late: it is read from the disk.
+
+    No session needed; whoever asks has judged the permission.
+    """
+
+    app: str
+    asker: Session | None
+    cmid: int
+    source: str | None
+    destination: str | None
+    channel: bool
+    start: int
+    """Microseconds since 1970, included."""
+    end: int
+    """Microseconds since 1970, not included."""
+    offset: int
+    limit: int
+    """0 asks for the count only."""
+    ascending: bool
 
 
 @attrs.frozen
@@ -355,6 +482,57 @@ class Unban:
     name: Name
 
 
+@attrs.frozen
+class SendAs:
+    """Put a message into the inbox of a user on behalf of a name that need not be logged in. No session needed.
+
+    Whoever asks has judged the permission. Answered by `PeerOutcome`, `Accepted` or `Refusal`; a command with the key
+    of one of the last `limits.IDEMPOTENCY_SECONDS` is not carried out, and gets that one's answer.
+    """
+
+    number: int
+    """Tells the commands of a node apart."""
+    name: Name
+    """The sender."""
+    key: str = attrs.field(repr=False)
+    to: str
+    kind: int
+    body: bytes = attrs.field(repr=False)
+    offline: bool
+    acknowledged: bool
+    """Whether a receiver who is online has to acknowledge the message before the answer."""
+    wait: float
+    """Seconds that the sender waits."""
+    history: bool = False
+    ttl: float | None = None
+
+
+@attrs.frozen
+class PublishAs:
+    """Append a message to the log of a channel on behalf of a name that need not be a member. No session needed.
+
+    Answered by `Logged` or `Refusal`, and repeated as `SendAs` is.
+    """
+
+    number: int
+    name: Name
+    """The author."""
+    key: str = attrs.field(repr=False)
+    channel: str
+    kind: int
+    body: bytes = attrs.field(repr=False)
+    history: bool = False
+
+
+@attrs.frozen
+class CountMembersOf:
+    """Ask how many members channels of an app have. No session needed. Answered by `Counts`."""
+
+    number: int
+    app: str
+    channels: tuple[str, ...]
+
+
 Command = (
     Claim
     | Silent
@@ -374,12 +552,24 @@ Command = (
     | SubscribePresence
     | UnsubscribePresence
     | WriteAttributes
+    | ChangeAttributes
     | ReadAttributes
+    | ChangeChannelAttributes
+    | ReadChannelAttributes
+    | CountMembers
+    | QueryPresence
+    | ListSubscriptions
+    | ListStored
+    | DropStored
+    | ReadHistory
     | AttachMedia
     | DetachMedia
     | SendData
     | Ban
     | Unban
+    | SendAs
+    | PublishAs
+    | CountMembersOf
 )
 
 
@@ -413,6 +603,11 @@ class PeerOutcome:
 
     code: int
     id: int = 0
+
+
+@attrs.frozen
+class Accepted:
+    """A message is in the inbox of a user who is online; nobody waits for his acknowledgement."""
 
 
 @attrs.define
@@ -474,6 +669,64 @@ class Attributes:
 
 
 @attrs.frozen
+class ChannelAttributeValue:
+    """One attribute of a channel."""
+
+    value: str = attrs.field(repr=False)
+    user: str
+    at: int
+    """Microseconds since 1970."""
+
+
+@attrs.frozen
+class ChannelAttributes:
+    """The attributes of a channel."""
+
+    attributes: tuple[tuple[str, ChannelAttributeValue], ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Counts:
+    """Members by channel, in the order that was asked for; 0 where there is no such channel."""
+
+    counts: tuple[tuple[str, int], ...]
+
+
+@attrs.frozen
+class States:
+    """Online states of users."""
+
+    states: tuple[tuple[str, PeerOnlineState], ...]
+
+
+@attrs.frozen
+class UserNames:
+    """Users."""
+
+    users: tuple[str, ...]
+
+
+@attrs.define
+class KeptEntry:
+    """A message of the history, or a stored one."""
+
+    id: int
+    source: str
+    destination: str
+    channel: bool
+    kind: int
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Kept:
+    """A page of kept messages, and how many there are in all."""
+
+    messages: tuple[KeptEntry, ...]
+    count: int
+
+
+@attrs.frozen
 class Settled:
     """The command was carried out, and there is nothing to say."""
 
@@ -521,7 +774,23 @@ ALREADY_JOINED: Final = JoinChannelError.ALREADY_JOINED
 TOO_MANY_CHANNELS: Final = JoinChannelError.EXCEED_LIMIT
 BANNED: Final = LoginError.REJECTED
 
-Value = Claimed | Logged | PeerOutcome | Page | Pages | Membership | Attributes | Settled | Refusal
+Value = (
+    Claimed
+    | Logged
+    | PeerOutcome
+    | Accepted
+    | Page
+    | Pages
+    | Membership
+    | Attributes
+    | ChannelAttributes
+    | Counts
+    | States
+    | UserNames
+    | Kept
+    | Settled
+    | Refusal
+)
 
 
 # --- Outputs ------------------------------------------------------------------
@@ -567,6 +836,16 @@ class MemberNotice:
     kind: str = RTM
     dropped: bool = False
     """For one who left: by silence."""
+
+
+@attrs.frozen
+class AttributesNotice:
+    """The attributes of a watched channel were changed, and its members are to be told: all of them."""
+
+    app: str
+    channel: str
+    attributes: tuple[tuple[str, ChannelAttributeValue], ...] = attrs.field(repr=False)
+    kind: str = RTM
 
 
 @attrs.frozen
@@ -632,6 +911,7 @@ Output = (
     | InboxNotice
     | ChannelNotice
     | MemberNotice
+    | AttributesNotice
     | MemberStateNotice
     | DataNotice
     | PresenceNotice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
@@ -21,28 +21,26 @@ from rtmcore.wire.packets import (
     AttributeList,
     Beat,
     Bye,
+    ChannelAttribute,
+    ChannelAttributeList,
+    ChannelAttributesChanged,
     ChannelEntry,
     Data,
     Floor,
-    GetAttributes,
-    GetMembers,
     Hello,
     InboxEntry,
-    Join,
-    Leave,
     MediaHello,
+    MemberCounts,
     MemberList,
+    MessagePage,
+    OnlineList,
     Packet,
     PeerStates,
-    Publish,
-    RenewToken,
+    Request,
     Roster,
-    SendPeer,
-    SetAttributes,
-    Subscribe,
     Sync,
     Unknown,
-    Unsubscribe,
+    UserList,
     Welcome,
 )
 from rtmcore.wire.transport import ServerTransport, TransportState, server_message
@@ -52,12 +50,17 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("inf")
 
+SERVICE_PREFIX: Final = "/rtm/v1/apps/"
+"""What the paths of all that needs a server key begin with."""
+
 
 class Phase(enum.Enum):
     """How far a connection has come."""
 
     HTTP = "HTTP"
     """The upgrade has not been asked for yet."""
+    SERVING = "SERVING"
+    """Requests with a server key are answered over HTTP, one after the other."""
     GREETING = "GREETING"
     """The WebSocket is open; the hello is awaited."""
     CLAIMING = "CLAIMING"
@@ -81,6 +84,7 @@ class Cue(enum.Enum):
     """What moves a connection from phase to phase."""
 
     UPGRADE = "upgrade"
+    SERVE = "serve"
     HELLO = "hello"
     WELCOME = "welcome"
     READY = "ready"
@@ -103,6 +107,7 @@ _TALKING: Final = (
 
 PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.HTTP, Cue.UPGRADE): Phase.GREETING,
+    (Phase.HTTP, Cue.SERVE): Phase.SERVING,
     (Phase.GREETING, Cue.HELLO): Phase.CLAIMING,
     (Phase.CLAIMING, Cue.WELCOME): Phase.RESTORING,
     (Phase.RESTORING, Cue.READY): Phase.LIVE,
@@ -112,8 +117,10 @@ PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.GREETING, Cue.MEDIA_HELLO): Phase.ATTACHING,
     (Phase.ATTACHING, Cue.ATTACHED): Phase.MEDIA,
     (Phase.HTTP, Cue.CLOSE): Phase.CLOSING,
+    (Phase.SERVING, Cue.CLOSE): Phase.CLOSING,
     **{(phase, Cue.CLOSE): Phase.CLOSING for phase in _TALKING},
     (Phase.HTTP, Cue.END): Phase.FINISHED,
+    (Phase.SERVING, Cue.END): Phase.FINISHED,
     **{(phase, Cue.END): Phase.FINISHED for phase in _TALKING},
     (Phase.CLOSING, Cue.END): Phase.FINISHED,
 }
@@ -145,22 +152,14 @@ _ESTABLISHED: Final[dict[type[Any], Effect]] = {
     Floor: Effect.MOVE_FLOOR,
     Ack: Effect.ACKNOWLEDGE,
     Sync: Effect.READ_LOG,
-    SendPeer: Effect.REQUEST,
-    Publish: Effect.REQUEST,
-    Join: Effect.REQUEST,
-    Leave: Effect.REQUEST,
-    GetMembers: Effect.REQUEST,
-    RenewToken: Effect.REQUEST,
-    Subscribe: Effect.REQUEST,
-    Unsubscribe: Effect.REQUEST,
-    SetAttributes: Effect.REQUEST,
-    GetAttributes: Effect.REQUEST,
+    **dict.fromkeys(get_args(Request), Effect.REQUEST),
     Data: Effect.SEND_DATA,
 }
 _DEAF: Final[dict[type[Any], Effect]] = dict.fromkeys((Hello, MediaHello, *_ESTABLISHED), Effect.IGNORE)
 
 RECEIVABLE: Final[dict[Phase, dict[type[Any], Effect]]] = {
     Phase.HTTP: {},
+    Phase.SERVING: {},
     Phase.GREETING: {**_ALWAYS, Hello: Effect.LOG_IN, MediaHello: Effect.ATTACH},
     Phase.CLAIMING: {**_ALWAYS, Bye: Effect.POSTPONE_GOODBYE},
     Phase.RESTORING: _ESTABLISHED,
@@ -276,7 +275,7 @@ class Connection:
     def __init__(self, number: int, address: str, dirty: set[int], now: float) -> None:
         self.number = number
         self.address = address
-        self.transport = ServerTransport(now)
+        self.transport = ServerTransport(now, SERVICE_PREFIX)
         self.phase = Phase.HTTP
         self.opened = now
         self.at_door = True
@@ -485,14 +484,27 @@ class Connection:
 _SMALL_PACKET: Final = 128
 _LISTED_USER: Final = 72
 
+
+def _weigh_attributes(attributes: dict[str, ChannelAttribute]) -> int:
+    return _SMALL_PACKET + sum(_SMALL_PACKET + _LISTED_USER + len(one.value) for one in attributes.values())
+
+
 _WEIGHTS: Final[dict[type[Any], Callable[[Any], int]]] = {
     ChannelEntry: lambda packet: _SMALL_PACKET + len(packet.body),
     InboxEntry: lambda packet: _SMALL_PACKET + len(packet.body),
     Roster: lambda packet: _SMALL_PACKET + _LISTED_USER * (len(packet.users or ()) + len(packet.unreachable)),
     MemberList: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.users),
+    UserList: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.users),
     PeerStates: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.states),
+    OnlineList: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.states),
+    MemberCounts: lambda packet: _SMALL_PACKET + _LISTED_USER * len(packet.counts),
     AttributeList: lambda packet: (
         _SMALL_PACKET + sum(_SMALL_PACKET + len(value) for value in packet.attributes.values())
+    ),
+    ChannelAttributeList: lambda packet: _weigh_attributes(packet.attributes),
+    ChannelAttributesChanged: lambda packet: _weigh_attributes(packet.attributes),
+    MessagePage: lambda packet: (
+        _SMALL_PACKET + sum(2 * _SMALL_PACKET + len(kept.body) for kept in packet.messages)
     ),
 }
 

@@ -22,6 +22,8 @@ class NodeContext:
 
     def __init__(self, config: NodeConfig, port: EnginePort) -> None:
         self.config = config
+        self.rates = config.all_rates
+        """The rates that are in force, by name."""
         self.now = 0.0
         """Monotonic seconds of the last input."""
         self.wall = 0

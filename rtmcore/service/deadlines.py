@@ -26,6 +26,7 @@ class Deadlines:
         logins: Gives up what takes too long at a login.
         requests: Fails requests that were not answered in time.
         take_events: Takes what a connection's transport has to say.
+        give_up_serving: Ends an HTTP connection that was idle for too long, or whose answer is late.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Deadlines:
         logins: Logins,
         requests: Requests,
         take_events: Callable[[Connection], None],
+        give_up_serving: Callable[[Connection], None],
     ) -> None:
         self._context = context
         self._departures = departures
         self._logins = logins
         self._requests = requests
         self._take_events = take_events
+        self._give_up_serving = give_up_serving
 
     def next(self, connection: Connection) -> float:
         """When a connection has to be looked at again at the latest."""
@@ -100,7 +103,9 @@ class Deadlines:
 
     def _stage_failed(self, connection: Connection) -> None:
         connection.stage_due = NEVER
-        if connection.phase is Phase.RESTORING:
+        if connection.phase is Phase.SERVING:
+            self._give_up_serving(connection)
+        elif connection.phase is Phase.RESTORING:
             self._logins.give_up_restoring(connection)
         elif connection.phase in (Phase.CLAIMING, Phase.LEAVING, Phase.ATTACHING):
             self._context.engine_failed()

@@ -7,32 +7,64 @@ import attrs
 
 from rtmcore.codes import (
     AttributeOperationError,
+    ChannelMemberCountError,
     GetMembersError,
     JoinChannelError,
     LeaveChannelError,
     PeerSubscriptionStatusError,
+    QueryPeersBySubscriptionOptionError,
+    QueryPeersOnlineError,
     RenewTokenError,
     SendChannelMessageError,
     SendPeerMessageError,
 )
 from rtmcore.limits import COMMAND_TIMEOUT, RESULTS_REMEMBERED
-from rtmcore.service.admission import SlidingWindow
+from rtmcore.service.admission import TokenBucket
+from rtmcore.service.config import (
+    CHANNEL_READS,
+    CHANNEL_WRITES,
+    COUNTS,
+    FLUSHES,
+    HISTORY,
+    JOINS,
+    MEMBERS,
+    QUERIES,
+    RENEWALS,
+    SAME_JOINS,
+    SENDS,
+    STORED_LISTS,
+    SUBSCRIPTION_LISTS,
+    SUBSCRIPTIONS,
+    USER_READS,
+    USER_WRITES,
+    WITHDRAWALS,
+)
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feed
 from rtmcore.wire.packets import (
     Failed,
+    FlushStored,
     GetAttributes,
+    GetChannelAttributes,
+    GetMemberCounts,
     GetMembers,
+    GetStored,
+    GetSubscriptions,
     Join,
     Leave,
     Publish,
+    QueryHistory,
+    QueryOnline,
     RenewToken,
     Request,
     SendPeer,
     SetAttributes,
+    SetChannelAttributes,
     Subscribe,
     Unsubscribe,
+    UpdateAttributes,
+    UpdateChannelAttributes,
 )
 
 
@@ -53,6 +85,10 @@ _SUBSCRIPTION: Final = Operation(
 _ATTRIBUTES: Final = Operation(
     AttributeOperationError.FAILURE, AttributeOperationError.TIMEOUT, AttributeOperationError.TOO_OFTEN
 )
+# The documents name no codes for what is stored and for the history: those of another question.
+_QUERY: Final = Operation(
+    QueryPeersOnlineError.FAILURE, QueryPeersOnlineError.TIMEOUT, QueryPeersOnlineError.TOO_OFTEN
+)
 
 OPERATIONS: Final[dict[type[Any], Operation]] = {
     SendPeer: Operation(
@@ -70,9 +106,47 @@ OPERATIONS: Final[dict[type[Any], Operation]] = {
     Subscribe: _SUBSCRIPTION,
     Unsubscribe: _SUBSCRIPTION,
     SetAttributes: _ATTRIBUTES,
+    UpdateAttributes: _ATTRIBUTES,
     GetAttributes: _ATTRIBUTES,
+    SetChannelAttributes: _ATTRIBUTES,
+    UpdateChannelAttributes: _ATTRIBUTES,
+    GetChannelAttributes: _ATTRIBUTES,
+    GetMemberCounts: Operation(
+        ChannelMemberCountError.FAILURE, ChannelMemberCountError.TIMEOUT, ChannelMemberCountError.TOO_OFTEN
+    ),
+    QueryOnline: _QUERY,
+    GetSubscriptions: Operation(
+        QueryPeersBySubscriptionOptionError.FAILURE,
+        QueryPeersBySubscriptionOptionError.TIMEOUT,
+        QueryPeersBySubscriptionOptionError.TOO_OFTEN,
+    ),
+    GetStored: _QUERY,
+    FlushStored: _QUERY,
+    QueryHistory: _QUERY,
 }
 """By class of the request."""
+
+
+_CALLS: Final[dict[str, str]] = {
+    SENDS: "Messages may be sent",
+    JOINS: "Channels may be joined",
+    SAME_JOINS: "The same channel may be joined",
+    MEMBERS: "Member lists may be asked for",
+    COUNTS: "Member counts may be asked for",
+    RENEWALS: "A token may be renewed",
+    SUBSCRIPTIONS: "Subscriptions may be made",
+    WITHDRAWALS: "Subscriptions may be withdrawn",
+    SUBSCRIPTION_LISTS: "Subscriptions may be listed",
+    QUERIES: "Online states may be asked for",
+    USER_WRITES: "Attributes may be set",
+    USER_READS: "Attributes of users may be asked for",
+    CHANNEL_WRITES: "Attributes of channels may be set",
+    CHANNEL_READS: "Attributes of channels may be asked for",
+    STORED_LISTS: "Stored messages may be listed",
+    FLUSHES: "Stored messages may be dropped",
+    HISTORY: "The history may be asked for, by all users of an app together,",
+}
+"""What is too often, by name of the rate."""
 
 
 class Desk:
@@ -85,22 +159,53 @@ class Desk:
     def __init__(self, context: NodeContext) -> None:
         self._context = context
         self._rates = context.config.rate_limits
+        self._texts = {name: f"{what} at most {context.rates[name]}." for name, what in _CALLS.items()}
 
-    @property
-    def counts(self) -> bool:
-        """Whether requests are counted by the documented rates at all."""
-        return self._rates
+    def admit(self, connection: Connection, packet: Request, bucket: TokenBucket, rate: str) -> bool:
+        """Count a request, or refuse it. A repeat of one that was counted passes.
 
-    def admit(self, connection: Connection, packet: Request, window: SlidingWindow, text: str) -> bool:
-        """Count a request, or refuse it. A repeat of one that was counted passes."""
+        Args:
+            connection: Whose request it is.
+            packet: The request.
+            bucket: What counts it.
+            rate: The name of the bucket's rate.
+        """
         if not self._rates or self.was_admitted(connection, packet.i):
             return True
         now = self._context.now
-        wait = window.wait(now)
+        wait = bucket.wait(now)
         if wait:
-            self.fail(connection, packet, OPERATIONS[packet.__class__].too_often, text, wait)
+            code = OPERATIONS[packet.__class__].too_often
+            self.fail(connection, packet, code, self._texts[rate], wait)
             return False
-        window.admit(now)
+        bucket.admit(now)
+        self.remember(connection, packet.i)
+        return True
+
+    def admit_rare(self, connection: Connection, packet: Request, rate: str) -> bool:
+        """Count a request of a kind that is rare, or refuse it; see `admit`."""
+        assert connection.state is not None
+        return self.admit(connection, packet, connection.state.rates.of(rate), rate)
+
+    def admit_join(self, connection: Connection, packet: Join) -> bool:
+        """Count a join, or refuse it; see `admit`."""
+        if not self._rates or self.was_admitted(connection, packet.i):
+            return True
+        assert connection.state is not None
+        now = self._context.now
+        rates = connection.state.rates
+        same = rates.joins_of(packet.ch, now)
+        wait = same.wait(now)
+        if wait:
+            code = JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
+            self.fail(connection, packet, code, self._texts[SAME_JOINS], wait)
+            return False
+        wait = rates.joins.wait(now)
+        if wait:
+            self.fail(connection, packet, JoinChannelError.TOO_OFTEN, self._texts[JOINS], wait)
+            return False
+        same.admit(now)
+        rates.joins.admit(now)
         self.remember(connection, packet.i)
         return True
 

@@ -10,8 +10,11 @@ from collections import deque
 from collections.abc import Iterable
 
 from rtmcore.limits import ANSWER_BYTES, HELD_BYTES, HELD_ENTRIES, MEMBER_EVENTS_MAX, PACKETS_PER_FRAME
+from rtmcore.service.answers import attributes_by_key
 from rtmcore.service.commands import (
     RTC,
+    RTM,
+    AttributesNotice,
     ChannelNotice,
     Entry,
     MemberNotice,
@@ -24,11 +27,18 @@ from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.logs import LogState, Member
 from rtmcore.wire.codec import Codec
-from rtmcore.wire.packets import ChannelEntry, MemberChanged, MemberState
+from rtmcore.wire.packets import (
+    ChannelAttributesChanged,
+    ChannelEntry,
+    MemberChanged,
+    MemberState,
+    Packet,
+)
 from rtmcore.wire.transport import server_message
 
 _NOBODY = -1
 _ANY_VERSION = 1 << 63
+_LONG_AGO = float("-inf")
 
 
 class Feed:
@@ -45,6 +55,7 @@ class Feed:
 
     __slots__ = (
         "_ahead",
+        "_attributes",
         "_behind",
         "_changes",
         "_changes_lost",
@@ -58,6 +69,10 @@ class Feed:
         "_segment_bytes",
         "app",
         "channel",
+        "count",
+        "count_due",
+        "count_version",
+        "counted_at",
         "kind",
         "listeners",
         "members",
@@ -85,6 +100,14 @@ class Feed:
         """Who is sent data frames: members of an RTC channel, media connections of a room."""
         self.pending = 0
         """Joins and reads that the engine has not answered: for them, what is announced meanwhile is held."""
+        self.count = -1
+        """How many members the channel has, as far as this node knows."""
+        self.count_version = -1
+        """The version of the member list that the count is of."""
+        self.count_due = False
+        """Whether members are to be told of the count at a certain time."""
+        self.counted_at = _LONG_AGO
+        """When they were told last, in monotonic seconds."""
         self._context = context
         self._behind = behind
         self._open_segments = open_segments
@@ -98,6 +121,8 @@ class Feed:
         self._changes: deque[MemberNotice | MemberStateNotice] = deque()
         self._changes_lost = -1
         """The version of the newest change that is not held any more."""
+        self._attributes: ChannelAttributesChanged | None = None
+        """The last that were announced while something is held."""
 
     # --- Members ------------------------------------------------------------------
 
@@ -164,6 +189,7 @@ class Feed:
             self._held_bytes = 0
             self._changes.clear()
             self._changes_lost = -1
+            self._attributes = None
 
     @property
     def unused(self) -> bool:
@@ -301,20 +327,31 @@ class Feed:
             self._hold_change(notice)
         self._tell(notice, self.members.values())
 
-    def _tell(self, notice: MemberNotice | MemberStateNotice, members: Iterable[Member]) -> None:
+    def change_attributes(self, notice: AttributesNotice) -> None:
+        """Take the attributes of the channel and tell all members."""
+        packet = ChannelAttributesChanged(self.channel, attributes_by_key(notice.attributes))
+        if self.pending:
+            self._attributes = packet
+        self.tell(packet, self.members.values())
+
+    def tell(self, packet: Packet, members: Iterable[Member]) -> None:
+        """Queue a packet with members. It is encoded once for each codec."""
         self.close_segment()
         frames: dict[Codec, bytes] = {}
         for member in members:
             connection = member.connection
-            if _concerns(notice, connection):
-                continue
             codec = connection.codec
             assert codec is not None
             frame = frames.get(codec)
             if frame is None:
-                frame = frames[codec] = server_message(codec, (_packet(notice),))
+                frame = frames[codec] = server_message(codec, (packet,))
             connection.out.append(frame)
             self._context.dirty.add(connection.number)
+
+    def _tell(self, notice: MemberNotice | MemberStateNotice, members: Iterable[Member]) -> None:
+        others = [member for member in members if not _concerns(notice, member.connection)]
+        if others:
+            self.tell(_packet(notice), others)
 
     def _hold_change(self, notice: MemberNotice | MemberStateNotice) -> None:
         self._changes.append(notice)
@@ -323,7 +360,7 @@ class Feed:
             self._changes_lost = lost.version if isinstance(lost, MemberNotice) else _ANY_VERSION
 
     def tell_changes(self, member: Member) -> bool:
-        """Tell a new member of the changes since the member list that it was given.
+        """Tell a new member of the changes since the member list that it was given, and of the attributes.
 
         Returns:
             False where they are no longer all known.
@@ -336,6 +373,8 @@ class Feed:
             )
             if not known and not _concerns(notice, member.connection):
                 member.connection.say(_packet(notice))
+        if self._attributes is not None:
+            member.connection.say(self._attributes)
         return True
 
 
@@ -404,17 +443,24 @@ class Feeds:
             state = self._context.sessions.get(notice.author)
             feed.announce(notice.entry, None if state is None else state.connection)
 
-    def change(self, notice: MemberNotice) -> None:
-        """Take a change of a channel's members."""
+    def change(self, notice: MemberNotice) -> Feed | None:
+        """Take a change of a channel's members; returns its feed, if there is one."""
         feed = self._feeds.get((notice.app, notice.kind, notice.channel))
         if feed is not None:
             feed.change(notice)
+        return feed
 
     def change_state(self, notice: MemberStateNotice) -> None:
         """Take a change of a participant's state."""
         feed = self._feeds.get((notice.app, notice.kind, notice.channel))
         if feed is not None:
             feed.change_state(notice)
+
+    def change_attributes(self, notice: AttributesNotice) -> None:
+        """Take the attributes of a channel."""
+        feed = self._feeds.get((notice.app, RTM, notice.channel))
+        if feed is not None:
+            feed.change_attributes(notice)
 
     def settle(self) -> None:
         """Queue everything that was collected."""

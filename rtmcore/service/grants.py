@@ -13,7 +13,10 @@ PEERS: Final = "p2p"
 """The entry of the scope `send` that permits peer messages."""
 
 CHANNEL: Final = "ch:"
-"""What stands before a channel pattern in the scope `send`."""
+"""What stands before a channel pattern in the scopes `send` and `attr`."""
+
+SELF: Final = "self"
+"""The entry of the scope `attr` that permits to set one's own attributes."""
 
 
 @attrs.frozen
@@ -30,6 +33,9 @@ class Grant:
         join: Patterns of channels that may be joined.
         rooms: Patterns of rooms that may be connected to.
         rtc: Patterns of RTC channels that may be joined.
+        own_attributes: Whether the user may set attributes of his own.
+        attributes: Patterns of channels whose attributes may be read and set.
+        presence: Whether the user may ask who is online.
     """
 
     expires: int | None = None
@@ -39,13 +45,20 @@ class Grant:
     join: tuple[str, ...] | None = None
     rooms: tuple[str, ...] | None = None
     rtc: tuple[str, ...] | None = None
+    own_attributes: bool = True
+    attributes: tuple[str, ...] | None = None
+    presence: bool = True
 
     @classmethod
     def from_scopes(cls, scopes: Mapping[str, Any], *, expires: int | None = None) -> "Grant":
         """Read the scopes of a token. What they do not name is not permitted; unknown names are ignored.
 
+        `attr` and `presence` only restrict: without them everything of theirs is permitted, as to tokens that were made
+        before there were these scopes.
+
         Args:
-            scopes: For example ``{"login": true, "send": ["p2p", "ch:room-*"], "join": ["room-*"]}``, or
+            scopes: For example ``{"login": true, "send": ["p2p", "ch:room-*"], "join": ["room-*"]}``,
+                ``{"login": true, "attr": ["self", "ch:room-*"], "presence": false}``, or
                 ``{"room": ["lobby"], "rtc": ["stage-*"]}``.
             expires: When the token ends, in milliseconds since 1970.
 
@@ -58,15 +71,22 @@ class Grant:
         login = scopes.get("login", False)
         if not isinstance(login, bool):
             raise _malformed("login", "true or false")
+        presence = scopes.get("presence", True)
+        if not isinstance(presence, bool):
+            raise _malformed("presence", "true or false")
+        attr = _patterns(scopes, "attr") if "attr" in scopes else None
         send = _patterns(scopes, "send")
         return cls(
             expires=expires,
             login=login,
             peers=PEERS in send,
-            publish=tuple(entry.removeprefix(CHANNEL) for entry in send if entry.startswith(CHANNEL)),
+            publish=_of_channels(send),
             join=_patterns(scopes, "join"),
             rooms=_patterns(scopes, "room"),
             rtc=_patterns(scopes, "rtc"),
+            own_attributes=attr is None or SELF in attr,
+            attributes=None if attr is None else _of_channels(attr),
+            presence=presence,
         )
 
     def may_log_in(self, kind: str, scope: str) -> bool:
@@ -94,6 +114,10 @@ class Grant:
     def may_join(self, channel: str) -> bool:
         """Whether the channel may be joined."""
         return _permits(self.join, channel)
+
+    def may_use_attributes_of(self, channel: str) -> bool:
+        """Whether the attributes of the channel may be read and set."""
+        return _permits(self.attributes, channel)
 
 
 class TokenVerifier(Protocol):
@@ -127,6 +151,11 @@ def _patterns(scopes: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(pattern, str) for pattern in found):
         raise _malformed(name, "a list of texts")
     return tuple(found)
+
+
+def _of_channels(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """The patterns among the entries of a scope that names channels and other things."""
+    return tuple(entry.removeprefix(CHANNEL) for entry in entries if entry.startswith(CHANNEL))
 
 
 def _malformed(scope: str, expected: str) -> InvalidToken:

@@ -1,6 +1,6 @@
 """What differs between the name spaces: keepalive, requests, and what a wrong name or a refused login is called."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.identifiers import explain_invalid_id
@@ -13,18 +13,7 @@ from rtmcore.limits import (
     USER_ID_BYTES,
 )
 from rtmcore.service.commands import ROOM, RTC, RTM
-from rtmcore.wire.packets import (
-    GetAttributes,
-    GetMembers,
-    Join,
-    Leave,
-    Publish,
-    RenewToken,
-    SendPeer,
-    SetAttributes,
-    Subscribe,
-    Unsubscribe,
-)
+from rtmcore.wire.packets import GetMembers, Publish, RenewToken, Request
 
 KEEPALIVES: Final = {RTM: OFFLINE_AFTER, RTC: RTC_REMOTE_OFFLINE_AFTER, ROOM: ROOM_SESSION_TIMEOUT}
 """Seconds of silence after which a session ends, by kind."""
@@ -38,20 +27,7 @@ SCOPE_NAMES: Final = {RTC: "channel name", ROOM: "room name"}
 """What its scope is called; a session of the kind `rtm` has none."""
 
 SERVED: Final[dict[str, frozenset[type[Any]]]] = {
-    RTM: frozenset(
-        (
-            SendPeer,
-            Publish,
-            Join,
-            Leave,
-            GetMembers,
-            RenewToken,
-            Subscribe,
-            Unsubscribe,
-            SetAttributes,
-            GetAttributes,
-        )
-    ),
+    RTM: frozenset(get_args(Request)),
     RTC: frozenset((GetMembers, RenewToken)),
     ROOM: frozenset((Publish, GetMembers, RenewToken)),
 }

@@ -36,9 +36,10 @@ from rtmcore.service.commands import (
     Trouble,
     media_secret,
 )
-from rtmcore.service.config import ANNOUNCED_LIMITS
+from rtmcore.service.config import LOGINS
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, Restoring, SessionState
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
+from rtmcore.service.counts import MemberCounter
 from rtmcore.service.departures import Departures
 from rtmcore.service.feeds import Feeds
 from rtmcore.service.grants import TokenVerifier, login_code
@@ -95,6 +96,7 @@ class Logins:
     Args:
         context: The node's common ground.
         feeds: The channels of the node.
+        counter: Tells members how many they are.
         pumps: Reads logs.
         departures: Ends connections.
         renewals: Watches tokens.
@@ -106,6 +108,7 @@ class Logins:
         self,
         context: NodeContext,
         feeds: Feeds,
+        counter: MemberCounter,
         pumps: Pumps,
         departures: Departures,
         renewals: Renewals,
@@ -114,12 +117,14 @@ class Logins:
     ) -> None:
         self._context = context
         self._feeds = feeds
+        self._counter = counter
         self._pumps = pumps
         self._departures = departures
         self._renewals = renewals
         self._verify = verify
         self._secret = secret
-        self._rates = LoginRates(context.config.rate_factor)
+        self._rates = LoginRates(context.rates[LOGINS])
+        self._limits = context.config.announced_limits
 
     # --- The hello --------------------------------------------------------------------
 
@@ -284,7 +289,7 @@ class Logins:
         sessions = self._context.sessions
         state = sessions.get(session.name)
         if state is None or state.fence != session.fence:
-            rates = SessionRates(self._context.config.rate_factor)
+            rates = SessionRates(self._context.rates)
             # A return that this node knows nothing of may restore what only the client remembers.
             restorable = set() if login else {Subscribe, SetAttributes}
             state = sessions[session.name] = SessionState(
@@ -315,7 +320,7 @@ class Logins:
             interrupted=_milliseconds(INTERRUPTED_AFTER),
             unreachable=_milliseconds(UNREACHABLE_AFTER),
             offline=_milliseconds(connection.keepalive),
-            limits=ANNOUNCED_LIMITS,
+            limits=self._limits,
             token_policy=config.token_policy,
             token_expires=grant.expires,
             media=media_secret(claimed.secret) if hello.kind == ROOM else None,
@@ -407,6 +412,7 @@ class Logins:
         connection.say(Restored(feed.channel))
         position = value.position if restoring.position is None else restoring.position
         member = feed.enter(connection, position, value.version)
+        self._counter.enter(member, value.version, value.count, tell=restoring.version != value.version)
         complete = feed.tell_changes(member)
         member.asked = True
         member.returned = self._context.now

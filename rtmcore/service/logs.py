@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES
 from rtmcore.service.commands import Entry
@@ -12,6 +12,8 @@ from rtmcore.service.commands import Entry
 if TYPE_CHECKING:
     from rtmcore.service.connections import Connection
     from rtmcore.service.feeds import Feed
+
+_LONG_AGO: Final = float("-inf")
 
 
 class LogState(enum.Enum):
@@ -114,7 +116,19 @@ class Member:
         version: The version of the member list that it has.
     """
 
-    __slots__ = ("again", "asked", "connection", "feed", "lost", "position", "returned", "state", "version")
+    __slots__ = (
+        "again",
+        "asked",
+        "connection",
+        "counted",
+        "counted_at",
+        "feed",
+        "lost",
+        "position",
+        "returned",
+        "state",
+        "version",
+    )
 
     def __init__(self, connection: Connection, feed: Feed, position: int, version: int) -> None:
         self.connection = connection
@@ -123,6 +137,10 @@ class Member:
         self.position = position
         """Means nothing while LIVE: then it is the feed's."""
         self.version = version
+        self.counted = -1
+        """The number of members that the client was told last."""
+        self.counted_at = _LONG_AGO
+        """When that was, in monotonic seconds."""
         self.lost = 0
         self.returned: float | None = None
         """When its client returned, as long as the log has not been read to its top since."""

@@ -15,7 +15,7 @@ Each closed socket is told by `connection_lost`, whoever closed it.
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
@@ -29,40 +29,41 @@ from rtmcore.limits import (
     SERVER_OUTBOUND_BYTES,
 )
 from rtmcore.service.admission import Entry
+from rtmcore.service.answers import RequestCommand
+from rtmcore.service.archive import Archive
+from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     RTM,
     Answer,
     AttachMedia,
+    AttributesNotice,
     Ban,
     ChannelNotice,
     Claim,
+    CountMembersOf,
     DataNotice,
     Ended,
     Ending,
     Heard,
     InboxNotice,
     JoinChannel,
-    LeaveChannel,
     ListMembers,
     MemberNotice,
     MemberStateNotice,
     Name,
-    PeerSend,
     PresenceNotice,
-    PublishMessage,
-    ReadAttributes,
+    PublishAs,
     ReadChannel,
     ReadChannels,
     ReadInbox,
     Release,
-    SubscribePresence,
+    SendAs,
     Unban,
-    UnsubscribePresence,
-    WriteAttributes,
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
+from rtmcore.service.counts import MemberCounter
 from rtmcore.service.data import DataFrames
 from rtmcore.service.deadlines import Deadlines
 from rtmcore.service.departures import Departures
@@ -78,12 +79,18 @@ from rtmcore.service.pumps import Pumps
 from rtmcore.service.renewals import Renewals
 from rtmcore.service.requests import Requests
 from rtmcore.service.users import Users
+from rtmcore.service.web import Authorize, WebService
+from rtmcore.wire.exchange import HttpBody, HttpHead
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
 from rtmcore.wire.packets import Floor, Packet, Unknown
 from rtmcore.wire.transport import Closed, Received, TransportState
 
 _AT_THE_DOOR = (Phase.HTTP, Phase.GREETING)
 _AT_ONCE_AT_THE_DOOR = HANDSHAKE_BYTES + HELLO_BYTES
+
+
+def _no_server_keys(app: str, key: str) -> bool | None:
+    return None
 
 
 @attrs.frozen
@@ -101,31 +108,62 @@ class Node:
         port: The engine that holds what users share.
         verify: Decides whether a user may log in.
         secret: Draws the secret of a new session: unpredictable, at most `limits.SECRET_LENGTH_MAX` characters.
+        authorize: Judges the server keys of those who send over HTTP; by default there are none.
     """
 
     def __init__(
-        self, config: NodeConfig, port: EnginePort, verify: TokenVerifier, *, secret: Callable[[], str]
+        self,
+        config: NodeConfig,
+        port: EnginePort,
+        verify: TokenVerifier,
+        *,
+        secret: Callable[[], str],
+        authorize: Authorize = _no_server_keys,
     ) -> None:
         self.config = config
         self._port = port
         self._context = NodeContext(config, port)
         self._connections = self._context.connections
         self._feeds = Feeds(self._context)
+        self._counter = MemberCounter(self._context)
         self._departures = Departures(self._context, self._feeds)
         close = self._departures.close
-        self._pumps = Pumps(self._context, self._feeds, close)
+        self._pumps = Pumps(self._context, self._feeds, self._counter, close)
         desk = Desk(self._context)
         self._users = Users(self._context, desk)
         renewals = Renewals(self._context, desk, verify)
-        self._requests = Requests(self._context, self._feeds, desk, self._users, renewals, close)
+        self._requests = Requests(
+            self._context,
+            self._feeds,
+            self._counter,
+            desk,
+            self._users,
+            Channels(self._context, desk),
+            Archive(self._context, desk),
+            renewals,
+            close,
+        )
         self._logins = Logins(
-            self._context, self._feeds, self._pumps, self._departures, renewals, verify, secret
+            self._context,
+            self._feeds,
+            self._counter,
+            self._pumps,
+            self._departures,
+            renewals,
+            verify,
+            secret,
         )
         self._data = DataFrames(self._context, self._feeds, self._departures)
         self._media = MediaConnections(self._context, self._feeds, self._departures)
         self._orders = Orders(self._context)
+        self._web = WebService(self._context, self._departures, self._orders, authorize, self._take_events)
         self._deadlines = Deadlines(
-            self._context, self._departures, self._logins, self._requests, self._take_events
+            self._context,
+            self._departures,
+            self._logins,
+            self._requests,
+            self._take_events,
+            self._web.expired,
         )
         self._events: list[CloseConnection] = []
         # Connections that were heard in this turn.
@@ -216,6 +254,7 @@ class Node:
         connection = self._connections.pop(cid, None)
         if connection is not None:
             self._departures.detach(connection)
+            self._web.forget(connection)
 
     def handle_timer(self, now: float) -> None:
         """Act on what is due. Call it once in each turn, after everything was read."""
@@ -227,14 +266,16 @@ class Node:
             if due < NEVER and connection.number in self._connections:
                 self._context.schedule(connection, due)
         self._departures.forget_lost()
+        self._counter.handle_timer(now)
         self._port.handle_timer(now, self._context.wall)
 
     def next_deadline(self) -> float | None:
         """When the next turn has to be at the latest, in monotonic seconds; None where there is no need."""
-        mine, engine = self._context.next_deadline(), self._port.next_deadline()
-        if mine is None or engine is None:
-            return engine if mine is None else mine
-        return min(mine, engine)
+        earliest = self._context.next_deadline()
+        for due in (self._port.next_deadline(), self._counter.next_deadline()):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def dirty(self) -> Iterator[int]:
         """End a turn: the connections that have something to write or to close, one after the other.
@@ -329,6 +370,7 @@ class Node:
         """
         self._context.now = now
         self._context.draining = True
+        self._web.drain()
         going = [each for each in self._connections.values() if each.open]
         for place, connection in enumerate(going):
             retry_after = over * place / len(going)
@@ -390,6 +432,10 @@ class Node:
                     engine_available=self._context.engine_available,
                 )
                 transport.respond(answer.status, answer.headers, f"{answer.text}\n".encode())
+            elif isinstance(event, HttpHead):
+                self._web.take_head(connection, event)
+            elif isinstance(event, HttpBody):
+                self._web.take_body(connection, event)
             elif isinstance(event, Closed):
                 self._departures.finish(connection)
         connection.pull()
@@ -474,11 +520,13 @@ class Node:
             elif isinstance(output, InboxNotice):
                 self._pumps.announce(output)
             elif isinstance(output, MemberNotice):
-                self._feeds.change(output)
+                self._change_members(output)
             elif isinstance(output, DataNotice):
                 self._data.announce(output)
             elif isinstance(output, PresenceNotice):
                 self._users.announce(output)
+            elif isinstance(output, AttributesNotice):
+                self._feeds.change_attributes(output)
             elif isinstance(output, MemberStateNotice):
                 self._feeds.change_state(output)
             elif isinstance(output, Ended):
@@ -486,24 +534,26 @@ class Node:
 
     def _bind_answers(self) -> dict[type[Any], Callable[[Any, object], None]]:
         return {
+            **dict.fromkeys(get_args(RequestCommand), self._requests.answered),
+            JoinChannel: self._take_membership,
+            ListMembers: self._take_members,
             Claim: self._logins.answered,
             Release: self._logins.released,
-            JoinChannel: self._take_membership,
             ReadInbox: self._pumps.answered,
             ReadChannel: self._pumps.answered,
             ReadChannels: self._pumps.answered,
-            PeerSend: self._requests.answered,
-            PublishMessage: self._requests.answered,
-            LeaveChannel: self._requests.answered,
-            ListMembers: self._take_members,
-            SubscribePresence: self._requests.answered,
-            UnsubscribePresence: self._requests.answered,
-            WriteAttributes: self._requests.answered,
-            ReadAttributes: self._requests.answered,
             AttachMedia: self._media.answered,
             Ban: self._orders.answered,
             Unban: self._orders.answered,
+            SendAs: self._web.answered,
+            PublishAs: self._web.answered,
+            CountMembersOf: self._web.answered,
         }
+
+    def _change_members(self, notice: MemberNotice) -> None:
+        feed = self._feeds.change(notice)
+        if feed is not None and notice.kind == RTM:
+            self._counter.change(feed, notice.version, notice.count)
 
     def _take_membership(self, command: JoinChannel, value: object) -> None:
         if command.restore and command.cmid == OF_NO_REQUEST:

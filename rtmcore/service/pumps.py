@@ -33,6 +33,7 @@ from rtmcore.service.commands import (
 )
 from rtmcore.service.connections import NEVER, Connection, Phase
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
+from rtmcore.service.counts import MemberCounter
 from rtmcore.service.feeds import Feed, Feeds
 from rtmcore.service.logs import Adoption, InboxLog, Log, LogState, Member, Together, feeds_read
 from rtmcore.wire.packets import Ack, ChannelEntry, InboxEntry, Roster, Sync, Top
@@ -47,12 +48,14 @@ class Pumps:
     Args:
         context: The node's common ground.
         feeds: The channels of the node.
+        counter: Tells members how many they are.
         close: Closes a connection with a code and a reason.
     """
 
-    def __init__(self, context: NodeContext, feeds: Feeds, close: Close) -> None:
+    def __init__(self, context: NodeContext, feeds: Feeds, counter: MemberCounter, close: Close) -> None:
         self._context = context
         self._feeds = feeds
+        self._counter = counter
         self._close = close
 
     def want(self, connection: Connection, log: InboxLog | Member) -> None:
@@ -248,6 +251,7 @@ class Pumps:
             users = list(value.users or ()) if listed else None
             connection.say(Roster(feed.channel, value.version, value.count, users, list(value.unreachable)))
             member = feed.enter(connection, adoption.position, value.version)
+            self._counter.enter(member, value.version, value.count)
             if not feed.tell_changes(member):
                 self._close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
                 return

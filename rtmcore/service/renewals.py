@@ -1,19 +1,15 @@
 """New tokens for sessions that are logged in, and what an old one's end does to them."""
 
-from typing import Final
-
 from rtmcore.codes import LoginError, RenewTokenError
 from rtmcore.errors import AuthError
-from rtmcore.limits import RENEW_TOKEN_RATE, TOKEN_BYTES
+from rtmcore.limits import TOKEN_BYTES
 from rtmcore.service.commands import Session
-from rtmcore.service.config import ABORT
+from rtmcore.service.config import ABORT, RENEWALS
 from rtmcore.service.connections import NEVER, Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk
 from rtmcore.service.grants import Grant, TokenVerifier, login_code
 from rtmcore.wire.packets import Renewed, RenewToken
-
-_RENEWALS: Final = f"A token may be renewed at most {RENEW_TOKEN_RATE}."
 
 
 class Renewals:
@@ -34,7 +30,6 @@ class Renewals:
 
     def renew(self, connection: Connection, session: Session, packet: RenewToken) -> None:
         """Carry out a renewal, or refuse it."""
-        assert connection.state is not None
         fail = self._desk.fail
         if not packet.token:
             fail(connection, packet, RenewTokenError.INVALID_ARGUMENT, "The token is empty.")
@@ -43,8 +38,7 @@ class Renewals:
             text = f"The token is longer than {TOKEN_BYTES} bytes."
             fail(connection, packet, RenewTokenError.INVALID_TOKEN, text)
             return
-        window = connection.state.rates.of(RenewToken, RENEW_TOKEN_RATE)
-        if not self._desk.admit(connection, packet, window, _RENEWALS):
+        if not self._desk.admit_rare(connection, packet, RENEWALS):
             return
         name = session.name
         try:

@@ -19,18 +19,18 @@ from rtmcore.limits import (
     BUSY_RETRY,
     COMMAND_TIMEOUT,
     COMMANDS_WAITING,
-    JOIN_RATE,
-    JOIN_SAME_CHANNEL_RATE,
-    MEMBERS_RATE,
+    INVITATION_SIGNAL_BYTES,
     MESSAGE_BYTES,
-    SEND_RATE,
+    OFFLINE_SECONDS,
     SEND_TIMEOUT,
     SEND_WAIT_MAX,
 )
+from rtmcore.service.answers import RequestCommand, answer_to
+from rtmcore.service.archive import Archive
+from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     ROOM,
     RTM,
-    Attributes,
     JoinChannel,
     LeaveChannel,
     ListMembers,
@@ -39,27 +39,27 @@ from rtmcore.service.commands import (
     PeerOutcome,
     PeerSend,
     PublishMessage,
-    ReadAttributes,
+    ReadHistory,
     Refusal,
     Session,
     Settled,
-    SubscribePresence,
     Trouble,
-    UnsubscribePresence,
-    WriteAttributes,
 )
+from rtmcore.service.config import MEMBERS, SENDS
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
+from rtmcore.service.counts import MemberCounter
 from rtmcore.service.desk import OPERATIONS, Desk
 from rtmcore.service.feeds import Feed, Feeds
 from rtmcore.service.kinds import SERVED
 from rtmcore.service.renewals import Renewals
 from rtmcore.service.users import Users
+from rtmcore.wire.described import SIZE_BYTES, message_size
 from rtmcore.wire.packets import (
-    AttributeList,
+    INVITATION,
+    RAW_DESCRIBED,
     Done,
     Failed,
-    GetAttributes,
     GetMembers,
     Join,
     Joined,
@@ -72,25 +72,10 @@ from rtmcore.wire.packets import (
     Request,
     Roster,
     SendPeer,
-    SetAttributes,
-    Subscribe,
     Unknown,
-    Unsubscribe,
 )
 
 Close = Callable[[Connection, CloseCode, str], None]
-RequestCommand = (
-    PeerSend
-    | PublishMessage
-    | JoinChannel
-    | LeaveChannel
-    | ListMembers
-    | SubscribePresence
-    | UnsubscribePresence
-    | WriteAttributes
-    | ReadAttributes
-)
-
 
 UNSUPPORTED: Final = 1
 """The code of a request that this server does not know: FAILURE of every operation."""
@@ -102,22 +87,9 @@ _TROUBLES: Final[dict[Trouble, str]] = {
     Trouble.TIMED_OUT: "The peer did not acknowledge the message in time.",
 }
 
-_SENDS: Final = f"At most {SEND_RATE} messages may be sent."
-_MEMBERS: Final = f"At most {MEMBERS_RATE} member lists may be asked for."
-_JOINS: Final = f"At most {JOIN_RATE} channels may be joined."
-_SAME_JOINS: Final = f"The same channel may be joined at most {JOIN_SAME_CHANNEL_RATE}."
-
-_KINDS: Final = frozenset({MessageType.TEXT, MessageType.RAW})
 _TEXT: Final = int(MessageType.TEXT)
 _RAW: Final = int(MessageType.RAW)
-
-
-_SETTLED_BY: Final[dict[type[Any], type[Any]]] = {
-    SubscribePresence: Subscribe,
-    UnsubscribePresence: Unsubscribe,
-    WriteAttributes: SetAttributes,
-}
-"""Requests whose success needs no word, by class of their command."""
+_KINDS: Final = frozenset({_TEXT, _RAW, RAW_DESCRIBED})
 
 
 def explain_invalid_message(kind: int, body: bytes) -> str | None:
@@ -125,13 +97,28 @@ def explain_invalid_message(kind: int, body: bytes) -> str | None:
     if len(body) <= MESSAGE_BYTES and (kind == _RAW or (kind == _TEXT and body.isascii())):
         return None
     if kind not in _KINDS:
-        return f"Messages are text ({MessageType.TEXT:d}) or raw ({MessageType.RAW:d})."
-    if len(body) > MESSAGE_BYTES:
-        return f"The message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
+        return f"Messages are text ({_TEXT}), raw ({_RAW}) or raw with a description ({RAW_DESCRIBED})."
+    if message_size(kind, body) > MESSAGE_BYTES:
+        return f"The message has {message_size(kind, body)} bytes; at most {MESSAGE_BYTES} are allowed."
+    if kind == _RAW:
+        return None
+    if kind == RAW_DESCRIBED:
+        begin = SIZE_BYTES + int.from_bytes(body[:SIZE_BYTES], "big")
+        if begin > len(body):
+            return "The message is shorter than its description."
+        body = body[SIZE_BYTES:begin]
     try:
         body.decode()
     except UnicodeDecodeError:
         return "The text of the message is not valid UTF-8."
+    return None
+
+
+def _explain_invalid_peer_message(kind: int, body: bytes) -> str | None:
+    if kind != INVITATION:
+        return explain_invalid_message(kind, body)
+    if len(body) > INVITATION_SIGNAL_BYTES:
+        return f"The invitation has {len(body)} bytes; at most {INVITATION_SIGNAL_BYTES} are allowed."
     return None
 
 
@@ -141,8 +128,11 @@ class Requests:
     Args:
         context: The node's common ground.
         feeds: The channels of the node.
+        counter: Tells members how many they are.
         desk: Takes requests in.
         users: Carries out requests about users.
+        channels: Carries out requests about channels that need no membership.
+        archive: Carries out requests for kept messages.
         renewals: Takes new tokens.
         close: Closes a connection with a code and a reason.
     """
@@ -151,13 +141,17 @@ class Requests:
         self,
         context: NodeContext,
         feeds: Feeds,
+        counter: MemberCounter,
         desk: Desk,
         users: Users,
+        channels: Channels,
+        archive: Archive,
         renewals: Renewals,
         close: Close,
     ) -> None:
         self._context = context
         self._feeds = feeds
+        self._counter = counter
         self._desk = desk
         self._close = close
         self._begin: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
@@ -168,6 +162,8 @@ class Requests:
             GetMembers: self._get_members,
             RenewToken: renewals.renew,
             **users.begin,
+            **channels.begin,
+            **archive.begin,
         }
 
     def handle(self, connection: Connection, packet: Request) -> None:
@@ -226,7 +222,7 @@ class Requests:
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_USER_ID, wrong)
             return
-        wrong = explain_invalid_message(packet.kind, packet.body)
+        wrong = _explain_invalid_peer_message(packet.kind, packet.body)
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_MESSAGE, wrong)
             return
@@ -236,7 +232,7 @@ class Requests:
             )
             return
         assert connection.state is not None
-        if not self._desk.admit(connection, packet, connection.state.rates.sends, _SENDS):
+        if not self._desk.admit(connection, packet, connection.state.rates.sends, SENDS):
             return
         wait = min(packet.wait / 1000, SEND_WAIT_MAX) if packet.wait else SEND_TIMEOUT
         # The engine ends the wait; this is for an engine that does not answer at all.
@@ -252,6 +248,8 @@ class Requests:
                 body=packet.body,
                 offline=packet.offline,
                 wait=wait,
+                history=packet.history,
+                ttl=packet.ttl / 1000 if 0 < packet.ttl < OFFLINE_SECONDS * 1000 else None,
             )
         )
 
@@ -277,7 +275,7 @@ class Requests:
             )
             return
         assert connection.state is not None
-        if not self._desk.admit(connection, packet, connection.state.rates.sends, _SENDS):
+        if not self._desk.admit(connection, packet, connection.state.rates.sends, SENDS):
             return
         self._desk.wait(connection, packet)
         self._context.submit(
@@ -289,6 +287,7 @@ class Requests:
                 channel=packet.ch,
                 kind=packet.kind,
                 body=packet.body,
+                history=packet.history,
             )
         )
 
@@ -305,7 +304,7 @@ class Requests:
                 "The token does not permit joining this channel.",
             )
             return
-        if not self._admit_join(connection, packet):
+        if not self._desk.admit_join(connection, packet):
             return
         feed = self._feeds.open(session.name.app, session.name.kind, packet.ch)
         feed.expect()
@@ -332,46 +331,25 @@ class Requests:
             )
             return
         assert connection.state is not None
-        if not self._desk.admit(connection, packet, connection.state.rates.members, _MEMBERS):
+        if not self._desk.admit(connection, packet, connection.state.rates.members, MEMBERS):
             return
         self._desk.wait(connection, packet)
         self._context.submit(ListMembers(session, packet.i, connection.floor, packet.ch))
-
-    # --- Rates ----------------------------------------------------------------------
-
-    def _admit_join(self, connection: Connection, packet: Join) -> bool:
-        if not self._desk.counts or self._desk.was_admitted(connection, packet.i):
-            return True
-        assert connection.state is not None
-        now = self._context.now
-        rates = connection.state.rates
-        same = rates.joins_of(packet.ch, now)
-        wait = same.wait(now)
-        if wait:
-            code = JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
-            self._desk.fail(connection, packet, code, _SAME_JOINS, wait)
-            return False
-        wait = rates.joins.wait(now)
-        if wait:
-            self._desk.fail(connection, packet, JoinChannelError.TOO_OFTEN, _JOINS, wait)
-            return False
-        same.admit(now)
-        rates.joins.admit(now)
-        self._desk.remember(connection, packet.i)
-        return True
 
     # --- From value to answer ---------------------------------------------------------
 
     def answered(self, command: RequestCommand, value: object) -> None:
         """Take the engine's answer. It belongs to the session, whichever transport speaks for it now."""
+        session = command.asker if isinstance(command, ReadHistory) else command.session
+        assert session is not None
         refusal = value if isinstance(value, Refusal) else None
         if refusal is not None and refusal.code is Trouble.FENCED:
-            outdated = self._context.connection_at(command.session)
+            outdated = self._context.connection_at(session)
             if outdated is not None:
                 self._close(outdated, CloseCode.RESYNC, "the session is no longer current")
             return
-        connection = self._context.connection_of(command.session)
-        if connection is None or (refusal is not None and _is_of_the_past(connection, command, refusal)):
+        connection = self._context.connection_of(session)
+        if connection is None or (refusal is not None and _is_of_the_past(connection, session, refusal)):
             return
         waiting = connection.waiting.pop(command.cmid, None)
         if waiting is None:
@@ -395,12 +373,12 @@ class Requests:
         elif isinstance(value, Settled) and isinstance(command, LeaveChannel) and waiting.kind is Leave:
             self._left(connection, command)
             connection.say(Done(command.cmid))
-        elif isinstance(value, Settled) and waiting.kind is _SETTLED_BY.get(command.__class__):
-            connection.say(Done(command.cmid))
-        elif isinstance(value, Attributes) and waiting.kind is GetAttributes:
-            connection.say(AttributeList(command.cmid, dict(value.attributes)))
         else:
-            self._used_twice(connection, command, waiting)
+            packet = answer_to(command, waiting.kind, value)
+            if packet is None:
+                self._used_twice(connection, command, waiting)
+            else:
+                connection.say(packet)
 
     def _joined(self, connection: Connection, command: JoinChannel, feed: Feed, value: Membership) -> None:
         channel = command.channel
@@ -415,6 +393,7 @@ class Requests:
         complete = True
         if not known:
             member = feed.enter(connection, value.position, value.version)
+            self._counter.enter(member, value.version, value.count)
             complete = feed.tell_changes(member)
             feed.attach(member)
         feed.expect_no_more()
@@ -476,12 +455,12 @@ class Requests:
         )
 
 
-def _is_of_the_past(connection: Connection, command: RequestCommand, refusal: Refusal) -> bool:
+def _is_of_the_past(connection: Connection, session: Session, refusal: Refusal) -> bool:
     """Whether a command of an earlier transport was not carried out: its repeat, if any, is answered by itself."""
     return (
         refusal.code is Trouble.UNAVAILABLE
         and connection.session is not None
-        and connection.session.place != command.session.place
+        and connection.session.place != session.place
     )
 
 

@@ -3,52 +3,51 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from rtmcore.arguments import explain_invalid_attributes, explain_invalid_users
+from rtmcore.arguments import (
+    explain_invalid_attributes,
+    explain_invalid_changes,
+    explain_invalid_keys,
+    explain_invalid_query,
+    explain_invalid_users,
+)
 from rtmcore.codes import AttributeOperationError
 from rtmcore.identifiers import explain_invalid_id
-from rtmcore.limits import (
-    PRESENCE_SUBSCRIBE_RATE,
-    PRESENCE_SUBSCRIPTIONS,
-    USER_ATTRIBUTES_READ_RATE,
-    USER_ATTRIBUTES_WRITE_RATE,
-    RateLimit,
-)
+from rtmcore.limits import PRESENCE_SUBSCRIPTIONS
 from rtmcore.service.commands import (
+    ChangeAttributes,
+    ListSubscriptions,
     PresenceNotice,
+    QueryPresence,
     ReadAttributes,
     Session,
     SubscribePresence,
     UnsubscribePresence,
     WriteAttributes,
 )
+from rtmcore.service.config import (
+    QUERIES,
+    SUBSCRIPTION_LISTS,
+    SUBSCRIPTIONS,
+    USER_READS,
+    USER_WRITES,
+    WITHDRAWALS,
+)
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
-from rtmcore.service.desk import Desk
-from rtmcore.wire.packets import GetAttributes, PeerStates, SetAttributes, Subscribe, Unsubscribe
-
-_Packet = Subscribe | Unsubscribe | SetAttributes | GetAttributes
+from rtmcore.service.desk import OPERATIONS, Desk
+from rtmcore.wire.packets import (
+    GetAttributes,
+    GetSubscriptions,
+    PeerStates,
+    QueryOnline,
+    SetAttributes,
+    Subscribe,
+    Unsubscribe,
+    UpdateAttributes,
+)
 
 _STATES_PER_PACKET: Final = PRESENCE_SUBSCRIPTIONS
 """About 36 KiB of ids of full length, well below `limits.FRAME_BYTES`."""
-
-_RATES: Final[dict[type[Any], tuple[RateLimit, str]]] = {
-    Subscribe: (
-        PRESENCE_SUBSCRIBE_RATE,
-        f"Subscriptions may be made at most {PRESENCE_SUBSCRIBE_RATE}.",
-    ),
-    Unsubscribe: (
-        PRESENCE_SUBSCRIBE_RATE,
-        f"Subscriptions may be withdrawn at most {PRESENCE_SUBSCRIBE_RATE}.",
-    ),
-    SetAttributes: (
-        USER_ATTRIBUTES_WRITE_RATE,
-        f"Attributes may be set at most {USER_ATTRIBUTES_WRITE_RATE}.",
-    ),
-    GetAttributes: (
-        USER_ATTRIBUTES_READ_RATE,
-        f"Attributes of users may be asked for at most {USER_ATTRIBUTES_READ_RATE}.",
-    ),
-}
 
 
 class Users:
@@ -65,7 +64,10 @@ class Users:
         self.begin: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             Subscribe: self._subscribe,
             Unsubscribe: self._unsubscribe,
+            GetSubscriptions: self._list_subscriptions,
+            QueryOnline: self._query,
             SetAttributes: self._set_attributes,
+            UpdateAttributes: self._update_attributes,
             GetAttributes: self._get_attributes,
         }
         """What carries out each request."""
@@ -80,11 +82,15 @@ class Users:
             told = states[start : start + _STATES_PER_PACKET]
             connection.say(PeerStates({user: int(state) for user, state in told}))
 
+    # --- Online states ----------------------------------------------------------------
+
     def _subscribe(self, connection: Connection, session: Session, packet: Subscribe) -> None:
         wrong = explain_invalid_users(packet.users)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
-        elif self._restores(connection, packet) or self._admit(connection, packet):
+        elif self._may_watch(connection, packet) and (
+            self._restores(connection, packet) or self._desk.admit_rare(connection, packet, SUBSCRIPTIONS)
+        ):
             self._desk.wait(connection, packet)
             users = tuple(dict.fromkeys(packet.users))
             self._context.submit(SubscribePresence(session, packet.i, connection.floor, users))
@@ -93,27 +99,72 @@ class Users:
         wrong = explain_invalid_users(packet.users)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
-        elif self._admit(connection, packet):
+        elif self._desk.admit_rare(connection, packet, WITHDRAWALS):
             self._desk.wait(connection, packet)
             users = tuple(dict.fromkeys(packet.users))
             self._context.submit(UnsubscribePresence(session, packet.i, connection.floor, users))
+
+    def _list_subscriptions(self, connection: Connection, session: Session, packet: GetSubscriptions) -> None:
+        if self._desk.admit_rare(connection, packet, SUBSCRIPTION_LISTS):
+            self._desk.wait(connection, packet)
+            self._context.submit(ListSubscriptions(session, packet.i, connection.floor))
+
+    def _query(self, connection: Connection, session: Session, packet: QueryOnline) -> None:
+        wrong = explain_invalid_query(packet.users)
+        if wrong is not None:
+            self._desk.fail(connection, packet, *wrong)
+        elif self._may_watch(connection, packet) and self._desk.admit_rare(connection, packet, QUERIES):
+            self._desk.wait(connection, packet)
+            users = tuple(dict.fromkeys(packet.users))
+            self._context.submit(QueryPresence(session, packet.i, connection.floor, users))
+
+    def _may_watch(self, connection: Connection, packet: Subscribe | QueryOnline) -> bool:
+        if connection.grant is None or connection.grant.presence:
+            return True
+        text = "The token does not permit to see who is online."
+        self._desk.fail(connection, packet, OPERATIONS[packet.__class__].failure, text)
+        return False
+
+    # --- Attributes -------------------------------------------------------------------
 
     def _set_attributes(self, connection: Connection, session: Session, packet: SetAttributes) -> None:
         wrong = explain_invalid_attributes(packet.attributes)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
-        elif self._restores(connection, packet) or self._admit(connection, packet):
+        elif self._may_write(connection, packet) and (
+            self._restores(connection, packet) or self._desk.admit_rare(connection, packet, USER_WRITES)
+        ):
             self._desk.wait(connection, packet)
             attributes = tuple(packet.attributes.items())
             self._context.submit(WriteAttributes(session, packet.i, connection.floor, attributes))
 
-    def _get_attributes(self, connection: Connection, session: Session, packet: GetAttributes) -> None:
-        wrong = explain_invalid_id(packet.user, "user id")
+    def _update_attributes(self, connection: Connection, session: Session, packet: UpdateAttributes) -> None:
+        wrong = explain_invalid_changes(packet.changed, packet.deleted)
         if wrong is not None:
-            self._desk.fail(connection, packet, AttributeOperationError.INVALID_ARGUMENT, wrong)
-        elif self._admit(connection, packet):
+            self._desk.fail(connection, packet, *wrong)
+        elif self._may_write(connection, packet) and self._desk.admit_rare(connection, packet, USER_WRITES):
             self._desk.wait(connection, packet)
-            self._context.submit(ReadAttributes(session, packet.i, connection.floor, packet.user))
+            changed, deleted = tuple(packet.changed.items()), tuple(dict.fromkeys(packet.deleted))
+            self._context.submit(ChangeAttributes(session, packet.i, connection.floor, changed, deleted))
+
+    def _may_write(self, connection: Connection, packet: SetAttributes | UpdateAttributes) -> bool:
+        if connection.grant is None or connection.grant.own_attributes:
+            return True
+        text = "The token does not permit to set attributes."
+        self._desk.fail(connection, packet, AttributeOperationError.FAILURE, text)
+        return False
+
+    def _get_attributes(self, connection: Connection, session: Session, packet: GetAttributes) -> None:
+        invalid_id = explain_invalid_id(packet.user, "user id")
+        wrong = None if packet.keys is None else explain_invalid_keys(packet.keys)
+        if invalid_id is not None:
+            self._desk.fail(connection, packet, AttributeOperationError.INVALID_ARGUMENT, invalid_id)
+        elif wrong is not None:
+            self._desk.fail(connection, packet, *wrong)
+        elif self._desk.admit_rare(connection, packet, USER_READS):
+            self._desk.wait(connection, packet)
+            keys = None if packet.keys is None else tuple(dict.fromkeys(packet.keys))
+            self._context.submit(ReadAttributes(session, packet.i, connection.floor, packet.user, keys))
 
     def _restores(self, connection: Connection, packet: Subscribe | SetAttributes) -> bool:
         """Whether a request restores what an earlier session had: once each, and outside the rates."""
@@ -124,9 +175,3 @@ class Users:
         state.restorable.discard(packet.__class__)
         self._desk.remember(connection, packet.i)
         return True
-
-    def _admit(self, connection: Connection, packet: _Packet) -> bool:
-        assert connection.state is not None
-        limit, text = _RATES[packet.__class__]
-        window = connection.state.rates.of(packet.__class__, limit)
-        return self._desk.admit(connection, packet, window, text)

@@ -141,6 +141,14 @@ class HttpRequested:
     headers: Headers = attrs.field(repr=False)
 
 
+@attrs.frozen
+class ServiceRequested:
+    """A request, perhaps with a body, below the path that is served by `exchange.HttpServerConnection`.
+
+    It is for that to read again, from its first byte on.
+    """
+
+
 def accept_value(key: str) -> str:
     """Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 section 4.2.2).
 
@@ -314,11 +322,15 @@ class ServerHandshake:
 
     The shape of an upgrade is judged here. Whether its path, origin and subprotocols are welcome is for the owner,
     who answers each event once.
+
+    Args:
+        service: Requests whose path begins with this, and which are no upgrades, are only recognised; None for none.
     """
 
-    __slots__ = ("_answered", "_failure", "_http", "_key", "_late", "_request")
+    __slots__ = ("_answered", "_failure", "_http", "_key", "_late", "_request", "_service")
 
-    def __init__(self) -> None:
+    def __init__(self, service: str | None = None) -> None:
+        self._service = service
         self._http = BoundedHttp(client=False)
         self._key = ""
         self._request: UpgradeRequested | HttpRequested | None = None
@@ -326,7 +338,7 @@ class ServerHandshake:
         self._failure: tuple[int, str] | None = None
         self._answered = False
 
-    def receive(self, data: bytes) -> UpgradeRequested | HttpRequested | None:
+    def receive(self, data: bytes) -> UpgradeRequested | HttpRequested | ServiceRequested | None:
         """Take what was read from the client.
 
         Args:
@@ -349,6 +361,9 @@ class ServerHandshake:
             event = self._http.next_event()
             if not isinstance(event, h11.Request):
                 return None
+            if self._is_for_service(event):
+                self._answered = True
+                return ServiceRequested()
             self._request = self._judge(event)
         except NotHttp as error:
             self._failure = (error.status, str(error))
@@ -461,6 +476,11 @@ class ServerHandshake:
             if len(self._late) + len(data) > HANDSHAKE_BYTES:
                 raise NotHttp("too much was sent before the upgrade was answered", 400)
             self._late += data
+
+    def _is_for_service(self, event: h11.Request) -> bool:
+        if self._service is None or not bytes(event.target).startswith(self._service.encode()):
+            return False
+        return not names_token(decoded(event.headers), "upgrade", "websocket")
 
     def _judge(self, event: h11.Request) -> UpgradeRequested | HttpRequested:
         method = bytes(event.method).decode("ascii")

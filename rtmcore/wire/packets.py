@@ -24,6 +24,13 @@ Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 WEBSOCKET_PATH: Final = "/rtm/v1"
 """Where a server offers this protocol."""
 
+RAW_DESCRIBED: Final = 0x12
+"""Kind of a raw message with a description: its body begins with the description's size in two bytes, most significant
+first, and the description in UTF-8; the rest is the message."""
+
+INVITATION: Final = 0x20
+"""Kind of a peer message that carries a call invitation's signal: its body is an `InvitationSignal` as JSON."""
+
 _hidden: Final[Any] = {"repr": False}
 
 
@@ -133,6 +140,10 @@ class SendPeer:
     """Store the message where the peer is offline."""
     wait: Count = 0
     """Milliseconds that the sender waits for the acknowledgement; 0 means the server's default."""
+    history: bool = False
+    """Keep the message in the history."""
+    ttl: Count = 0
+    """Milliseconds after which a message that is stored for its receiver is dropped; 0 means the documented 7 days."""
 
 
 @attrs.define
@@ -143,6 +154,8 @@ class Publish:
     ch: str
     kind: Count
     body: bytes = attrs.field(**_hidden)
+    history: bool = False
+    """Keep the message in the history."""
 
 
 @attrs.define
@@ -206,11 +219,119 @@ class SetAttributes:
 
 
 @attrs.define
+class UpdateAttributes:
+    """Add, change or delete some attributes of the sender."""
+
+    i: Count
+    changed: dict[str, str] = attrs.field(factory=dict, **_hidden)
+    deleted: list[str] = attrs.field(factory=list, **_hidden)
+    """Keys; unknown ones are no error."""
+
+
+@attrs.define
 class GetAttributes:
     """Ask for the attributes of a user, who must be online."""
 
     i: Count
     user: str
+    keys: list[str] | None = attrs.field(default=None, **_hidden)
+    """Only these; None for all."""
+
+
+@attrs.define
+class SetChannelAttributes:
+    """Replace all attributes of a channel. The sender need not be a member."""
+
+    i: Count
+    ch: str
+    attributes: dict[str, str] = attrs.field(**_hidden)
+    notify: bool = False
+    """Tell all members of the channel."""
+
+
+@attrs.define
+class UpdateChannelAttributes:
+    """Add, change or delete some attributes of a channel."""
+
+    i: Count
+    ch: str
+    changed: dict[str, str] = attrs.field(factory=dict, **_hidden)
+    deleted: list[str] = attrs.field(factory=list, **_hidden)
+    """Keys; unknown ones are no error."""
+    notify: bool = False
+    """Tell all members of the channel."""
+
+
+@attrs.define
+class GetChannelAttributes:
+    """Ask for the attributes of a channel. The asker need not be a member."""
+
+    i: Count
+    ch: str
+    keys: list[str] | None = attrs.field(default=None, **_hidden)
+    """Only these; None for all."""
+
+
+@attrs.define
+class GetMemberCounts:
+    """Ask how many members channels have. The asker need not be one."""
+
+    i: Count
+    channels: list[str]
+
+
+@attrs.define
+class QueryOnline:
+    """Ask for the online states of users, now."""
+
+    i: Count
+    users: list[str]
+
+
+@attrs.define
+class GetSubscriptions:
+    """Ask for the users that the sender has subscribed to."""
+
+    i: Count
+
+
+@attrs.define
+class GetStored:
+    """Ask for the messages that are stored for the sender and not acknowledged yet, oldest first."""
+
+    i: Count
+    after: Count = 0
+    """Only those with a greater id: the last of the page before."""
+
+
+@attrs.define
+class FlushStored:
+    """Drop all messages that are stored for the sender and not acknowledged yet."""
+
+    i: Count
+
+
+@attrs.define
+class QueryHistory:
+    """Ask for kept messages of the last 7 days, to or from the sender or to a channel that he is in."""
+
+    i: Count
+    source: str | None = None
+    destination: str | None = None
+    """A user or a channel; source and destination are not both None."""
+    channel: bool = False
+    """Whether the destination is a channel."""
+    start: Count = 0
+    """Milliseconds since 1970, included."""
+    end: Count = 0
+    """Milliseconds since 1970, not included; 0 means now."""
+    offset: Count = 0
+    limit: Count = 20
+    """20, 50 or 100."""
+    ascending: bool = False
+    """Oldest first; otherwise newest first."""
+    count: bool = False
+    """Ask only how many there are."""
 
 
 # --- Client to server: data ------------------------------------------------
@@ -387,6 +508,72 @@ class AttributeList:
 
 
 @attrs.define
+class ChannelAttribute:
+    """One attribute of a channel."""
+
+    value: str = attrs.field(**_hidden)
+    user: str
+    """Who wrote it last."""
+    at: Count
+    """When, in milliseconds since 1970."""
+
+
+@attrs.define
+class ChannelAttributeList:
+    """The attributes of a channel."""
+
+    i: Count
+    attributes: dict[str, ChannelAttribute] = attrs.field(**_hidden)
+
+
+@attrs.define
+class MemberCounts:
+    """How many members channels have; 0 where there is no such channel."""
+
+    i: Count
+    counts: dict[str, Count]
+
+
+@attrs.define
+class OnlineList:
+    """Online states of users: ONLINE or OFFLINE."""
+
+    i: Count
+    states: dict[str, Count]
+
+
+@attrs.define
+class UserList:
+    """Users, as asked for."""
+
+    i: Count
+    users: list[str]
+
+
+@attrs.define
+class KeptMessage:
+    """A message in the history, or one that is stored for its receiver."""
+
+    id: Count
+    """Its position: the server's clock in microseconds when it was accepted."""
+    source: str
+    destination: str
+    kind: Count
+    body: bytes = attrs.field(**_hidden)
+    channel: bool = False
+
+
+@attrs.define
+class MessagePage:
+    """Kept messages, in the order that was asked for."""
+
+    i: Count
+    messages: list[KeptMessage]
+    count: Count
+    """For a history: all that fit the question. For stored messages: those left, this page included."""
+
+
+@attrs.define
 class MemberList:
     """Members of a channel: all, or a random 512 of a larger one."""
 
@@ -474,6 +661,22 @@ class MemberState:
 
 
 @attrs.define
+class MemberCount:
+    """How many members a channel has now: on one's own join, then at most once a second, above 512 every 3 s."""
+
+    ch: str
+    count: Count
+
+
+@attrs.define
+class ChannelAttributesChanged:
+    """Somebody changed the attributes of a channel and wanted its members to know: all of them."""
+
+    ch: str
+    attributes: dict[str, ChannelAttribute] = attrs.field(**_hidden)
+
+
+@attrs.define
 class PeerStates:
     """The online states of users that the client has subscribed to: all new ones, or what has changed."""
 
@@ -532,7 +735,17 @@ Packet = (
     | Subscribe
     | Unsubscribe
     | SetAttributes
+    | UpdateAttributes
     | GetAttributes
+    | SetChannelAttributes
+    | UpdateChannelAttributes
+    | GetChannelAttributes
+    | GetMemberCounts
+    | QueryOnline
+    | GetSubscriptions
+    | GetStored
+    | FlushStored
+    | QueryHistory
     | MediaHello
     | Data
     | Welcome
@@ -547,6 +760,11 @@ Packet = (
     | Joined
     | Renewed
     | AttributeList
+    | ChannelAttributeList
+    | MemberCounts
+    | OnlineList
+    | UserList
+    | MessagePage
     | MemberList
     | ChannelEntry
     | InboxEntry
@@ -554,6 +772,8 @@ Packet = (
     | Roster
     | MemberChanged
     | MemberState
+    | MemberCount
+    | ChannelAttributesChanged
     | PeerStates
     | MediaWelcome
     | DataEntry
@@ -570,7 +790,17 @@ Request = (
     | Subscribe
     | Unsubscribe
     | SetAttributes
+    | UpdateAttributes
     | GetAttributes
+    | SetChannelAttributes
+    | UpdateChannelAttributes
+    | GetChannelAttributes
+    | GetMemberCounts
+    | QueryOnline
+    | GetSubscriptions
+    | GetStored
+    | FlushStored
+    | QueryHistory
 )
 """Packets with a request id, each answered exactly once."""
 
@@ -590,7 +820,17 @@ TAGS: Final[dict[str, type[Any]]] = {
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
     "set_attributes": SetAttributes,
+    "update_attributes": UpdateAttributes,
     "get_attributes": GetAttributes,
+    "set_channel_attributes": SetChannelAttributes,
+    "update_channel_attributes": UpdateChannelAttributes,
+    "get_channel_attributes": GetChannelAttributes,
+    "get_counts": GetMemberCounts,
+    "query_online": QueryOnline,
+    "get_subscriptions": GetSubscriptions,
+    "get_stored": GetStored,
+    "flush_stored": FlushStored,
+    "history": QueryHistory,
     "media": MediaHello,
     "data": Data,
     "welcome": Welcome,
@@ -605,6 +845,11 @@ TAGS: Final[dict[str, type[Any]]] = {
     "joined": Joined,
     "renewed": Renewed,
     "attributes": AttributeList,
+    "channel_attributes": ChannelAttributeList,
+    "counts": MemberCounts,
+    "online": OnlineList,
+    "users": UserList,
+    "messages": MessagePage,
     "member_list": MemberList,
     "channel": ChannelEntry,
     "inbox": InboxEntry,
@@ -612,6 +857,8 @@ TAGS: Final[dict[str, type[Any]]] = {
     "roster": Roster,
     "member": MemberChanged,
     "member_state": MemberState,
+    "member_count": MemberCount,
+    "channel_attributes_changed": ChannelAttributesChanged,
     "peer_states": PeerStates,
     "media_welcome": MediaWelcome,
     "frame": DataEntry,

@@ -21,12 +21,14 @@ from rtmcore.codes import CloseCode
 from rtmcore.errors import LocalProtocolError, RemoteProtocolError, RtmError
 from rtmcore.limits import BEAT_INTERVAL, CLOSE_HANDSHAKE_TIMEOUT
 from rtmcore.wire.codec import CODECS, Codec
+from rtmcore.wire.exchange import HttpBody, HttpEnded, HttpFailed, HttpHead, HttpServerConnection
 from rtmcore.wire.framing import ABNORMAL_CLOSURE, Framing, server_frame
 from rtmcore.wire.handshake import (
     ClientHandshake,
     HandshakeRefused,
     HttpRequested,
     ServerHandshake,
+    ServiceRequested,
     UpgradeRequested,
 )
 from rtmcore.wire.packets import Beat, Packet
@@ -73,7 +75,7 @@ class Closed:
     """Seconds after which the peer asks to be tried again."""
 
 
-TransportEvent = Opened | Received | Closed | UpgradeRequested | HttpRequested
+TransportEvent = Opened | Received | Closed | UpgradeRequested | HttpRequested | HttpHead | HttpBody
 
 
 class Transport:
@@ -335,17 +337,22 @@ class ServerTransport(Transport):
     """The side that accepts connections, plain HTTP requests among them.
 
     An `UpgradeRequested` event is answered by `accept` or `refuse`, an
-    `HttpRequested` event by `respond`.
+    `HttpRequested` event by `respond`. Below the path of the service a
+    connection stays HTTP: there, `HttpHead` is answered by `admit_body` or
+    `answer`, and `HttpBody` by `answer`.
 
     Args:
         now: Monotonic seconds.
+        service: What the paths of the service begin with; None where there is none.
     """
 
-    __slots__ = ("_handshake",)
+    __slots__ = ("_exchange", "_handshake", "_read")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, service: str | None = None) -> None:
         super().__init__(now)
-        self._handshake: ServerHandshake | None = ServerHandshake()
+        self._handshake: ServerHandshake | None = ServerHandshake(service)
+        self._exchange: HttpServerConnection | None = None
+        self._read = bytearray() if service is not None else None
 
     def accept(self, codec: Codec, now: float) -> None:
         """Open the WebSocket with a codec that the client offered. Call `data_to_send` afterwards.
@@ -365,6 +372,23 @@ class ServerTransport(Transport):
     def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Answer a plain HTTP request and end the connection. Call `data_to_send` afterwards."""
         self._answer(self._pending().respond(status, headers, body))
+
+    def admit_body(self) -> None:
+        """Ask for the body of the request whose head came. Call `next_event` and `data_to_send` afterwards."""
+        self._served().admit()
+        self._collect_exchange()
+
+    def answer(self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, close: bool) -> None:
+        """Answer a request to the service. Call `next_event` and `data_to_send` afterwards.
+
+        Args:
+            status: 200 to 599.
+            headers: See `HttpServerConnection.respond`.
+            body: The body.
+            close: Whether the connection is to end behind the answer.
+        """
+        self._served().respond(status, headers, body, close=close)
+        self._collect_exchange()
 
     def send_frame(self, frame: bytes, now: float) -> None:
         """Send a whole message made by `server_message` with this connection's codec.
@@ -386,15 +410,47 @@ class ServerTransport(Transport):
         return self._handshake
 
     def _receive_handshake(self, data: bytes, now: float) -> None:
+        if self._exchange is not None:
+            self._exchange.receive_data(data)
+            self._collect_exchange()
+            return
         if self._handshake is None:
             return
+        if self._read is not None:
+            self._read += data
         try:
             request = self._handshake.receive(data)
         except RtmError as error:
+            self._read = None
             self._refuse_garbage(error)
             return
-        if request is not None:
+        if request is None:
+            return
+        read, self._read = self._read, None
+        if isinstance(request, ServiceRequested):
+            assert read is not None
+            self._handshake = None
+            self._exchange = HttpServerConnection()
+            self._exchange.receive_data(bytes(read))
+            self._collect_exchange()
+        else:
             self._events.append(request)
+
+    def _served(self) -> HttpServerConnection:
+        if self._exchange is None:
+            raise LocalProtocolError("There is no HTTP request to the service on this connection.")
+        return self._exchange
+
+    def _collect_exchange(self) -> None:
+        exchange = self._served()
+        self._output += exchange.data_to_send()
+        while (event := exchange.next_event()) is not None:
+            if isinstance(event, HttpEnded):
+                self._finish(Closed(CloseCode.NORMAL, "answered over HTTP"))
+            elif isinstance(event, HttpFailed):
+                self._finish(Closed(CloseCode.PROTOCOL_ERROR, event.what))
+            else:
+                self._events.append(event)
 
     def _handshake_eof(self) -> None:
         if self._handshake is not None:

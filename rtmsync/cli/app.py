@@ -14,9 +14,29 @@ from rtmcore.errors import RtmError
 from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.output import explain, note
 
-COMMANDS: Final = ("serve", "token", "send", "listen", "chat", "watch", "doctor", "errors")
+COMMANDS: Final = (
+    "serve",
+    "token",
+    "send",
+    "listen",
+    "chat",
+    "call",
+    "watch",
+    "presence",
+    "members",
+    "attrs",
+    "history",
+    "doctor",
+    "errors",
+)
 
-_EXTRA_OF: Final = {"jwt": "server", "prometheus_client": "server", "click": "cli", "rich": "cli"}
+_EXTRA_OF: Final = {
+    "jwt": "server",
+    "prometheus_client": "server",
+    "tomli": "server",
+    "click": "cli",
+    "rich": "cli",
+}
 
 
 class _Commands(click.Group):

@@ -7,17 +7,19 @@ import base64
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from rtmcore.errors import InvalidToken
-from rtmcore.limits import TOKEN_BYTES
-from rtmsync.server.tokens import SCOPES_CLAIM, TokenKey, make_token
+from rtmcore.errors import AuthError, InvalidToken
+from rtmcore.limits import SETTINGS_BYTES, TOKEN_BYTES
+from rtmsync.server.access_tokens import parse_access_token
+from rtmsync.server.keyfiles import parse_certificates, parse_keys
+from rtmsync.server.tokens import JWT, SCOPES_CLAIM, TokenKey, format_of, make_token, signing_key
 
 STDIN: Final = Path("-")
-_KEY_FILE_BYTES: Final = 64 * 1024
 
 
 def read_file(path: Path, what: str, limit: int) -> str:
@@ -57,31 +59,40 @@ def read_token(path: Path) -> str:
 
 
 def read_keys(path: Path) -> tuple[TokenKey, ...]:
-    """The keys of an app, one in each line of a file. The first one signs, all of them verify.
+    """The keys of an app, as `keyfiles.parse_keys` reads them.
 
     Raises:
         click.UsageError: The file cannot be read.
-        InvalidArgument: A key is too short.
+        InvalidArgument: A key is not possible.
     """
-    lines = read_file(path, "secret", _KEY_FILE_BYTES).splitlines()
-    return tuple(TokenKey(line.strip().encode()) for line in lines if line.strip())
+    return parse_keys(read_file(path, "secret", SETTINGS_BYTES), str(path))
+
+
+def read_certificates(path: Path) -> tuple[str, ...]:
+    """The certificates of an app, one in each line of a file.
+
+    Raises:
+        click.UsageError: The file cannot be read.
+    """
+    return parse_certificates(read_file(path, "certificate", SETTINGS_BYTES))
 
 
 class Minter:
     """A token provider that makes a fresh token whenever one is needed.
 
     Args:
-        key: The key to sign with.
+        keys: The keys of the app; the newest in force signs.
         app: The app id.
         user: The user id.
     """
 
-    def __init__(self, key: TokenKey, app: str, user: str) -> None:
-        self._key, self._app, self._user = key, app, user
+    def __init__(self, keys: Sequence[TokenKey], app: str, user: str) -> None:
+        self._keys, self._app, self._user = keys, app, user
 
     def __call__(self, *_: object) -> str:
         """A token that is valid from now on for `limits.TOKEN_SECONDS_DEFAULT` seconds."""
-        return make_token(self._key, app=self._app, user=self._user, now=time.time())
+        now = time.time()
+        return make_token(signing_key(self._keys, now), app=self._app, user=self._user, now=now)
 
 
 def read_claims(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -113,11 +124,21 @@ def _object(part: str) -> dict[str, Any]:
 
 def user_of(token: str) -> str | None:
     """The user that a token was made for, or None where it does not say."""
+    if format_of(token) != JWT:
+        return _user_of_access_token(token)
     try:
         subject = read_claims(token)[1].get("sub")
     except InvalidToken:
         return None
     return subject if isinstance(subject, str) else None
+
+
+def _user_of_access_token(token: str) -> str | None:
+    try:
+        users = parse_access_token(token).users
+    except AuthError:
+        return None
+    return users[0] if users else None
 
 
 def scopes_of(claims: dict[str, Any]) -> object:

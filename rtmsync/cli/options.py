@@ -178,4 +178,4 @@ def _token(app_id: str, user: str | None, token_file: Path | None, secret_file: 
         return None
     if user is None:
         raise click.UsageError("A token is made for a user: give --user NAME, or set RTM_USER_ID.")
-    return Minter(read_keys(secret_file)[0], app_id, user)
+    return Minter(read_keys(secret_file), app_id, user)

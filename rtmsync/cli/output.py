@@ -16,7 +16,7 @@ import cattrs
 
 from rtmcore.codes import MessageType
 from rtmcore.errors import RtmError
-from rtmcore.models import ChannelMessage, PeerMessage
+from rtmcore.models import ChannelMessage, HistoricalMessage, PeerMessage
 from rtmsync.cli.exits import causes
 
 _CONTROLS: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
@@ -96,9 +96,11 @@ def as_row(event: Any) -> dict[str, object]:
     row: dict[str, object] = {"event": type(event).__name__}
     for field in attrs.fields(type(event)):
         row[field.name] = convert.unstructure(getattr(event, field.name))
-    if isinstance(event, PeerMessage | ChannelMessage):
+    if isinstance(event, PeerMessage | ChannelMessage | HistoricalMessage):
         if event.kind == MessageType.TEXT:
             del row["body"]
             row["text"] = event.text
+        if event.description is None:
+            del row["description"]
         row["server_time"] = event.server_time
     return row

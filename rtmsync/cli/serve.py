@@ -1,34 +1,52 @@
 """`rtm serve`: a server in the foreground until a signal ends it."""
 
+import functools
 import logging
 import os
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from rtmcore.limits import DRAIN_TIMEOUT
 from rtmcore.service.config import ABORT, KEEP
-from rtmsync.cli.credentials import read_keys
+from rtmsync.cli.credentials import STDIN
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import DEFAULT_URL
 from rtmsync.cli.output import emit, note, say
-from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID, ServerConfig
-from rtmsync.server.tokens import AppKeys
+from rtmsync.cli.reloading import Reloader
+from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
+from rtmsync.server.settings import AppFiles, Settings, parse_rate, read_settings
+from rtmsync.server.tokens import FORMATS, JWT
 
 if TYPE_CHECKING:
     from rtmsync.server.server import Server
 
 _file = click.Path(path_type=Path)
+
+
+class _Setting(click.Option):
+    """An option whose errors name its environment variable too, also where click does not by itself."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        hint = super().get_error_hint(ctx)
+        named = self.envvar is None or str(self.envvar) in hint
+        return hint if named else f"{hint} (env var: '{self.envvar}')"
+
+
+_option = functools.partial(click.option, cls=_Setting, show_envvar=True)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _READ: Final = 4096
+_OF_APPS: Final = ("app_ids", "secret_files", "certificate_files", "token_formats")
+_STDIN_FILE: Final = Path("/dev/stdin")
 
 
 @click.command(
@@ -37,20 +55,34 @@ _READ: Final = 4096
     openssl rand -hex 32 > app.key
     rtm serve --app-id $(openssl rand -hex 16) --secret-file app.key --data /var/lib/rtm""",
 )
-@click.option("--dev", is_flag=True, help="For this machine only: no keys, no tokens, a fixed app id.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
+@_option(
+    "--config",
+    "config_file",
+    type=_file,
+    envvar="RTM_CONFIG",
+    help="File with settings, TOML; options and environment variables come before what it says.",
+)
+@_option(
+    "--dev", is_flag=True, envvar="RTM_DEV", help="For this machine only: no keys, no tokens, a fixed app id."
+)
+@_option("--host", envvar="RTM_HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_option(
     "--port",
     type=click.IntRange(0, 65535),
+    envvar="RTM_PORT",
     default=DEFAULT_PORT,
     show_default=True,
     help="TCP port; 0 lets the system choose.",
 )
-@click.option(
-    "--data", "data_dir", type=_file, help="Directory of the journal; without one all is in memory."
+@_option(
+    "--data",
+    "data_dir",
+    type=_file,
+    envvar="RTM_DATA",
+    help="Directory of the journal; without one all is in memory.",
 )
-@click.option("--app-id", "app_ids", multiple=True, envvar="RTM_APP_ID", help="An app to serve; repeatable.")
-@click.option(
+@_option("--app-id", "app_ids", multiple=True, envvar="RTM_APP_ID", help="An app to serve; repeatable.")
+@_option(
     "--secret-file",
     "secret_files",
     multiple=True,
@@ -58,96 +90,173 @@ _READ: Final = 4096
     envvar="RTM_SECRET_FILE",
     help="File with the keys of the --app-id in the same place, one a line; tokens made with any of them are good.",
 )
-@click.option("--tls-cert", type=_file, help="Certificate with its chain, PEM.")
-@click.option("--tls-key", type=_file, help="Its private key, PEM; by default in the same file.")
-@click.option(
-    "--allow-origin", "origins", multiple=True, help="Origin of web pages that may connect; repeatable."
+@_option(
+    "--certificate-file",
+    "certificate_files",
+    multiple=True,
+    type=_file,
+    envvar="RTM_CERTIFICATE_FILE",
+    help="File with the app certificates of the --app-id in the same place, one a line, for AccessTokens.",
 )
-@click.option(
+@_option(
+    "--token-format",
+    "token_formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    envvar="RTM_TOKEN_FORMAT",
+    help="A format of tokens that each --app-id takes; repeatable. By default jwt.",
+)
+@_option(
+    "--tls-cert",
+    "tls_certificate",
+    type=_file,
+    envvar="RTM_TLS_CERT",
+    help="Certificate with its chain, PEM.",
+)
+@_option(
+    "--tls-key",
+    type=_file,
+    envvar="RTM_TLS_KEY",
+    help="Its private key, PEM; by default in the same file.",
+)
+@_option(
+    "--allow-origin",
+    "allowed_origins",
+    multiple=True,
+    envvar="RTM_ALLOW_ORIGIN",
+    help="Origin of web pages that may connect; repeatable.",
+)
+@_option(
     "--drain",
+    "drain_seconds",
     type=click.FloatRange(min=0),
+    envvar="RTM_DRAIN",
     default=DRAIN_TIMEOUT,
     show_default=True,
     help="Seconds over which clients are sent away at the end.",
 )
-@click.option(
+@_option(
     "--token-policy",
     type=click.Choice([KEEP, ABORT]),
+    envvar="RTM_TOKEN_POLICY",
     default=KEEP,
     show_default=True,
     help="What an expired token does to a connected client: nothing, or the end of its session.",
 )
-@click.option("--no-rate-limits", is_flag=True, hidden=True, help="Let clients send as fast as they can.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="When ready, print one line of JSON instead of the notes."
+@_option("--node", envvar="RTM_NODE", help="Name of this server process; one is made by default.")
+@_option(
+    "--rate-limits/--no-rate-limits",
+    envvar="RTM_RATE_LIMITS",
+    default=True,
+    help="Limit how often clients call, or let them call as fast as they can.",
 )
-@click.option("--until-eof", is_flag=True, help="End when standard input ends, as with whoever started this.")
+@_option(
+    "--rate-factor",
+    type=click.FloatRange(min=0, min_open=True),
+    envvar="RTM_RATE_FACTOR",
+    default=1.0,
+    show_default=True,
+    help="By how much more often than documented clients may call.",
+)
+@_option(
+    "--rate",
+    "rates",
+    multiple=True,
+    envvar="RTM_RATE",
+    help="A rate in place of the documented one, such as send=360/3, calls in seconds; repeatable.",
+)
+@_option("--json", "as_json", is_flag=True, help="When ready, print one line of JSON instead of the notes.")
+@_option("--until-eof", is_flag=True, help="End when standard input ends, as with whoever started this.")
+@click.pass_context
 def command(
-    dev: bool,
-    host: str,
-    port: int,
-    data_dir: Path | None,
-    app_ids: Sequence[str],
-    secret_files: Sequence[Path],
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    origins: Sequence[str],
-    drain: float,
-    token_policy: Literal["keep", "abort"],
-    no_rate_limits: bool,
-    as_json: bool,
-    until_eof: bool,
+    ctx: click.Context, /, config_file: Path | None, as_json: bool, until_eof: bool, **given: Any
 ) -> int:
     """Run a server until SIGTERM or Ctrl-C, then send its clients away and exit with 0.
 
-    A second signal stops it at once. `rtm serve --dev` needs nothing else.
+    A second signal stops it at once. `rtm serve --dev` needs nothing else. SIGHUP has it read its settings again;
+    changed files with keys are taken up by themselves.
     """
     from rtmsync.server.server import Server
 
-    config = ServerConfig(
-        apps=_apps(dev, app_ids, secret_files),
-        host=host,
-        port=port,
-        data_dir=data_dir,
-        tls_certificate=tls_cert,
-        tls_key=tls_key,
-        allowed_origins=tuple(origins),
-        dev=dev,
-        rate_limits=not no_rate_limits,
-        drain_seconds=drain,
-        token_policy=token_policy,
-    )
+    said = {
+        name: value
+        for name, value in given.items()
+        if ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    }
+
+    def read() -> Settings:
+        return _settings(config_file, said)
+
+    settings = read()
+    server = Server(settings.config())
     logger = logging.getLogger("rtmsync")
     if not logger.isEnabledFor(logging.INFO):
         logger.setLevel(logging.INFO)
-    server = Server(config)
     server.open()
-    with _ended_by_signals(server):
+    with _ended_by_signals(server), Reloader(server, settings, read).reloading():
         if until_eof:
             threading.Thread(target=_drain_at_eof, args=(server,), name="rtm-stdin", daemon=True).start()
         if as_json:
-            emit({"url": server.url, "app_ids": [app.app for app in config.apps], "pid": os.getpid()})
+            apps = [app.app for app in server.config.apps]
+            emit({"url": server.url, "app_ids": apps, "pid": os.getpid()})
         else:
             _introduce(server)
         server.run()
     return ExitCode.OK
 
 
-def _apps(dev: bool, app_ids: Sequence[str], secret_files: Sequence[Path]) -> tuple[AppKeys, ...]:
-    names = tuple(app_ids) or ((DEV_APP_ID,) if dev else ())
-    if not names:
+def _settings(config_file: Path | None, said: Mapping[str, Any]) -> Settings:
+    """What the file says, and before it what options and the environment say."""
+    settings = Settings() if config_file is None else read_settings(config_file)
+    others = {name: value for name, value in said.items() if name not in _OF_APPS}
+    if "allowed_origins" in others:
+        others["allowed_origins"] = tuple(others["allowed_origins"])
+    if "rates" in others:
+        others["rates"] = dict(map(parse_rate, others["rates"]))
+    others = {**settings.others, **others}
+    apps, dev = settings.apps, bool(others.get("dev"))
+    of_apps = {name: said.get(name, ()) for name in _OF_APPS}
+    if dev and not apps and not of_apps["app_ids"] and any(of_apps.values()):
+        of_apps["app_ids"] = (DEV_APP_ID,)
+    if of_apps["app_ids"]:
+        apps = _apps(dev, **of_apps)
+    elif any(of_apps.values()):
         raise click.UsageError(
-            "Which app? Give --app-id ID and --secret-file FILE, or --dev for a server that needs neither."
+            "There are secret files, certificate files or token formats without an --app-id."
         )
-    if len(set(names)) != len(names):
-        raise click.UsageError("An app id is named twice.")
-    if dev and not secret_files:
-        return tuple(AppKeys(name) for name in names)
-    if len(secret_files) != len(names):
+    if not apps and not dev:
         raise click.UsageError(
-            f"There are {len(names)} app ids and {len(secret_files)} secret files: each app needs its file."
+            "Which app? Give --app-id ID and --secret-file FILE, or --config FILE, or --dev for a server that needs "
+            "none of them."
         )
-    return tuple(AppKeys(name, read_keys(file)) for name, file in zip(names, secret_files, strict=True))
+    return Settings(apps=apps, others=others)
+
+
+def _apps(
+    dev: bool,
+    app_ids: Sequence[str],
+    secret_files: Sequence[Path],
+    certificate_files: Sequence[Path],
+    token_formats: Sequence[str],
+) -> tuple[AppFiles, ...]:
+    count = len(app_ids)
+    if not dev and not secret_files and not certificate_files:
+        raise click.UsageError("Each app needs its secret file: give --secret-file FILE.")
+    for files, what in ((secret_files, "secret"), (certificate_files, "certificate")):
+        if files and len(files) != count:
+            raise click.UsageError(
+                f"There are {count} app ids and {len(files)} {what} files: each app needs its file."
+            )
+    pairs = zip(app_ids, secret_files or (None,) * count, certificate_files or (None,) * count, strict=True)
+    return tuple(
+        AppFiles(
+            id=app,
+            key_file=_STDIN_FILE if secret == STDIN else secret,
+            certificate_file=certificate,
+            token_formats=tuple(token_formats) or (JWT,),
+        )
+        for app, secret, certificate in pairs
+    )
 
 
 @contextmanager
@@ -184,7 +293,7 @@ def _introduce(server: "Server") -> None:
     say(f"The server listens on {server.url}" + (", for this machine only." if config.dev else "."))
     say("")
     for app in config.apps:
-        say(f"  app id   {app.app}   ({'tokens are needed' if app.keys else 'no token is needed'})")
+        say(f"  app id   {app.app}   ({'no token is needed' if app.open else 'tokens are needed'})")
     where = "in memory only; --data DIR keeps it" if config.data_dir is None else str(config.data_dir)
     say(f"  data     {where}")
     say("")

@@ -1,18 +1,27 @@
 """`rtm token`: make a token for a user, or see what is in one."""
 
 import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
-from rtmcore.limits import TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
-from rtmsync.cli.credentials import STDIN, read_claims, read_keys, read_token, scopes_of
+from rtmcore.limits import TOKEN_SALT_MAX, TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
+from rtmsync.cli.credentials import (
+    STDIN,
+    read_certificates,
+    read_claims,
+    read_keys,
+    read_token,
+    scopes_of,
+)
 from rtmsync.cli.exits import ExitCode
-from rtmsync.cli.output import emit, say
-from rtmsync.server.tokens import make_token
+from rtmsync.cli.output import emit, printable, say
+from rtmsync.server.access_tokens import AccessToken, make_access_token, parse_access_token
+from rtmsync.server.tokens import FORMATS, JWT, format_of, make_token, signing_key
 
 
 def _parse_scopes(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -54,7 +63,15 @@ def _with_places(
     "--secret-file",
     type=click.Path(path_type=Path),
     envvar="RTM_SECRET_FILE",
-    help="File with a key of the app; without one it is asked for.",
+    help="File with a key of the app, or its certificate for 006 and 007; without one it is asked for.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default=JWT,
+    show_default=True,
+    help="A JSON Web Token, or an AccessToken 006 or 007 as Agora's builders make it.",
 )
 @click.option(
     "--seconds",
@@ -81,12 +98,16 @@ def command(
     user: str | None,
     app_id: str | None,
     secret_file: Path | None,
+    form: str,
     seconds: float,
     scopes: Mapping[str, Any] | None,
     rooms: Sequence[str],
     channels: Sequence[str],
 ) -> int:
-    """Make a token that lets a user log in, and print it. The key has at least 32 bytes."""
+    """Make a token that lets a user log in, and print it. The key has at least 32 bytes.
+
+    Of several keys in the file the newest in force signs; of several certificates the first.
+    """
     if ctx.invoked_subcommand is not None:
         return ExitCode.OK
     if user is None:
@@ -94,8 +115,23 @@ def command(
     if app_id is None:
         raise click.UsageError("Which app is the token for? Give --app-id ID, or set RTM_APP_ID.")
     granted = _with_places(scopes, rooms, channels)
-    key = read_keys(STDIN if secret_file is None else secret_file)[0]
-    say(make_token(key, app=app_id, user=user, now=time.time(), seconds=seconds, scopes=granted))
+    now, source = time.time(), STDIN if secret_file is None else secret_file
+    if form == JWT:
+        key = signing_key(read_keys(source), now)
+        say(make_token(key, app=app_id, user=user, now=now, seconds=seconds, scopes=granted))
+        return ExitCode.OK
+    if granted is not None:
+        raise click.UsageError(
+            f"A token of the format {form} permits a login to RTM and nothing else: leave out --scopes, --room and "
+            "--rtc, or take --format jwt."
+        )
+    certificate = read_certificates(source)[0]
+    salt = 1 + secrets.randbelow(TOKEN_SALT_MAX)
+    say(
+        make_access_token(
+            form, app=app_id, certificate=certificate, user=user, now=now, salt=salt, seconds=seconds
+        )
+    )
     return ExitCode.OK
 
 
@@ -112,22 +148,60 @@ def inspect(token_file: Path, as_json: bool) -> int:
 
     Exits with 3 when the token's time is over.
     """
-    header, claims = read_claims(read_token(token_file))
-    now = time.time()
-    expires = claims.get("exp")
-    left = float(expires) - now if isinstance(expires, int | float) else None
-    expired = left is not None and left <= 0
+    token = read_token(token_file)
+    row, lines = _of_access_token(token) if format_of(token) != JWT else _of_jwt(token)
     if as_json:
-        emit({"header": header, "claims": claims, "expired": expired, "seconds_left": left})
+        emit(row)
     else:
-        for label, value in _described(header, claims, left):
+        for label, value in lines:
             say(f"{label:<10}{value}")
-    return ExitCode.AUTH if expired else ExitCode.OK
+    return ExitCode.AUTH if row["expired"] else ExitCode.OK
 
 
-def _described(
-    header: Mapping[str, Any], claims: Mapping[str, Any], left: float | None
-) -> list[tuple[str, str]]:
+_Lines: TypeAlias = list[tuple[str, str]]
+
+
+def _of_jwt(token: str) -> tuple[dict[str, object], _Lines]:
+    header, claims = read_claims(token)
+    expires = claims.get("exp")
+    left = float(expires) - time.time() if isinstance(expires, int | float) else None
+    row = {"format": JWT, "header": header, "claims": claims, **_end(left)}
+    return row, _described(header, claims, left)
+
+
+def _of_access_token(text: str) -> tuple[dict[str, object], _Lines]:
+    token = parse_access_token(text)
+    left = token.expires - time.time()
+    row = {
+        "format": token.version,
+        "app_id": token.app,
+        "users": token.users,
+        "issued": token.issued,
+        "expires": token.expires,
+        "login": token.login,
+        **_end(left),
+    }
+    return row, [
+        ("user", _users(token)),
+        ("app id", printable(token.app)),
+        ("signed", f"with a certificate, version {token.version} (not verified)"),
+        ("issued", _moment(token.issued)),
+        ("expires", f"{_moment(token.expires)}{_remaining(left)}"),
+        ("may", "log in to RTM" if token.login else "nothing here"),
+    ]
+
+
+def _users(token: AccessToken) -> str:
+    if token.users is None:
+        return "in the signature only"
+    return printable(", ".join(token.users)) or "not named"
+
+
+def _end(left: float | None) -> dict[str, object]:
+    return {"expired": left is not None and left <= 0, "seconds_left": left}
+
+
+def _described(header: Mapping[str, Any], claims: Mapping[str, Any], left: float | None) -> _Lines:
     key = f", key {header['kid']}" if "kid" in header else ""
     scopes = scopes_of(dict(claims))
     return [

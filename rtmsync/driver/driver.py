@@ -85,6 +85,7 @@ class Driver(Generic[C]):
         config: The client's settings.
         callbacks: Registered already.
         observe: Told of each event before anybody else, with the lock.
+        translate: Makes of an event of the core what the application is told, with the lock.
 
     Attributes:
         pid: The process that this belongs to.
@@ -99,6 +100,7 @@ class Driver(Generic[C]):
         config: "Settings",
         callbacks: Iterable[Callback] = (),
         observe: Callable[[object], None] | None = None,
+        translate: Callable[[Any], Any] | None = None,
     ) -> None:
         self.pid = os.getpid()
         self.config: Final = config
@@ -121,7 +123,7 @@ class Driver(Generic[C]):
             mask_key=_mask_key,
             nonce=_nonce,
         )
-        self._network = Network(profile, config, self.core, self._router, self.timeline, observe)
+        self._network = Network(profile, config, self.core, self._router, self.timeline, observe, translate)
         self._lock = self._network.lock
         self._thread: threading.Thread | None = None
         # False as soon as the network thread has decided to end; it may still be telling what came of its last step.

@@ -30,7 +30,7 @@ from rtmsync.driver.helpers import Helpers, TokenSource, addresses_of, is_addres
 from rtmsync.driver.link import WRITABLE, Link
 from rtmsync.driver.lock import CoreLock
 from rtmsync.driver.proxies import choose_proxy
-from rtmsync.driver.router import Router
+from rtmsync.driver.router import PartEvent, Router
 from rtmsync.driver.sockets import OpenSockets
 from rtmsync.driver.waker import Waker
 from rtmsync.timeline.recorder import Timeline
@@ -61,6 +61,7 @@ class Network(Generic[C]):
         router: Where events go.
         timeline: Records what happens.
         observe: Told of each event first, or None.
+        translate: Makes of an event of the core what the application is told, or None.
 
     Attributes:
         sockets: All sockets, for a forked child to close.
@@ -78,6 +79,7 @@ class Network(Generic[C]):
         router: Router,
         timeline: Timeline,
         observe: Callable[[object], None] | None,
+        translate: Callable[[Any], Any] | None = None,
     ) -> None:
         self._profile = profile
         self._config = config
@@ -85,6 +87,7 @@ class Network(Generic[C]):
         self._router = router
         self._timeline = timeline
         self._observe = observe
+        self._translate = translate
         self._links: dict[int, Link] = {}
         self._helpers = Helpers(config.who, self.post)
         token = config.token
@@ -323,11 +326,15 @@ class Network(Generic[C]):
             self._note_state(event)
         elif isinstance(event, PeerConnectionStateChanged):
             self.changed = True
+        if self._translate is not None:
+            event = self._translate(event)
         self._router.route(event)
         if isinstance(event, ChannelLost):
             self._router.forget_channel(event.channel)
         elif isinstance(event, ParticipantDisconnected):
             self._router.forget_part(event.identity)
+        elif isinstance(event, PartEvent) and event.last:
+            self._router.forget_part(event.part)
 
     def _complete(self, ticket: Ticket) -> None:
         if ticket.operation is LEAVE and ticket.error is None and isinstance(ticket.packet, Leave):

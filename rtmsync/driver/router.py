@@ -2,14 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import attrs
 
 from rtmcore.client.events import (
+    ChannelAttributesUpdated,
     ChannelGap,
     ChannelLost,
     DataReceived,
+    MemberCountChanged,
     MemberJoined,
     MemberLeft,
     ParticipantConnected,
@@ -26,7 +28,15 @@ from rtmcore.limits import DISPATCH_WAITING, EARLY_EVENT_BYTES, EARLY_EVENTS
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmsync.driver.queues import EventQueue, Lagged
 
-CHANNEL_EVENTS: Final = (ChannelMessage, ChannelGap, ChannelLost, MemberJoined, MemberLeft)
+CHANNEL_EVENTS: Final = (
+    ChannelMessage,
+    ChannelGap,
+    ChannelLost,
+    MemberJoined,
+    MemberLeft,
+    MemberCountChanged,
+    ChannelAttributesUpdated,
+)
 """Events that belong to one channel, named by their attribute `channel`."""
 
 
@@ -35,6 +45,25 @@ class ChannelLeft:
     """This client has left a channel by itself; ends the iterators over its messages."""
 
     channel: str
+
+
+class PartEvent:
+    """An event about one part of the whole, such as a call invitation, that names the part itself.
+
+    Attributes:
+        early: Whether it waits for the first subscription to it.
+        last: Whether nothing more comes of the part.
+    """
+
+    __slots__ = ()
+
+    early: ClassVar[bool] = False
+    last: ClassVar[bool] = False
+
+    @property
+    def part(self) -> str:
+        """The part's name, which no channel has."""
+        raise NotImplementedError
 
 
 _PART_OF: Final[dict[type[Any], str]] = {
@@ -186,7 +215,10 @@ def _size(event: Any) -> int:
 def _part(event: Any) -> str | None:
     """The channel or participant that an event belongs to, or None."""
     attribute = _PART_OF.get(type(event))
-    return None if attribute is None else getattr(event, attribute)
+    if attribute is None:
+        return event.part if isinstance(event, PartEvent) else None
+    part: str = getattr(event, attribute)
+    return part
 
 
 class Router:
@@ -245,7 +277,9 @@ class Router:
         sinks = self._wanting(kind, part)
         if sinks:
             self._give(event, sinks)
-        elif kind in _EARLY and not self._is_known(part, kind):
+        elif (kind in _EARLY or (isinstance(event, PartEvent) and event.early)) and not self._is_known(
+            part, kind
+        ):
             self._early.setdefault(getattr(event, "channel", ""), _Early()).add(event)
 
     def receive_peer(self, message: PeerMessage) -> None:

@@ -1,7 +1,8 @@
 """What a server is told before it starts, checked at once."""
 
 import ipaddress
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -9,8 +10,9 @@ import attrs
 
 from rtmcore.errors import InvalidArgument
 from rtmcore.identifiers import is_valid_app_id
-from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT
-from rtmcore.service.config import ABORT, KEEP
+from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT, RateLimit
+from rtmcore.service.config import ABORT, KEEP, RATES
+from rtmsync.server.serverkeys import check_server_keys
 from rtmsync.server.tokens import AppKeys
 
 DEFAULT_PORT: Final = 7430
@@ -45,10 +47,15 @@ class ServerConfig:
         allowed_origins: Origins of pages that may connect, besides the server's own.
         dev: True binds loopback only, checks the Host header and refuses foreign origins.
         rate_limits: False switches the documented rates off, for benchmarks and tests.
+        rate_factor: By how much more often than documented a client may call, above 0.
+        rates: Rates in place of the documented ones, by the names of `rtmcore.service.config.RATES`; the factor does
+            not concern them.
         token_policy: What an expired token does to a connected client: ``keep`` (nothing, as in the seeds) or
             ``abort`` (version 1.5).
         drain_seconds: Over how long clients are sent away when the server stops.
         node: Name of this server process; None makes one.
+        server_keys: By app id, keys with which programs send without a session; each of 16 to 128 visible ASCII
+            characters. An app without one is not served over HTTP.
 
     Raises:
         InvalidArgument: A value is not possible, or the server would be open to the world without a secret.
@@ -63,9 +70,12 @@ class ServerConfig:
     allowed_origins: Sequence[str] = ()
     dev: bool = False
     rate_limits: bool = True
+    rate_factor: float = 1.0
+    rates: Mapping[str, RateLimit] = attrs.field(factory=dict)
     token_policy: Literal["keep", "abort"] = "keep"
     drain_seconds: float = DRAIN_TIMEOUT
     node: str | None = None
+    server_keys: Mapping[str, Sequence[str]] = attrs.field(factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.apps:
@@ -82,18 +92,33 @@ class ServerConfig:
             raise _wrong(
                 f"The token policy {self.token_policy!r} is not known.", f"Use {KEEP!r} or {ABORT!r}."
             )
+        if not 0 <= self.drain_seconds < math.inf:
+            raise _wrong(f"drain_seconds is {self.drain_seconds:g}.", "Use a number of seconds from 0 on.")
+        self._check_rates()
+        check_server_keys(self.server_keys, [app.app for app in self.apps])
         if self.tls_key is not None and self.tls_certificate is None:
             raise _wrong("There is a TLS key but no certificate.", "Name the certificate's file too.")
         if is_loopback(self.host):
             return
         if self.dev:
             raise _wrong(f"A development server does not listen on {self.host!r}.", "Use --host 127.0.0.1.")
-        if any(not app.keys for app in self.apps):
+        if any(app.open for app in self.apps):
             where = "everywhere" if self.host in _EVERYWHERE else f"on {self.host}"
             raise _wrong(
                 f"The server would listen {where} and let anybody in: an app has no key.",
                 "Give each app a key, or listen on 127.0.0.1.",
             )
+
+    def _check_rates(self) -> None:
+        if not 0 < self.rate_factor < math.inf:
+            raise _wrong(f"rate_factor is {self.rate_factor:g}.", "Use a number above 0; 1 is as documented.")
+        for name, rate in self.rates.items():
+            if name not in RATES:
+                raise _wrong(f"There is no rate {name!r}.", f"There are {', '.join(RATES)}.")
+            if rate.count < 1 or not 0 < rate.seconds < math.inf:
+                raise _wrong(
+                    f"The rate {name!r} is {rate}.", "Use at least 1 call in a number of seconds above 0."
+                )
 
 
 def _wrong(message: str, hint: str) -> InvalidArgument:

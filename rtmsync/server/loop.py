@@ -61,6 +61,10 @@ class ServerLoop:
         self._calls.append(function)
         self._waker.ring()
 
+    def use(self, context: ssl.SSLContext | None) -> None:
+        """Use another TLS context for connections that begin from now on. Any thread may call this."""
+        self._context = context
+
     def stop(self) -> None:
         """End `run` after the turn that is under way. Any thread and any signal handler may call this."""
         self._stopping = True

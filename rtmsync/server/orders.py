@@ -41,6 +41,10 @@ class Orders:
         """Orders can be given from now on; they are carried out once the loop runs."""
         self._loop, self._node = loop, node
 
+    def reload(self, config: ServerConfig) -> None:
+        """Go on with other settings."""
+        self._config = config
+
     def begin(self) -> None:
         """The calling thread is the one that serves."""
         self._serving = threading.get_ident()

@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import attrs
+
 from rtmcore.errors import InvalidArgument, ServerFailure
 from rtmcore.limits import BAN_TIMEOUT, WAIT_SLICE
 from rtmcore.service.config import NodeConfig
@@ -18,7 +20,8 @@ from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
 from rtmsync.server.loop import ServerLoop
 from rtmsync.server.orders import Orders
-from rtmsync.server.tokens import JwtVerifier
+from rtmsync.server.serverkeys import ServerKeys
+from rtmsync.server.tokens import AppVerifier
 
 if TYPE_CHECKING:
     from rtmsync.server.engines.embedded import EmbeddedEngine
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rtmsync.server")
 
 _BACKLOG = 1024
+_RELOADED = frozenset(
+    {"apps", "server_keys", "tls_certificate", "tls_key", "allowed_origins", "drain_seconds"}
+)
+"""The settings that count from a reload on."""
 
 
 class Server:
@@ -48,6 +55,9 @@ class Server:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._orders = Orders(config)
+        self._verifier = AppVerifier(config.apps)
+        self._server_keys = ServerKeys(config.server_keys)
+        self._reloading = threading.Lock()
 
     @property
     def port(self) -> int:
@@ -81,12 +91,15 @@ class Server:
                     allowed_origins=tuple(self.config.allowed_origins),
                     dev=self.config.dev,
                     rate_limits=self.config.rate_limits,
+                    rate_factor=self.config.rate_factor,
+                    rates=self.config.rates,
                     token_policy=self.config.token_policy,
                     durability="memory" if self.config.data_dir is None else "disk",
                 ),
                 port,
-                JwtVerifier(self.config.apps),
+                self._verifier,
                 secret=lambda: secrets.token_urlsafe(24),
+                authorize=self._server_keys.authorize,
             )
             self._loop = ServerLoop(self._node, [listener], context)
         except BaseException:
@@ -118,6 +131,43 @@ class Server:
         self.open()
         self._thread = threading.Thread(target=self._run_in_thread, name="rtm-server", daemon=True)
         self._thread.start()
+
+    def reload(self, config: ServerConfig) -> tuple[str, ...]:
+        """Go on with other settings, as far as they can change while clients are connected. Nobody is sent away.
+
+        Apps and their keys, certificates and formats, the server keys, the TLS files, which are read again, the
+        allowed origins and `drain_seconds` count from now on, for logins and connections that begin. Any thread may
+        call this, but no signal handler.
+
+        Args:
+            config: The settings.
+
+        Returns:
+            A sentence for each setting that was changed and needs a restart; it stays as it was.
+
+        Raises:
+            InvalidArgument: The settings are not possible, or the TLS files cannot be read. Nothing has changed then.
+        """
+        with self._reloading:
+            names = [each.name for each in attrs.fields(ServerConfig) if each.name not in _RELOADED]
+            kept = {name: getattr(self.config, name) for name in names}
+            changed = [name for name in names if getattr(config, name) != kept[name]]
+            if (config.tls_certificate is None) is not (self.config.tls_certificate is None):
+                changed.append("tls_certificate")
+                kept.update(tls_certificate=self.config.tls_certificate, tls_key=self.config.tls_key)
+            merged = attrs.evolve(config, **kept)
+            context = _tls_context(merged)
+            self.config = merged
+            self._verifier.replace(merged.apps)
+            self._server_keys.replace(merged.server_keys)
+            self._orders.reload(merged)
+            if self._loop is not None:
+                self._loop.use(context)
+            if self._node is not None:
+                origins = tuple(merged.allowed_origins)
+                self._node.config = attrs.evolve(self._node.config, allowed_origins=origins)
+        _log.info("the settings were reloaded")
+        return tuple(f"{name} stays as it was: it changes with a restart only." for name in changed)
 
     def drain(self) -> None:
         """Send all clients away, spread over `config.drain_seconds`, then stop. Safe in a signal handler."""

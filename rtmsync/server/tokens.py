@@ -1,4 +1,4 @@
-"""JSON Web Tokens: made by whoever holds a key of the app, verified by the server.
+"""Tokens: JSON Web Tokens made by whoever holds a key of the app, and what a server takes of each format.
 
 The algorithm belongs to the key and is never taken from the token. Times are
 judged against the wall clock that the caller hands in.
@@ -11,9 +11,10 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.codes import LoginError, RoomErrorCode
-from rtmcore.errors import AuthError, InvalidArgument, error_for
+from rtmcore.errors import AuthError, InvalidArgument
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
+    APP_CERTIFICATES,
     TOKEN_BYTES,
     TOKEN_ISSUED_AHEAD,
     TOKEN_KEY_BYTES_MIN,
@@ -22,10 +23,16 @@ from rtmcore.limits import (
     TOKEN_SECONDS_MAX,
 )
 from rtmcore.service.grants import Grant
+from rtmsync.server.access_tokens import VERSIONS, explain_invalid_certificate, verify_access_token
+from rtmsync.server.refusal import refusal
 
 HMAC_ALGORITHMS: Final = ("HS256", "HS384", "HS512")
 PUBLIC_KEY_ALGORITHMS: Final = ("ES256", "ES384", "RS256", "EdDSA")
 SCOPES_CLAIM: Final = "rtm"
+
+JWT: Final = "jwt"
+FORMATS: Final = (JWT, *VERSIONS)
+"""The formats of tokens; an app takes JSON Web Tokens, and the others where its settings say so."""
 
 
 @attrs.frozen
@@ -38,16 +45,24 @@ class TokenKey:
         algorithm: One of `HMAC_ALGORITHMS` or `PUBLIC_KEY_ALGORITHMS`. The latter need the `cryptography`
             package.
         kid: The key's name in token headers; None for an app's only key.
+        not_before: From when on it signs and verifies, in seconds since 1970; None for always.
+        not_after: Until when it does; None for always. A token that it signed is good no longer than that.
 
     Raises:
-        InvalidArgument: The algorithm is not supported, or the secret is too short.
+        InvalidArgument: The algorithm is not supported, the secret is too short, or the key ends before it begins.
     """
 
     secret: bytes = attrs.field(repr=False)
     algorithm: str = "HS256"
     kid: str | None = None
+    not_before: float | None = None
+    not_after: float | None = None
 
     def __attrs_post_init__(self) -> None:
+        if self.not_before is not None and self.not_after is not None and self.not_before >= self.not_after:
+            raise InvalidArgument(
+                "A token key ends (not_after) before it begins (not_before).", operation="token"
+            )
         if self.algorithm in HMAC_ALGORITHMS:
             if len(self.secret) < TOKEN_KEY_BYTES_MIN:
                 raise InvalidArgument(
@@ -62,6 +77,36 @@ class TokenKey:
                 f"The token algorithm {self.algorithm!r} is not supported; these are: {known}.",
                 operation="token",
             )
+
+    def in_force(self, now: float, leeway: float = 0.0) -> bool:
+        """Whether the key is used at a time.
+
+        Args:
+            now: Seconds since 1970.
+            leeway: Seconds by which clocks may differ.
+        """
+        begun = self.not_before is None or self.not_before <= now + leeway
+        return begun and (self.not_after is None or now - leeway < self.not_after)
+
+
+def signing_key(keys: Sequence[TokenKey], now: float) -> TokenKey:
+    """The key to sign with: of those in force the newest, which is the one that began last; else the first named.
+
+    Args:
+        keys: All keys of an app.
+        now: Seconds since 1970.
+
+    Raises:
+        InvalidArgument: None of them is in force.
+    """
+    usable = [key for key in keys if key.in_force(now)]
+    if not usable:
+        raise InvalidArgument(
+            "None of the app's keys is in force now.",
+            operation="token",
+            hint="See their not_before and not_after.",
+        )
+    return max(usable, key=lambda key: float("-inf") if key.not_before is None else key.not_before)
 
 
 def make_token(
@@ -113,14 +158,47 @@ class AppKeys:
 
     Args:
         app: The app id, 32 characters.
-        keys: Its keys; tokens signed with any of them are good. Empty where no token is needed.
+        keys: Its keys; JSON Web Tokens signed with any of them that is in force are good.
+        certificates: Its app certificates, each of 32 hexadecimal digits, at most `limits.APP_CERTIFICATES`;
+            AccessTokens made with any of them are good.
+        formats: Which formats of tokens it takes, of `FORMATS`.
+
+    Without keys and certificates it needs no token.
+
+    Raises:
+        InvalidArgument: A certificate or a format is not possible, a format lacks its certificate, or two keys
+            have one `kid`.
     """
 
     app: str
     keys: tuple[TokenKey, ...] = ()
+    certificates: tuple[str, ...] = attrs.field(default=(), repr=False)
+    formats: tuple[str, ...] = (JWT,)
+
+    @property
+    def open(self) -> bool:
+        """Whether it lets in anybody, without a token."""
+        return not self.keys and not self.certificates
+
+    def __attrs_post_init__(self) -> None:
+        wrong = next(filter(None, map(explain_invalid_certificate, self.certificates)), None)
+        unknown = sorted(set(self.formats) - set(FORMATS))
+        named = [key.kid for key in self.keys if key.kid is not None]
+        if unknown:
+            wrong = f"There is no token format {unknown[0]!r}; there are {', '.join(FORMATS)}."
+        elif not self.formats:
+            wrong = "The app takes no format of tokens, so nobody could log in."
+        elif len(self.certificates) > APP_CERTIFICATES:
+            wrong = f"An app has at most {APP_CERTIFICATES} certificates, not {len(self.certificates)}."
+        elif bool(self.certificates) != (not {*VERSIONS}.isdisjoint(self.formats)):
+            wrong = "App certificates and the token formats 006 and 007 need each other."
+        elif len(set(named)) != len(named):
+            wrong = "Two keys of the app have the same kid."
+        if wrong is not None:
+            raise InvalidArgument(wrong, operation="serve")
 
 
-class JwtVerifier:
+class AppVerifier:
     """Decides whether a user may log in: a `TokenVerifier` for the node.
 
     Args:
@@ -128,6 +206,10 @@ class JwtVerifier:
     """
 
     def __init__(self, apps: Sequence[AppKeys]) -> None:
+        self.replace(apps)
+
+    def replace(self, apps: Sequence[AppKeys]) -> None:
+        """Judge by other apps and keys from now on. Whoever is logged in stays. Any thread may call this."""
         self._apps = {known.app: known for known in apps}
 
     def __call__(self, app: str, user: str, token: str | None, wall_ms: int) -> Grant:
@@ -144,54 +226,70 @@ class JwtVerifier:
 
         Raises:
             AuthError: With the `LoginError` code: 4 for an unknown app, 5 for a malformed, wrongly signed,
-                not-yet-valid or another user's token, 6 for an expired one, 7 for one that permits no login to
-                anything. `detail` says it as a room does.
+                not-yet-valid or another user's token, or one of a format that the app does not take, 6 for an
+                expired one, 7 for one that permits no login to anything. `detail` says it as a room does.
         """
         known = self._apps.get(app)
         if known is None:
-            raise _refusal(
+            raise refusal(
                 LoginError.INVALID_APP_ID,
                 "This server does not hold the app id.",
                 RoomErrorCode.ACCESS_TOKEN_ISSUER_INVALID,
             )
-        if not known.keys:
+        if known.open:
             return Grant()
         if token is None:
-            raise _refusal(LoginError.INVALID_TOKEN, "This app needs a token, and the login has none.")
+            raise refusal(LoginError.INVALID_TOKEN, "This app needs a token, and the login has none.")
         if len(token) > TOKEN_BYTES:
-            raise _refusal(LoginError.INVALID_TOKEN, f"The token is longer than {TOKEN_BYTES} bytes.")
-        claims = _verified_claims(known, token)
-        return _judge(claims, app, user, wall_ms / 1000)
+            raise refusal(LoginError.INVALID_TOKEN, f"The token is longer than {TOKEN_BYTES} bytes.")
+        now = wall_ms / 1000
+        form = format_of(token)
+        if form not in known.formats:
+            raise refusal(
+                LoginError.INVALID_TOKEN,
+                f"The token has the format {form}, which this app does not take.",
+                RoomErrorCode.ACCESS_TOKEN_HEADER_INVALID,
+            )
+        if form != JWT:
+            return verify_access_token(token, app=app, certificates=known.certificates, user=user, now=now)
+        claims, key = _verified_claims(known, token, now)
+        grant = _judge(claims, app, user, now)
+        if key.not_after is None or grant.expires is None:
+            return grant
+        return attrs.evolve(grant, expires=min(grant.expires, int(key.not_after * 1000)))
 
 
-def _refusal(
-    code: LoginError, message: str, detail: RoomErrorCode = RoomErrorCode.ACCESS_TOKEN_INVALID
-) -> AuthError:
-    error = error_for(code, message, operation="login")
-    assert isinstance(error, AuthError)
-    error.detail = detail
-    return error
+def format_of(token: str) -> str:
+    """The format of a token, told by its beginning: one of `FORMATS`."""
+    return next((version for version in VERSIONS if token.startswith(version)), JWT)
 
 
-def _verified_claims(known: AppKeys, token: str) -> dict[str, Any]:
+def _verified_claims(known: AppKeys, token: str, now: float) -> tuple[dict[str, Any], TokenKey]:
     import jwt
 
     try:
         kid = jwt.get_unverified_header(token).get("kid")
     except (jwt.PyJWTError, ValueError, RecursionError):
-        raise _refusal(
+        raise refusal(
             LoginError.INVALID_TOKEN, "The token is malformed: it is not a JSON Web Token."
         ) from None
     keys = known.keys if kid is None else tuple(key for key in known.keys if key.kid == kid)
     if not keys:
-        raise _refusal(
+        raise refusal(
             LoginError.INVALID_TOKEN,
             "The token names a key (kid) that this app does not have.",
             RoomErrorCode.ACCESS_TOKEN_HEADER_INVALID,
         )
+    keys = tuple(key for key in keys if key.in_force(now, TOKEN_LEEWAY))
+    if not keys:
+        raise refusal(
+            LoginError.INVALID_TOKEN,
+            "No key of this app that the token may be signed with is in force now.",
+            RoomErrorCode.ACCESS_TOKEN_HEADER_INVALID,
+        )
     for key in keys:
         try:
-            return jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key.secret,
                 algorithms=[key.algorithm],
@@ -204,13 +302,14 @@ def _verified_claims(known: AppKeys, token: str) -> dict[str, Any]:
                     "require": ["exp", "sub", "aud"],
                 },
             )
+            return claims, key
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
             continue
         except jwt.MissingRequiredClaimError as error:
-            raise _refusal(LoginError.INVALID_TOKEN, f"The token lacks the claim {error.claim!r}.") from None
+            raise refusal(LoginError.INVALID_TOKEN, f"The token lacks the claim {error.claim!r}.") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise _refusal(LoginError.INVALID_TOKEN, "The token is malformed.") from None
-    raise _refusal(
+            raise refusal(LoginError.INVALID_TOKEN, "The token is malformed.") from None
+    raise refusal(
         LoginError.INVALID_TOKEN,
         "The token is not signed with a key of this app.",
         RoomErrorCode.ACCESS_TOKEN_SIGNATURE_INVALID,
@@ -221,14 +320,14 @@ def _judge(claims: Mapping[str, Any], app: str, user: str, now: float) -> Grant:
     audience = claims["aud"]
     audiences = audience if isinstance(audience, list) else [audience]
     if not any(isinstance(one, str) and _same(one, app) for one in audiences):
-        raise _refusal(
+        raise refusal(
             LoginError.INVALID_TOKEN,
             "The token was made for another app.",
             RoomErrorCode.ACCESS_TOKEN_ISSUER_INVALID,
         )
     subject = claims["sub"]
     if not isinstance(subject, str) or not _same(subject, user):
-        raise _refusal(
+        raise refusal(
             LoginError.INVALID_TOKEN,
             "The token was made for another user.",
             RoomErrorCode.ACCESS_TOKEN_ISSUER_INVALID,
@@ -242,25 +341,25 @@ def _judge_times(claims: Mapping[str, Any], now: float) -> int:
     expires, starts, issued = (_time(claims, name) for name in ("exp", "nbf", "iat"))
     assert expires is not None
     if starts is not None and starts > now + TOKEN_LEEWAY:
-        raise _refusal(
+        raise refusal(
             LoginError.INVALID_TOKEN,
             f"The token is not valid before {starts - now:.0f} s from now.",
             RoomErrorCode.ACCESS_TOKEN_NOT_YET_VALID,
         )
     if issued is not None and issued > now + TOKEN_ISSUED_AHEAD:
-        raise _refusal(
+        raise refusal(
             LoginError.INVALID_TOKEN,
             "The token was issued in the future; the clocks disagree.",
             RoomErrorCode.ACCESS_TOKEN_NOT_YET_VALID,
         )
     if expires <= now - TOKEN_LEEWAY:
-        raise _refusal(
+        raise refusal(
             LoginError.TOKEN_EXPIRED,
             f"The token expired {now - expires:.0f} s ago.",
             RoomErrorCode.ACCESS_TOKEN_EXPIRED,
         )
     if expires - (now if issued is None else min(issued, now)) > TOKEN_SECONDS_MAX + TOKEN_LEEWAY:
-        raise _refusal(
+        raise refusal(
             LoginError.INVALID_TOKEN, f"The token is valid for more than {TOKEN_SECONDS_MAX // 3600} hours."
         )
     return int(expires * 1000)
@@ -273,7 +372,7 @@ def _scopes(claims: Mapping[str, Any]) -> Grant:
     grants_invalid = RoomErrorCode.ACCESS_TOKEN_GRANTS_INVALID
     if not isinstance(scopes, dict):
         text = f"The claim {SCOPES_CLAIM!r} of the token is not an object."
-        raise _refusal(LoginError.INVALID_TOKEN, text, grants_invalid)
+        raise refusal(LoginError.INVALID_TOKEN, text, grants_invalid)
     try:
         grant = Grant.from_scopes(scopes)
     except AuthError as error:
@@ -281,7 +380,7 @@ def _scopes(claims: Mapping[str, Any]) -> Grant:
         raise
     if grant.empty:
         text = "The token has no scope to log in to anything."
-        raise _refusal(LoginError.NOT_AUTHORIZED, text, grants_invalid)
+        raise refusal(LoginError.NOT_AUTHORIZED, text, grants_invalid)
     return grant
 
 
@@ -294,5 +393,5 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None and name != "exp":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e11:
-        raise _refusal(LoginError.INVALID_TOKEN, f"The claim {name!r} of the token is not a time.")
+        raise refusal(LoginError.INVALID_TOKEN, f"The claim {name!r} of the token is not a time.")
     return float(value)

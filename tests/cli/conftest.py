@@ -8,8 +8,10 @@ import pytest
 from rtmsync.cli.app import run
 
 VARIABLES = (
-    "RTM_URL RTM_APP_ID RTM_USER_ID RTM_TOKEN RTM_SECRET_FILE RTM_CA_FILE RTM_PROXY http_proxy https_proxy "
-    "all_proxy ws_proxy wss_proxy no_proxy"
+    "RTM_URL RTM_APP_ID RTM_USER_ID RTM_TOKEN RTM_SECRET_FILE RTM_CA_FILE RTM_PROXY RTM_CONFIG RTM_DEV RTM_HOST "
+    "RTM_PORT RTM_DATA RTM_CERTIFICATE_FILE RTM_TOKEN_FORMAT RTM_TLS_CERT RTM_TLS_KEY RTM_ALLOW_ORIGIN RTM_DRAIN "
+    "RTM_TOKEN_POLICY RTM_NODE RTM_RATE_LIMITS RTM_RATE_FACTOR RTM_RATE http_proxy https_proxy all_proxy ws_proxy "
+    "wss_proxy no_proxy"
 ).split()
 
 

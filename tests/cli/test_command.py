@@ -80,7 +80,7 @@ def test_no_secret_is_taken_from_the_arguments() -> None:
     suspicious = {
         name for name in taking_text if any(word in name for word in ("token", "secret", "password"))
     }
-    assert suspicious == {"--token-file", "--secret-file", "--token-policy"}
+    assert suspicious == {"--token-file", "--secret-file", "--token-policy", "--token-format"}
 
 
 @pytest.mark.parametrize(

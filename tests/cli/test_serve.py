@@ -187,3 +187,136 @@ def test_a_data_directory_that_is_in_use(tmp_path: Path) -> None:
     assert second.returncode == ExitCode.FAILURE
     assert b"Traceback" not in second.stderr
     assert b"in use" in second.stderr or b"another" in second.stderr.lower()
+
+
+# --- Settings from a file and the environment -----------------------------------------------------------------------
+
+
+def settings_file(folder: Path, more: str = "") -> str:
+    key_file(folder)
+    path = folder / "rtm.toml"
+    path.write_text(f'port = 0\ndrain_seconds = 0\n{more}\n[[apps]]\nid = "{APP}"\nkey_file = "app.key"\n')
+    return str(path)
+
+
+def logged_in(url: str, key: str, user: str = "alice") -> bool:
+    secret = TokenKey(key.encode())
+    token = make_token(secret, app=APP, user=user, now=time.time())
+    try:
+        rtmsync.connect(url, app_id=APP, user_id=user, token=token, proxy=None).close()
+    except rtmsync.AuthError:
+        return False
+    return True
+
+
+def test_a_file_says_it_all(tmp_path: Path) -> None:
+    with running("serve", "--config", settings_file(tmp_path), "--json", "--until-eof") as server:
+        row = server.row()
+        assert row["app_ids"] == [APP]
+        assert logged_in(row["url"], KEY)
+
+
+def test_options_come_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, "host = '127.0.0.2'")
+    variables = {
+        "RTM_CONFIG": file,
+        "RTM_HOST": "127.0.0.3",
+        "RTM_RATE_LIMITS": "false",
+        "RTM_RATE": "send=9/1",
+    }
+    with running("serve", "--json", "--until-eof", **variables) as server:
+        assert "127.0.0.3" in server.row()["url"]
+    with running("serve", "--host", "127.0.0.1", "--json", "--until-eof", **variables) as server:
+        assert "127.0.0.1" in server.row()["url"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "said"),
+    [
+        (("--config", "none.toml"), {}, "none.toml cannot be read"),
+        (("--config", "FILE", "--rate", "send"), {}, "send=180/3"),
+        (("--config", "FILE", "--rate", "sned=1/1"), {}, "'sned'"),
+        (("--config", "FILE", "--secret-file", "x"), {}, "--app-id"),
+        (("--config", "FILE"), {"RTM_PORT": "x"}, "RTM_PORT"),
+        (("--config", "FILE"), {"RTM_RATE_FACTOR": "0"}, "RTM_RATE_FACTOR"),
+        (("--config", "FILE"), {"RTM_TOKEN_POLICY": "never"}, "RTM_TOKEN_POLICY"),
+        (("--config", "FILE", "--app-id", APP), {}, "secret file"),
+    ],
+)
+def test_wrong_settings_are_wrong_use(
+    rtm: Rtm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    said: str,
+) -> None:
+    file = settings_file(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    outcome = rtm("serve", *(file if argument == "FILE" else argument for argument in arguments))
+    assert outcome.status == ExitCode.USAGE
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_access_tokens_are_taken_where_they_are_listed(tmp_path: Path) -> None:
+    certificate = tmp_path / "app.certificate"
+    certificate.write_text("5CFd2fd1755d40ecb72977518be15d3b")
+    files = ("--app-id", APP, "--certificate-file", str(certificate), "--token-format", "007")
+    with running("serve", *files, "--port", "0", "--json", "--until-eof") as server:
+        url = server.row()["url"]
+        arguments = (
+            "token",
+            "--app-id",
+            APP,
+            "--secret-file",
+            str(certificate),
+            "--user",
+            "alice",
+            "--format",
+        )
+        good, bad = (call(*arguments, form).stdout.decode().strip() for form in ("007", "006"))
+        # The name comes from the token.
+        sent = call("send", "--url", url, "--app-id", APP, "ops", "hi", RTM_TOKEN=good)
+        assert sent.returncode == 0, sent.stderr
+        refused = call("send", "--url", url, "--app-id", APP, "--user", "alice", "ops", "hi", RTM_TOKEN=bad)
+        assert refused.returncode == ExitCode.AUTH
+        assert b"format 006" in refused.stderr
+
+
+def test_a_hangup_reads_the_settings_again(tmp_path: Path) -> None:
+    file = settings_file(tmp_path)
+    other = "z" * 40
+    with running("serve", "--config", file, "--json", "--until-eof") as server:
+        url = server.row()["url"]
+        token = make_token(TokenKey(KEY.encode()), app=APP, user="alice", now=time.time())
+        with rtmsync.connect(url, app_id=APP, user_id="alice", token=token, proxy=None) as alice:
+            assert not logged_in(url, other, "bob")
+            (tmp_path / "second.key").write_text(f"{KEY}\n{other}\n")
+            text = Path(file).read_text()
+            Path(file).write_text("token_policy = 'abort'\n" + text.replace("app.key", "second.key"))
+            server.signal(signal.SIGHUP)
+            server.notes("token_policy stays as it was")
+            assert logged_in(url, other, "bob")
+            Path(file).write_text(text + "unknown = 1\n")
+            server.signal(signal.SIGHUP)
+            server.notes("unknown")
+            assert logged_in(url, other, "bob")
+            assert alice.state is ConnectionState.CONNECTED
+
+
+def test_a_changed_key_file_is_taken_up_by_itself(tmp_path: Path) -> None:
+    other = "z" * 40
+    with running("serve", "--config", settings_file(tmp_path), "--json", "--until-eof") as server:
+        url = server.row()["url"]
+        token = make_token(TokenKey(KEY.encode()), app=APP, user="alice", now=time.time())
+        with rtmsync.connect(url, app_id=APP, user_id="alice", token=token, proxy=None) as alice:
+            (tmp_path / "app.key").write_text("short\n")
+            server.notes("stay as they were")
+            assert logged_in(url, KEY, "bob")
+            (tmp_path / "app.key").write_text(f"{other}\n")
+            server.notes("were reloaded")
+            assert logged_in(url, other, "bob")
+            assert not logged_in(url, KEY, "carol")
+            assert alice.state is ConnectionState.CONNECTED

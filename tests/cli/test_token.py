@@ -12,7 +12,7 @@ from rtmcore.errors import AuthError
 from rtmcore.limits import TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
 from rtmcore.service.grants import Grant
 from rtmsync.cli.exits import ExitCode
-from rtmsync.server.tokens import AppKeys, JwtVerifier, TokenKey
+from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey
 from tests.cli.conftest import Rtm
 
 APP = "a" * 32
@@ -33,7 +33,7 @@ def make(rtm: Rtm, key_file: str, *more: str) -> str:
 
 
 def verify(token: str, user: str = "alice") -> object:
-    return JwtVerifier([AppKeys(APP, (TokenKey(KEY.encode()),))])(APP, user, token, int(time.time() * 1000))
+    return AppVerifier([AppKeys(APP, (TokenKey(KEY.encode()),))])(APP, user, token, int(time.time() * 1000))
 
 
 def test_a_made_token_is_good_for_its_user_only(rtm: Rtm, key_file: str) -> None:
@@ -205,3 +205,102 @@ def test_rooms_named_twice_are_a_misuse(rtm: Rtm, key_file: str) -> None:
     outcome = rtm(*arguments, "--room", "lobby", "--scopes", '{"room": ["hall"]}')
     assert outcome.status == ExitCode.USAGE
     assert "--room" in outcome.err
+
+
+CERTIFICATE = "5CFd2fd1755d40ecb72977518be15d3b"
+
+
+@pytest.fixture
+def certificate_file(tmp_path: Path) -> str:
+    path = tmp_path / "app.certificate"
+    path.write_text(f"{CERTIFICATE}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("version", ["006", "007"])
+def test_an_access_token_is_made_with_a_certificate(rtm: Rtm, certificate_file: str, version: str) -> None:
+    token = make(rtm, certificate_file, "--format", version, "--seconds", "60")
+    assert token.startswith(version)
+    keys = AppKeys(APP, (), (CERTIFICATE,), (version,))
+    grant = AppVerifier([keys])(APP, "alice", token, int(time.time() * 1000))
+    assert grant.expires is not None
+    assert 50 < grant.expires / 1000 - time.time() <= 60
+    assert token != make(rtm, certificate_file, "--format", version, "--seconds", "60")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content", "said"),
+    [
+        (("--format", "005"), CERTIFICATE, "'jwt', '006', '007'"),
+        (("--format", "007"), "short", "32 hexadecimal"),
+        (("--format", "006"), KEY, "32 hexadecimal"),
+        (("--format", "007", "--room", "lobby"), CERTIFICATE, "--format jwt"),
+        (("--format", "007", "--scopes", "{}"), CERTIFICATE, "--format jwt"),
+        (("--format", "007", "--seconds", "0.5"), CERTIFICATE, "1 to"),
+        (("--format", "007", "--app-id", "short"), CERTIFICATE, "app id"),
+    ],
+)
+def test_an_access_token_that_cannot_be_made(
+    rtm: Rtm, tmp_path: Path, arguments: tuple[str, ...], content: str, said: str
+) -> None:
+    path = tmp_path / "certificate"
+    path.write_text(content)
+    outcome = rtm("token", "--user", "alice", "--app-id", APP, "--secret-file", str(path), *arguments)
+    assert outcome.status == ExitCode.USAGE
+    assert said in outcome.err
+    assert content not in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize(("version", "who"), [("006", "in the signature only"), ("007", "alice")])
+def test_inspect_tells_what_is_in_an_access_token(
+    rtm: Rtm, certificate_file: str, version: str, who: str
+) -> None:
+    token = make(rtm, certificate_file, "--format", version)
+    outcome = rtm("token", "inspect", stdin=token.encode())
+    assert outcome.status == 0
+    lines = outcome.out.splitlines()
+    assert f"user      {who}" in lines
+    assert f"app id    {APP}" in lines
+    assert f"signed    with a certificate, version {version} (not verified)" in lines
+    assert "may       log in to RTM" in lines
+    row = json.loads(rtm("token", "inspect", "--json", stdin=token.encode()).out)
+    assert (row["format"], row["app_id"], row["login"], row["expired"]) == (version, APP, True, False)
+    assert rtm("token", "inspect", stdin=token[:-8].encode()).status == ExitCode.AUTH
+
+
+def test_the_newest_key_in_force_signs_with_its_name(rtm: Rtm, tmp_path: Path) -> None:
+    old = {"kid": "old", "secret": KEY, "not_after": "2031-01-01T00:00:00Z"}
+    new = {"kid": "new", "secret": KEY[::-1], "not_before": "2030-06-01T00:00:00+02:00"}
+    path = tmp_path / "keys"
+    path.write_text(f"{json.dumps(old)}\n{json.dumps(new)}\n")
+
+    def kid(day: str) -> str:
+        with freeze_time(day):
+            token = make(rtm, str(path))
+            row = json.loads(rtm("token", "inspect", "--json", stdin=token.encode()).out)
+        return str(row["header"]["kid"])
+
+    assert [kid(day) for day in ("2030-01-01", "2030-07-01", "2032-01-01")] == ["old", "new", "new"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"kid": "x"}', "no 'secret'"),
+        ('{"secret": "KEY", "kidd": "x"}', "no 'kidd'"),
+        ('{"secret": "KEY"', "begins like JSON"),
+        ('{"secret": 7}', "'secret' is not a text"),
+        ('{"secret": "KEY", "algorithm": "none"}', "not supported"),
+        ('{"secret": "KEY", "not_after": "2030-01-01"}', "'not_after' is neither"),
+        ('{"secret": "KEY", "not_before": 2, "not_after": 1}', "before it begins"),
+        ('{"secret": "KEY", "not_after": 1}', "in force"),
+    ],
+)
+def test_a_described_key_is_checked(rtm: Rtm, tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(line.replace("KEY", KEY))
+    outcome = rtm("token", "--user", "alice", "--app-id", APP, "--secret-file", str(path))
+    assert outcome.status == ExitCode.USAGE
+    assert said in outcome.err
+    assert KEY not in outcome.err

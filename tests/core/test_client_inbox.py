@@ -304,7 +304,7 @@ def test_acknowledgements_wait_while_interrupted() -> None:
 def test_origins_are_remembered_by_number_and_by_time_and_never_without_bound() -> None:
     asked: list[Packet] = []
     given: list[PeerMessage] = []
-    inbox = Inbox(given.append, asked.append, 10**9)
+    inbox = Inbox(given.append, asked.append, 10**9, lambda *_: None)
     inbox.welcomed(0)
     inbox.top(Top(0, 0), 0.0)
     position = 0
@@ -338,7 +338,7 @@ def test_whatever_is_repeated_or_skipped_each_message_comes_once_in_order(seed: 
     log = [entry(10 * n, 10 * (n - 1) if n > 1 else 0, str(n).encode(), i=n) for n in range(1, 60)]
     asked: list[Packet] = []
     given: list[PeerMessage] = []
-    inbox = Inbox(given.append, asked.append, 256)
+    inbox = Inbox(given.append, asked.append, 256, lambda *_: None)
     inbox.welcomed(0)
     inbox.top(Top(0, 0), 0.0)
     place = 0

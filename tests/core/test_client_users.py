@@ -9,10 +9,14 @@ from rtmcore.codes import (
     AttributeOperationError,
     ConnectionState,
     PeerOnlineState,
+    PeerSubscriptionOption,
     PeerSubscriptionStatusError,
+    QueryPeersBySubscriptionOptionError,
+    QueryPeersOnlineError,
 )
 from rtmcore.errors import Aborted, InvalidArgument, LimitExceeded, NotLoggedIn, RateLimited, UserNotFound
 from rtmcore.limits import OFFLINE_AFTER, UNREACHABLE_AFTER
+from rtmcore.models import PeerStatus
 from tests.simulation.hosts import ClientHost
 from tests.simulation.scenario import Scenario
 
@@ -170,17 +174,65 @@ def test_a_list_of_users_that_is_none_is_refused_at_once(wrong: Any) -> None:
     assert users(alice).subscriptions == frozenset()
 
 
+def test_online_states_are_asked_for_in_the_order_of_the_question() -> None:
+    world = Scenario()
+    alice, bob, _ = world.login("alice", "bob", "carol")
+    bob.hole(12.0)
+    world.run_for(8.0)
+    asked = ["nobody", "carol", "bob", "carol", "alice"]
+    expected = [OFFLINE, ONLINE, ONLINE, ONLINE, ONLINE]
+    assert done(world, alice, "query", asked) == tuple(
+        PeerStatus(user, state is ONLINE, state) for user, state in zip(asked, expected, strict=True)
+    ), "a user who is unreachable counts as online"
+    many = done(world, alice, "query", [f"user-{number}" for number in range(255)] + ["carol"])
+    assert [status.online for status in many] == [False] * 255 + [True]
+    assert users(alice).subscriptions == frozenset()
+
+
+@pytest.mark.parametrize(
+    "wrong", [[], "bob", ["bob", ""], ["b" * 65], ["null"], [7], 7, None, [f"u-{n}" for n in range(257)]]
+)
+def test_a_question_for_users_that_are_none_or_too_many_is_refused_at_once(wrong: Any) -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    with pytest.raises(InvalidArgument) as caught:
+        users(alice).query(wrong, now=world.now)
+    assert caught.value.code is QueryPeersOnlineError.INVALID_ARGUMENT
+
+
+def test_the_server_lists_who_is_subscribed_to() -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    assert done(world, alice, "subscribed") == ()
+    done(world, alice, "subscribe", ["bob", "carol", "dave"])
+    done(world, alice, "unsubscribe", ["carol"])
+    assert sorted(done(world, alice, "subscribed", PeerSubscriptionOption.ONLINE_STATUS)) == ["bob", "dave"]
+    alice.hole(40.0)
+    world.run_for(60.0)
+    assert sorted(done(world, alice, "subscribed")) == ["bob", "dave"], "brought back"
+    with pytest.raises(InvalidArgument) as caught:
+        users(alice).subscribed(1, now=world.now)
+    assert caught.value.code is QueryPeersBySubscriptionOptionError.FAILURE
+
+
 def test_rates_of_subscriptions_and_attributes() -> None:
     world = Scenario()
     alice, _ = world.login("alice", "bob", rate_limits=True)
     for intent, count, code in (
         (lambda: users(alice).subscribe(["bob"], now=world.now), 10, PeerSubscriptionStatusError.TOO_OFTEN),
         (lambda: users(alice).unsubscribe(["bob"], now=world.now), 10, PeerSubscriptionStatusError.TOO_OFTEN),
-        (lambda: users(alice).set_attributes({}, now=world.now), 10, AttributeOperationError.TOO_OFTEN),
+        (lambda: users(alice).query(["bob"], now=world.now), 10, QueryPeersOnlineError.TOO_OFTEN),
+        (lambda: users(alice).subscribed(now=world.now), 10, QueryPeersBySubscriptionOptionError.TOO_OFTEN),
+        (lambda: users(alice).set_attributes({}, now=world.now), 7, None),
+        (lambda: users(alice).update_attributes({"a": "b"}, now=world.now), 1, None),
+        (lambda: users(alice).delete_attributes(["a"], now=world.now), 1, None),
+        (lambda: users(alice).clear_attributes(now=world.now), 1, AttributeOperationError.TOO_OFTEN),
         (lambda: users(alice).get_attributes("bob", now=world.now), 40, AttributeOperationError.TOO_OFTEN),
     ):
         for _ in range(count):
             intent()
+        if code is None:
+            continue
         with pytest.raises(RateLimited) as caught:
             intent()
         assert caught.value.code is code
@@ -230,6 +282,91 @@ def test_attributes_that_are_not_allowed_are_refused_at_once(attributes: Any, co
     assert done(world, alice, "get_attributes", "alice") == {"kept": "yes"}
 
 
+def test_attributes_are_changed_deleted_cleared_and_read_by_keys() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"a": "1", "b": "2"})
+    done(world, alice, "update_attributes", {"b": "3", "c": "4", "d": "5"})
+    assert done(world, bob, "get_attributes", "alice") == {"a": "1", "b": "3", "c": "4", "d": "5"}
+    done(world, alice, "delete_attributes", ["a", "unknown"])
+    assert done(world, bob, "get_attributes", "alice", ["b", "a", "unknown"]) == {"b": "3"}
+    done(world, alice, "clear_attributes")
+    assert done(world, bob, "get_attributes", "alice") == {}
+
+
+def test_the_merged_attributes_come_back_after_a_long_outage() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"a": "1", "b": "2"})
+    done(world, alice, "update_attributes", {"b": "3", "c": "4"})
+    done(world, alice, "delete_attributes", ["a"])
+    alice.hole(40.0)
+    world.run_for(60.0)
+    assert alice.core.state is ConnectionState.CONNECTED
+    assert done(world, bob, "get_attributes", "alice") == {"b": "3", "c": "4"}
+    done(world, alice, "clear_attributes")
+    alice.hole(40.0)
+    world.run_for(60.0)
+    assert done(world, bob, "get_attributes", "alice") == {}
+
+
+def test_a_change_that_was_under_way_in_an_outage_is_made_to_what_is_brought_back() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"a": "1", "b": "2"})
+    alice.hole(33.0)
+    world.run_for(31.0)
+    call = alice.call("users.update_attributes", {"b": "3"}, timeout=30.0)
+    world.run_for(20.0)
+    assert call.ok
+    assert done(world, bob, "get_attributes", "alice") == {"a": "1", "b": "3"}
+
+
+def test_a_change_that_makes_them_too_many_or_too_large_is_refused() -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    done(world, alice, "set_attributes", {str(number): "x" for number in range(31)})
+    done(world, alice, "update_attributes", {"last": "x", "30": "y"})
+    with pytest.raises(LimitExceeded) as caught:
+        users(alice).update_attributes({"one more": "x"}, now=world.now)
+    assert caught.value.code is AttributeOperationError.SIZE_OVERFLOW
+    alice.call("users.clear_attributes")
+    alice.call("users.update_attributes", {"one more": "x"})
+    too_many = alice.call("users.update_attributes", {str(number): "x" for number in range(32)})
+    world.run_for(1.0)
+    assert isinstance(too_many.error, LimitExceeded), "by the server: the client could not know"
+    assert done(world, alice, "get_attributes", "alice") == {"one more": "x"}
+    done(world, alice, "set_attributes", {"a": "x" * 8192, "b": "y" * 8000})
+    with pytest.raises(LimitExceeded) as caught:
+        users(alice).update_attributes({"c": "z" * (16 * 1024 - 16194)}, now=world.now)
+    assert caught.value.code is AttributeOperationError.SIZE_OVERFLOW
+    done(world, alice, "update_attributes", {"c": "z" * (16 * 1024 - 16195)})
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"),
+    [
+        ([], AttributeOperationError.INVALID_ARGUMENT),
+        ([""], AttributeOperationError.INVALID_ARGUMENT),
+        (["k" * 33], AttributeOperationError.INVALID_ARGUMENT),
+        ("key", AttributeOperationError.INVALID_ARGUMENT),
+        ([7], AttributeOperationError.INVALID_ARGUMENT),
+        (7, AttributeOperationError.INVALID_ARGUMENT),
+        ([str(number) for number in range(33)], AttributeOperationError.SIZE_OVERFLOW),
+    ],
+)
+def test_keys_that_are_not_allowed_are_refused_at_once(keys: Any, code: Any) -> None:
+    world = Scenario()
+    (alice,) = world.login("alice")
+    for intent in (
+        lambda: users(alice).delete_attributes(keys, now=world.now),
+        lambda: users(alice).get_attributes("alice", keys, now=world.now),
+    ):
+        with pytest.raises((InvalidArgument, LimitExceeded)) as caught:
+            intent()
+        assert caught.value.code is code
+
+
 def test_the_largest_attributes_arrive() -> None:
     world = Scenario()
     alice, bob = world.login("alice", "bob")
@@ -263,6 +400,11 @@ def test_calls_without_a_session_fail_at_once() -> None:
         lambda: users(alice).unsubscribe(["bob"], now=world.now),
         lambda: users(alice).set_attributes({}, now=world.now),
         lambda: users(alice).get_attributes("bob", now=world.now),
+        lambda: users(alice).update_attributes({"a": "b"}, now=world.now),
+        lambda: users(alice).delete_attributes(["a"], now=world.now),
+        lambda: users(alice).clear_attributes(now=world.now),
+        lambda: users(alice).query(["bob"], now=world.now),
+        lambda: users(alice).subscribed(now=world.now),
     ):
         with pytest.raises(Aborted):
             intent()

@@ -263,7 +263,9 @@ CARRIED = {
         LoginError(2), LogoutError(1), RenewTokenError(3), JoinChannelError(2), LeaveChannelError(2),
         GetMembersError(2), QueryPeersOnlineError(3), PeerSubscriptionStatusError(3),
     ],
-    "StateError": [InitError(2), LoginError(201), RenewTokenError(201), JoinChannelError(201)],
+    "StateError": [
+        ServiceContextError(1), InitError(2), LoginError(201), RenewTokenError(201), JoinChannelError(201),
+    ],
     "AlreadyLoggedIn": [LoginError(8)],
     "AlreadyJoined": [JoinChannelError(6), JoinChannelError(202)],
     "NotInChannel": [SendChannelMessageError(5), LeaveChannelError(3), LeaveChannelError(4), GetMembersError(5)],
@@ -285,7 +287,7 @@ CARRIED = {
         InitError(1), LoginError(1), RenewTokenError(1), SendPeerMessageError(1), SendChannelMessageError(1),
         JoinChannelError(1), LeaveChannelError(1), GetMembersError(1), ChannelMemberCountError(1),
         AttributeOperationError(1), AttributeOperationError(2), QueryPeersOnlineError(1),
-        PeerSubscriptionStatusError(1), QueryPeersBySubscriptionOptionError(1), ServiceContextError(1),
+        PeerSubscriptionStatusError(1), QueryPeersBySubscriptionOptionError(1),
     ],
 }  # fmt: skip
 

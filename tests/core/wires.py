@@ -229,7 +229,7 @@ class Bench:
 
     def turn(self) -> None:
         """Exchange bytes and events until nothing moves any more."""
-        for _ in range(10_000):
+        for _ in range(20_000):
             if not self._step():
                 return
         raise AssertionError("The core and the server never come to rest.")

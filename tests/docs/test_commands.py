@@ -3,11 +3,13 @@
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from rtmsync.cli.app import COMMANDS, rtm
+from rtmsync.server import settings
 from tests.docs.pages import DOCS, blocks, page, pages, section, table
 
 
@@ -62,3 +64,37 @@ def test_every_command_and_every_shared_option_is_documented() -> None:
         for option in re.findall(r"`(-[-\w]+)`", row["Option"])
     }
     assert options == shared
+
+
+def test_every_setting_of_a_server_is_documented_in_its_three_places() -> None:
+    serve = rtm.get_command(click.Context(rtm), "serve")
+    assert serve is not None
+    there = {
+        tuple(sorted((*parameter.opts, *parameter.secondary_opts))): parameter.envvar
+        for parameter in serve.params
+        if isinstance(parameter, click.Option) and parameter.envvar is not None
+    }
+    rows = table(section(page("howto/server.md"), "Settings").text)
+    documented = {
+        tuple(sorted(re.findall(r"`(-[-\w]+)`", row["Option"]))): row["Environment"].strip("`")
+        for row in rows
+        if row["Option"]
+    }
+    assert documented == there
+    keys = {row["In the file"].strip("`") for row in rows} - {""}
+    plain = {key for key in keys if "." not in key}
+    assert plain == {*settings.PLAIN_KEYS, "rates"}
+    assert keys - plain == {f"apps.{key}" for key in settings.APP_KEYS} | {
+        f"tls.{key}" for key in settings.TLS_KEYS
+    }
+
+
+def test_the_settings_that_are_shown_can_be_read(tmp_path: Path) -> None:
+    shown = [block.code for path in pages() for block in blocks(path) if block.info == "toml"]
+    assert shown
+    (tmp_path / "app.key").write_text("k" * 32)
+    (tmp_path / "app.certificate").write_text("0" * 32)
+    for number, text in enumerate(shown):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text, encoding="utf-8")
+        settings.read_settings(path).config()

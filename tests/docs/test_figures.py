@@ -24,6 +24,10 @@ SENTENCES = {
         "0 means {limits.INBOX_WINDOW_MESSAGES} |",
         "0 means {limits.INBOX_WINDOW_BYTES:,} |",
         "At most {limits.MESSAGE_BYTES:,} bytes",
+        "means {limits.OFFLINE_DAYS} days |",
+        "Channel ids, 1 to {limits.MEMBER_COUNT_CHANNELS};",
+        "User ids, 1 to {limits.PRESENCE_QUERY_USERS} |",
+        "at most {limits.PAGE_BYTES:,} bytes of bodies",
         "at most {1000 * limits.SEND_WAIT_MAX:,.0f}; 0 means {1000 * limits.SEND_TIMEOUT:,.0f} |",
         "{limits.INSTANCE_ID_MIN} to {limits.INSTANCE_ID_MAX} ASCII characters",
         "at most {limits.SECRET_LENGTH_MAX} characters",
@@ -57,6 +61,22 @@ SENTENCES = {
         "| Bytes of all keys and values together | {limits.USER_ATTRIBUTES_BYTES:,} |",
         "{limits.RESTORE_TIMEOUT:g} seconds after the `welcome`",
     ],
+    "protocol/channels.md": [
+        "| Attributes of a channel | {limits.CHANNEL_ATTRIBUTES} |",
+        "| Bytes of a key, from 1 | {limits.ATTRIBUTE_KEY_BYTES} |",
+        "| Bytes of a value, from 1 | {limits.ATTRIBUTE_VALUE_BYTES:,} |",
+        "| Bytes of all keys and values together | {limits.CHANNEL_ATTRIBUTES_BYTES:,} |",
+        "are dropped {limits.CHANNEL_ATTRIBUTES_GRACE:g} seconds after",
+        "of up to {limits.MEMBER_COUNT_CHANNELS} channels",
+        "at most once in a second, and at most once in {limits.LARGE_MEMBER_COUNT_INTERVAL:g} seconds in a channel of "
+        "more than {limits.MEMBER_EVENTS_MAX} members",
+    ],
+    "protocol/archive.md": [
+        "{limits.OFFLINE_MESSAGES} for each receiver, for {limits.OFFLINE_DAYS} days",
+        "at most {limits.STORED_PAGE_MESSAGES} messages and {limits.PAGE_BYTES:,} bytes of bodies",
+        "is kept for {limits.HISTORY_DAYS} days",
+        "not {limits.HISTORY_PAGE_SIZES[0]}, {limits.HISTORY_PAGE_SIZES[1]} or {limits.HISTORY_PAGE_SIZES[2]},",
+    ],
     "protocol/rooms.md": [
         "| {limits.OFFLINE_AFTER:g} s | {limits.RTC_REMOTE_OFFLINE_AFTER:g} s | {limits.ROOM_SESSION_TIMEOUT:g} s |",
         "| no limit | no limit | {limits.ROOM_PARTICIPANTS} |",
@@ -79,6 +99,7 @@ SENTENCES = {
     "protocol/messages.md": [
         "{limits.OFFLINE_DAYS} days, the newest {limits.OFFLINE_MESSAGES}",
         "the newest {limits.REPLAY_MAX} messages of the last {limits.REPLAY_WINDOW:g} seconds",
+        "is no message. At most {limits.INVITATION_SIGNAL_BYTES:,} bytes",
         "the last {limits.ORIGINS_REMEMBERED:,} messages, for at least {limits.ORIGIN_MEMORY:g} seconds",
         "`window` inbox messages ({limits.INBOX_WINDOW_MESSAGES})",
         "bytes of bodies ({limits.INBOX_WINDOW_BYTES:,})",
@@ -109,6 +130,15 @@ SENTENCES = {
         "| {rate(limits.RENEW_TOKEN_RATE)} | renew {codes.RenewTokenError.TOO_OFTEN} |",
         "| {rate(limits.PRESENCE_SUBSCRIBE_RATE)} | presence {codes.PeerSubscriptionStatusError.TOO_OFTEN} |",
         "| {rate(limits.USER_ATTRIBUTES_WRITE_RATE)} | attributes {codes.AttributeOperationError.TOO_OFTEN} |",
+        "| {rate(limits.PEERS_SUBSCRIBED_RATE)} | subscriptions "
+        "{codes.QueryPeersBySubscriptionOptionError.TOO_OFTEN} |",
+        "| {rate(limits.PRESENCE_QUERY_RATE)} | query {codes.QueryPeersOnlineError.TOO_OFTEN} |",
+        "| {rate(limits.CHANNEL_ATTRIBUTES_WRITE_RATE)} | attributes {codes.AttributeOperationError.TOO_OFTEN} |",
+        "| `get_channel_attributes` | {rate(limits.CHANNEL_ATTRIBUTES_READ_RATE)} | attributes",
+        "| {rate(limits.MEMBER_COUNT_RATE)} | counts {codes.ChannelMemberCountError.TOO_OFTEN} |",
+        "| {rate(limits.STORED_RATE)} | query {codes.QueryPeersOnlineError.TOO_OFTEN} |",
+        "| {rate(limits.HISTORY_RATE)} | query {codes.QueryPeersOnlineError.TOO_OFTEN} |",
+        "| {limits.CHANNEL_ATTRIBUTES}, and {limits.CHANNEL_ATTRIBUTES_BYTES:,} bytes |",
         "| {rate(limits.USER_ATTRIBUTES_READ_RATE)} | attributes {codes.AttributeOperationError.TOO_OFTEN} |",
         "| {limits.PRESENCE_SUBSCRIPTIONS} | `failed`, presence {codes.PeerSubscriptionStatusError.OVERFLOW} |",
         "| {limits.USER_ATTRIBUTES}, and {limits.USER_ATTRIBUTES_BYTES:,} bytes |",
@@ -142,6 +172,8 @@ SENTENCES = {
         "may differ by {limits.TOKEN_LEEWAY} seconds",
         "at most {limits.TOKEN_BYTES:,} bytes",
         "at least {limits.TOKEN_KEY_BYTES_MIN} bytes",
+        "{limits.APP_CERTIFICATE_LENGTH} hexadecimal digits. It has at most {limits.APP_CERTIFICATES} of them",
+        "inflates to more than {limits.TOKEN_INFLATED_BYTES:,} bytes",
     ],
     "protocol/closing.md": [
         "up to {limits.RETRY_AFTER_MAX:g} seconds",
@@ -168,7 +200,11 @@ SENTENCES = {
         "at most {limits.USER_ATTRIBUTES} attributes, {limits.USER_ATTRIBUTES_BYTES // 1024} KiB in all",
     ],
     "howto/timeline.md": ["keeps {limits.TIMELINE_SPANS:,} spans and {limits.TIMELINE_MARKS:,} marks"],
-    "howto/server.md": ["There can be {limits.BANS:,} bans"],
+    "howto/server.md": [
+        "There can be {limits.BANS:,} bans",
+        "taken up within {limits.KEY_FILE_INTERVAL:g} seconds",
+        "one of its app certificates ({limits.APP_CERTIFICATES} at most",
+    ],
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from rtmcore import codes, limits
 from rtmcore.service.config import ANNOUNCED_LIMITS
 from rtmcore.wire.codec import JSON, MSGPACK
-from rtmcore.wire.packets import TAGS, ChannelPosition, Count
+from rtmcore.wire.packets import TAGS, ChannelAttribute, ChannelPosition, Count, KeptMessage
 from tests.docs.pages import Block, blocks, page, pages, section, sections, table, tables
 
 EXAMPLES = [block for path in pages() for block in blocks(path) if block.info == "json"]
@@ -24,6 +24,8 @@ TYPES = {
     bytes: "bytes",
     list[str]: "list of string",
     list[ChannelPosition]: "list of channel position",
+    list[KeptMessage]: "list of kept message",
+    dict[str, ChannelAttribute]: "map of channel attribute",
     dict[str, int]: "map of integer",
     dict[str, Count]: "map of integer",
     dict[str, str]: "map of string",
@@ -79,9 +81,13 @@ def test_fields_documented_are_the_fields_there_are(tag: str) -> None:
     assert documented_fields(found[0]) == fields_of(TAGS[tag])
 
 
-def test_channel_position_is_documented() -> None:
-    _, rows = tables(documented_packets()["hello"])
-    assert documented_fields(rows) == fields_of(ChannelPosition)
+@pytest.mark.parametrize(
+    ("tag", "part"),
+    [("hello", ChannelPosition), ("channel_attributes", ChannelAttribute), ("messages", KeptMessage)],
+)
+def test_parts_of_packets_are_documented(tag: str, part: type) -> None:
+    _, rows = tables(documented_packets()[tag])
+    assert documented_fields(rows) == fields_of(part)
 
 
 @pytest.mark.parametrize("tag", TAGS)
@@ -143,6 +149,9 @@ def test_close_codes_documented_are_those_there_are() -> None:
         ("Members", codes.GetMembersError),
         ("Renew", codes.RenewTokenError),
         ("Presence", codes.PeerSubscriptionStatusError),
+        ("Query", codes.QueryPeersOnlineError),
+        ("Subscriptions", codes.QueryPeersBySubscriptionOptionError),
+        ("Counts", codes.ChannelMemberCountError),
         ("Attributes", codes.AttributeOperationError),
     ],
 )

@@ -9,7 +9,7 @@ import msgspec
 
 from rtmcore.codes import MessageType
 from rtmcore.wire.codec import JSON, MSGPACK, Codec
-from rtmcore.wire.packets import TAGS, ChannelPosition, Packet
+from rtmcore.wire.packets import TAGS, ChannelAttribute, ChannelPosition, KeptMessage, Packet
 
 IDS = (
     "alice",
@@ -48,7 +48,8 @@ WRONG = (
 )
 
 _HINTS: dict[type[Any], dict[str, Any]] = {
-    cls: get_type_hints(cls, include_extras=False) for cls in (*TAGS.values(), ChannelPosition)
+    cls: get_type_hints(cls, include_extras=False)
+    for cls in (*TAGS.values(), ChannelAttribute, ChannelPosition, KeptMessage)
 }
 
 

@@ -15,6 +15,7 @@ from rtmcore.client.events import (
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import (
     AttributeOperationError,
+    ChannelMemberCountError,
     GetMembersError,
     JoinChannelError,
     LeaveChannelError,
@@ -22,6 +23,8 @@ from rtmcore.codes import (
     MessageType,
     PeerOnlineState,
     PeerSubscriptionStatusError,
+    QueryPeersBySubscriptionOptionError,
+    QueryPeersOnlineError,
     RenewTokenError,
     SendChannelMessageError,
     SendPeerMessageError,
@@ -199,12 +202,52 @@ def tickets(ann: Rtm, group: str, now: float) -> dict[str, tuple[Ticket, object]
                 core.users.set_attributes({"a": "b"}, now=now),
                 AttributeOperationError.TIMEOUT,
             ),
+            "update_attributes": (
+                core.users.update_attributes({"c": "d"}, now=now),
+                AttributeOperationError.TIMEOUT,
+            ),
+            "delete_attributes": (
+                core.users.delete_attributes(["a"], now=now),
+                AttributeOperationError.TIMEOUT,
+            ),
+            "clear_attributes": (core.users.clear_attributes(now=now), AttributeOperationError.TIMEOUT),
             "get_attributes": (core.users.get_attributes("bob", now=now), AttributeOperationError.TIMEOUT),
+            "set_channel_attributes": (
+                core.channel_info.set_attributes("plaza", {"a": "b"}, now=now),
+                AttributeOperationError.TIMEOUT,
+            ),
+            "update_channel_attributes": (
+                core.channel_info.update_attributes("plaza", {"c": "d"}, now=now),
+                AttributeOperationError.TIMEOUT,
+            ),
+            "delete_channel_attributes": (
+                core.channel_info.delete_attributes("plaza", ["a"], now=now),
+                AttributeOperationError.TIMEOUT,
+            ),
+            "clear_channel_attributes": (
+                core.channel_info.clear_attributes("plaza", now=now),
+                AttributeOperationError.TIMEOUT,
+            ),
+            "get_channel_attributes": (
+                core.channel_info.get_attributes("plaza", now=now),
+                AttributeOperationError.TIMEOUT,
+            ),
+            "member_counts": (
+                core.channel_info.count_members(["plaza"], now=now),
+                ChannelMemberCountError.TIMEOUT,
+            ),
+            "subscribed_peers": (
+                core.users.subscribed(now=now),
+                QueryPeersBySubscriptionOptionError.TIMEOUT,
+            ),
+            "stored_messages": (core.history.stored(now=now), QueryPeersOnlineError.TIMEOUT),
+            "flush_stored": (core.history.flush_stored(now=now), QueryPeersOnlineError.TIMEOUT),
             "renew_token": (core.renew_token("token", now=now), RenewTokenError.FAILURE),
         }
     return {
         "subscribe": (core.users.subscribe(["cy"], now=now), PeerSubscriptionStatusError.TIMEOUT),
         "unsubscribe": (core.users.unsubscribe(["bob"], now=now), PeerSubscriptionStatusError.TIMEOUT),
+        "query": (core.users.query(["bob"], now=now), QueryPeersOnlineError.TIMEOUT),
     }
 
 

@@ -31,7 +31,7 @@ from rtmcore.service.commands import Ban, Name
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.node import Node
-from rtmsync.server.tokens import AppKeys, JwtVerifier, TokenKey, make_token
+from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey, make_token
 from tests.service.late_engine import LateEngine
 
 APP = "a" * 32
@@ -295,7 +295,7 @@ class Town:
         self.parties: list[Party] = []
         self.lines: dict[int, Line] = {}
         self.settings: Mapping[str, Any] = {"rate_limits": False, **settings}
-        self.verifier = JwtVerifier([AppKeys(APP, (KEY,) if tokens else ())])
+        self.verifier = AppVerifier([AppKeys(APP, (KEY,) if tokens else ())])
         self.engine = MemoryEngine("epoch-1")
         self.administrator = self.engine.port("administrator")
         secrets = count(1)

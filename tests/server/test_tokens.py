@@ -15,14 +15,14 @@ from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.errors import AuthError, InvalidArgument
 from rtmcore.limits import TOKEN_BYTES, TOKEN_LEEWAY, TOKEN_SECONDS_MAX
 from rtmcore.service.grants import Grant
-from rtmsync.server.tokens import AppKeys, JwtVerifier, TokenKey, make_token
+from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey, make_token, signing_key
 
 APP = "a" * 32
 OPEN_APP = "b" * 32
 KEY = TokenKey(b"k" * 32)
 OLD_KEY = TokenKey(b"o" * 32, kid="old")
 NEW_KEY = TokenKey(b"n" * 64, "HS512", kid="new")
-VERIFY = JwtVerifier([AppKeys(APP, (KEY, OLD_KEY, NEW_KEY)), AppKeys(OPEN_APP)])
+VERIFY = AppVerifier([AppKeys(APP, (KEY, OLD_KEY, NEW_KEY)), AppKeys(OPEN_APP)])
 
 pytestmark = pytest.mark.usefixtures("frozen")
 
@@ -203,3 +203,66 @@ def test_made_tokens_and_keys_are_checked_at_once() -> None:
 def test_keys_are_not_shown() -> None:
     assert "kkkk" not in repr(KEY)
     assert "kkkk" not in repr(AppKeys(APP, (KEY,)))
+
+
+# --- Several keys, each for its time --------------------------------------------------------------------------------
+
+NOON = 1795176000.0
+FIRST = TokenKey(b"1" * 32, kid="first", not_after=NOON + 100)
+SECOND = TokenKey(b"2" * 32, kid="second", not_before=NOON + 50)
+THIRD = TokenKey(b"3" * 32, kid="third", not_before=NOON + 500)
+
+
+def test_the_key_that_began_last_signs() -> None:
+    keys = (FIRST, SECOND, THIRD)
+    assert [signing_key(keys, NOON + after) for after in (0, 50, 100, 500)] == [FIRST, SECOND, SECOND, THIRD]
+    assert signing_key((KEY, OLD_KEY), NOON) is KEY
+    with pytest.raises(InvalidArgument, match="in force"):
+        signing_key((FIRST,), NOON + 100)
+
+
+@pytest.mark.parametrize(
+    ("key", "after", "good"),
+    [
+        (FIRST, 0, True),
+        (FIRST, 100 + TOKEN_LEEWAY - 1, True),
+        (FIRST, 100 + TOKEN_LEEWAY, False),
+        (SECOND, 50 - TOKEN_LEEWAY - 1, False),
+        (SECOND, 50 - TOKEN_LEEWAY, True),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_key_is_used_in_its_time_only(key: TokenKey, after: int, good: bool, named: bool) -> None:
+    verifier = AppVerifier([AppKeys(APP, (FIRST, SECOND))])
+    token = signed(
+        {"aud": APP, "sub": "alice", "exp": NOON + 600}, key, **({"kid": key.kid} if named else {})
+    )
+    wall = int((NOON + after) * 1000)
+    if good:
+        ends = NOON + 600 if key is SECOND else NOON + 100
+        assert verifier(APP, "alice", token, wall).expires == int(ends * 1000)
+        return
+    with pytest.raises(AuthError) as caught:
+        verifier(APP, "alice", token, wall)
+    assert caught.value.code is LoginError.INVALID_TOKEN
+
+
+def test_keys_are_replaced_while_the_verifier_is_in_use() -> None:
+    verifier = AppVerifier([AppKeys(APP, (OLD_KEY,))])
+    old, new = (make_token(key, app=APP, user="alice", now=time.time()) for key in (OLD_KEY, NEW_KEY))
+    wall = int(time.time() * 1000)
+    verifier(APP, "alice", old, wall)
+    verifier.replace([AppKeys(APP, (OLD_KEY, NEW_KEY))])
+    verifier(APP, "alice", old, wall)
+    verifier(APP, "alice", new, wall)
+    verifier.replace([AppKeys(APP, (NEW_KEY,))])
+    verifier(APP, "alice", new, wall)
+    with pytest.raises(AuthError, match="kid"):
+        verifier(APP, "alice", old, wall)
+
+
+def test_two_keys_of_an_app_have_two_names() -> None:
+    with pytest.raises(InvalidArgument, match="same kid"):
+        AppKeys(APP, (OLD_KEY, TokenKey(b"x" * 32, kid="old")))
+    with pytest.raises(InvalidArgument, match="before it begins"):
+        TokenKey(b"x" * 32, not_before=2.0, not_after=2.0)

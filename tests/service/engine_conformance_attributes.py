@@ -3,9 +3,16 @@
 import pytest
 
 from rtmcore.codes import AttributeOperationError
-from rtmcore.limits import OFFLINE_AFTER, UNREACHABLE_AFTER
+from rtmcore.limits import (
+    ATTRIBUTE_VALUE_BYTES,
+    OFFLINE_AFTER,
+    UNREACHABLE_AFTER,
+    USER_ATTRIBUTES,
+    USER_ATTRIBUTES_BYTES,
+)
 from rtmcore.service.commands import (
     Attributes,
+    ChangeAttributes,
     Claimed,
     ReadAttributes,
     Settled,
@@ -13,9 +20,10 @@ from rtmcore.service.commands import (
     WriteAttributes,
 )
 from tests.service.engine_conformance import refused
-from tests.service.engine_harness import Harness
+from tests.service.engine_harness import Harness, MakeHarness
 
 NOT_FOUND = AttributeOperationError.USER_NOT_FOUND
+OVERFLOW = AttributeOperationError.SIZE_OVERFLOW
 
 
 class UserAttributes:
@@ -108,7 +116,72 @@ class UserAttributes:
         alice.come_back()
         assert refused(alice.ask(WriteAttributes(old, 1, 0, (("color", "red"),)))) is Trouble.FENCED
         assert refused(alice.ask(ReadAttributes(old, 2, 0, "alice"))) is Trouble.FENCED
+        changed = ChangeAttributes(old, 3, 0, (("color", "red"),), ())
+        assert refused(alice.ask(changed)) is Trouble.FENCED
         assert alice.attributes_of("alice") == Attributes(())
+
+    def test_a_change_adds_replaces_and_deletes(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        assert alice.change("nothing", color="red", size="10") == Settled()
+        assert alice.change("size", color="blue", shape="round") == Settled()
+        assert bob.attributes_of("alice") == Attributes((("color", "blue"), ("shape", "round")))
+        assert alice.change("color", "shape") == Settled()
+        assert bob.attributes_of("alice") == Attributes(())
+
+    def test_what_is_deleted_and_given_is_there(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        alice.write(color="red", size="10")
+        alice.change("color", color="blue")
+        assert alice.attributes_of("alice") == Attributes((("size", "10"), ("color", "blue")))
+
+    def test_some_can_be_asked_for_by_their_keys(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        alice.write(color="red", size="10", shape="round")
+        expected = Attributes((("color", "red"), ("shape", "round")))
+        assert bob.attributes_of("alice", "shape", "unknown", "color") == expected
+        assert bob.attributes_of("alice", "unknown") == Attributes(())
+        none = ReadAttributes(bob.here, 9, 0, "alice", ())
+        assert bob.ask(none) == Attributes(()), "no key is not all keys"
+
+    def test_the_number_is_judged_on_what_it_comes_to(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        full = {f"key-{number}": "v" for number in range(USER_ATTRIBUTES)}
+        assert alice.change(**full) == Settled()
+        assert refused(alice.change(other="v")) is OVERFLOW
+        assert refused(alice.change("unknown", other="v", **{"key-0": "new"})) is OVERFLOW
+        assert alice.attributes_of("alice") == Attributes(tuple(full.items())), "nothing has changed"
+        assert alice.change("key-0", other="v") == Settled()
+        assert alice.change(other="another value") == Settled()
+
+    def test_the_bytes_are_judged_on_what_they_come_to(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        half = "\N{EURO SIGN}" * ((ATTRIBUTE_VALUE_BYTES - 3) // 3)
+        assert alice.change(a=half, b=half) == Settled()
+        left = USER_ATTRIBUTES_BYTES - 2 * (1 + len(half.encode())) - 1
+        assert alice.change(c="v" * left) == Settled()
+        assert refused(alice.change(c="v" * (left + 1))) is OVERFLOW
+        assert refused(alice.change(d="v")) is OVERFLOW
+        assert alice.change("c", d="v" * left) == Settled()
+        assert refused(alice.change(e="v")) is OVERFLOW
+
+    def test_operators_may_allow_less(self, make: MakeHarness) -> None:
+        harness = make(user_attributes=1, user_attributes_bytes=4)
+        (alice,) = harness.online("alice")
+        assert alice.change(a="123") == Settled()
+        assert refused(alice.change(b="1")) is OVERFLOW
+        assert refused(alice.change(a="1234")) is OVERFLOW
+
+    def test_a_repeated_change_is_given_the_recorded_result(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        first = ChangeAttributes(alice.here, 1, 0, (("color", "red"),), ())
+        large = ChangeAttributes(alice.here, 2, 0, tuple((str(n), "v") for n in range(33)), ())
+        assert alice.ask(first) == Settled()
+        assert refused(alice.ask(large)) is OVERFLOW
+        alice.change(cmid=3, color="blue")
+        alice.come_back()
+        assert harness.answer(alice.again(first)) == Settled()
+        assert refused(harness.answer(alice.again(large))) is OVERFLOW
+        assert alice.attributes_of("alice") == Attributes((("color", "blue"),))
 
 
 class UserAttributesOnDisk:

@@ -3,10 +3,18 @@
 import pytest
 
 from rtmcore.codes import GetMembersError, JoinChannelError, LeaveChannelError, SendChannelMessageError
-from rtmcore.limits import CHANNEL_MEMORY, CHANNELS_JOINED, REPLAY_MAX, REPLAY_WINDOW
+from rtmcore.limits import (
+    CHANNEL_MEMORY,
+    CHANNELS_JOINED,
+    MEMBER_COUNT_CHANNELS,
+    REPLAY_MAX,
+    REPLAY_WINDOW,
+)
 from rtmcore.service.commands import (
     Answer,
     ChannelNotice,
+    CountMembers,
+    Counts,
     JoinChannel,
     Logged,
     MemberNotice,
@@ -473,3 +481,36 @@ class Replay:
             alice.node.submit(command)
         answered = [output.command for output in alice.node.drain() if isinstance(output, Answer)]
         assert answered == commands
+
+
+class MemberCounts:
+    def test_members_are_counted_without_being_one(self, harness: Harness) -> None:
+        alice, bob, carol = harness.online("alice", "bob", "carol")
+        for client, channel in ((alice, "room"), (bob, "room"), (bob, "hall")):
+            client.join(channel)
+        expected = Counts((("hall", 1), ("unknown", 0), ("room", 2)))
+        assert carol.counts("hall", "unknown", "room") == expected
+        bob.log_out()
+        assert alice.counts("room", "hall") == Counts((("room", 1), ("hall", 0)))
+
+    def test_an_unreachable_member_counts(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        bob.join("room")
+        bob.silent(gone=True)
+        harness.advance(29.9)
+        assert alice.counts("room") == Counts((("room", 1),))
+        harness.advance(0.2)
+        assert alice.counts("room") == Counts((("room", 0),))
+
+    def test_32_channels_are_counted_at_once(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        names = [f"room-{number}" for number in range(MEMBER_COUNT_CHANNELS)]
+        alice.join(names[7])
+        counts = dict.fromkeys(names, 0) | {names[7]: 1}
+        assert alice.counts(*names) == Counts(tuple(counts.items()))
+
+    def test_only_the_current_transport_may_count(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        old = alice.here
+        alice.come_back()
+        assert refused(alice.ask(CountMembers(old, 1, 0, ("room",)))) is Trouble.FENCED

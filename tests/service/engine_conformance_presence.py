@@ -10,12 +10,16 @@ from rtmcore.limits import OFFLINE_AFTER, PRESENCE_SUBSCRIPTIONS, UNREACHABLE_AF
 from rtmcore.service.commands import (
     Answer,
     Claimed,
+    ListSubscriptions,
     PresenceNotice,
+    QueryPresence,
     Refusal,
     Settled,
+    States,
     SubscribePresence,
     Trouble,
     UnsubscribePresence,
+    UserNames,
 )
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import Client, Harness, MakeHarness
@@ -257,6 +261,49 @@ class Presence:
             assert refused(watcher.ask(kind(old, 1, 0, ("alice",)))) is Trouble.FENCED
         harness.online("alice")
         assert watcher.node.of(PresenceNotice) == []
+
+
+class PresenceQueries:
+    def test_a_query_is_answered_in_the_order_that_was_asked_for(self, harness: Harness) -> None:
+        alice, _, carol = harness.online("alice", "bob", "carol")
+        carol.log_out()
+        states = (("nobody", OFFLINE), ("bob", ONLINE), ("carol", OFFLINE), ("alice", ONLINE))
+        assert alice.query("nobody", "bob", "carol", "alice") == States(states)
+        assert alice.presence() == [], "a query is no subscription"
+
+    def test_who_is_unreachable_counts_as_online(self, harness: Harness) -> None:
+        alice, bob = harness.online("alice", "bob")
+        bob.silent(gone=True)
+        harness.advance(UNREACHABLE_AFTER)
+        assert alice.query("bob") == States((("bob", ONLINE),))
+        harness.advance(OFFLINE_AFTER)
+        assert alice.query("bob") == States((("bob", OFFLINE),))
+
+    def test_only_the_own_name_space_is_asked(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        participant = harness.client("bob", kind="room", scope="red")
+        assert isinstance(participant.log_in(), Claimed)
+        assert alice.query("bob") == States((("bob", OFFLINE),))
+
+    def test_subscriptions_are_listed_in_order_and_once(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        assert alice.subscriptions() == UserNames(())
+        alice.subscribe("bob", "carol", "bob")
+        alice.subscribe("dave", "carol")
+        alice.unsubscribe("bob", "unknown")
+        assert alice.subscriptions() == UserNames(("carol", "dave"))
+        alice.come_back()
+        assert alice.subscriptions() == UserNames(("carol", "dave"))
+        alice.log_out()
+        alice.log_in()
+        assert alice.subscriptions() == UserNames(())
+
+    def test_only_the_current_transport_may_query(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        old = alice.here
+        alice.come_back()
+        assert refused(alice.ask(QueryPresence(old, 1, 0, ("alice",)))) is Trouble.FENCED
+        assert refused(alice.ask(ListSubscriptions(old, 2, 0))) is Trouble.FENCED
 
 
 class PresenceOnDisk:

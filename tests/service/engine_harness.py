@@ -19,10 +19,14 @@ from rtmcore.service.commands import (
     Answer,
     AttachMedia,
     Ban,
+    ChangeAttributes,
+    ChangeChannelAttributes,
     Claim,
     Claimed,
     Command,
+    CountMembers,
     DataNotice,
+    DropStored,
     Ended,
     Entry,
     Heard,
@@ -30,6 +34,8 @@ from rtmcore.service.commands import (
     JoinChannel,
     LeaveChannel,
     ListMembers,
+    ListStored,
+    ListSubscriptions,
     Membership,
     Name,
     Output,
@@ -38,9 +44,12 @@ from rtmcore.service.commands import (
     Place,
     PresenceNotice,
     PublishMessage,
+    QueryPresence,
     ReadAttributes,
     ReadChannel,
+    ReadChannelAttributes,
     ReadChannels,
+    ReadHistory,
     ReadInbox,
     Release,
     SendData,
@@ -325,11 +334,14 @@ class Client:
         wait: float = 10.0,
         cmid: int | None = None,
         floor: int | None = None,
+        **options: Any,
     ) -> PeerSend:
         """Issue a send; `Harness.answer` has its outcome."""
         user = to if isinstance(to, str) else to.user
         floor = self.floor if floor is None else floor
-        command = PeerSend(self.here, self.iid, self._next(cmid), floor, user, 1, body, offline, wait)
+        command = PeerSend(
+            self.here, self.iid, self._next(cmid), floor, user, 1, body, offline, wait, **options
+        )
         self.node.submit(command)
         return command
 
@@ -355,6 +367,48 @@ class Client:
         """Entries that this transport was told of."""
         return [notice.entry for notice in self.node.of(InboxNotice) if notice.session == self.here]
 
+    def ask_history(
+        self,
+        *,
+        source: str | None = None,
+        destination: str | None = None,
+        channel: bool = False,
+        start: int = 0,
+        end: int = 2**62,
+        offset: int = 0,
+        limit: int = 100,
+        ascending: bool = True,
+    ) -> ReadHistory:
+        """Issue a question about the history; `Harness.answer` has what it came to."""
+        command = ReadHistory(
+            APP,
+            self.here,
+            self._next(None),
+            source,
+            destination,
+            channel,
+            start,
+            end,
+            offset,
+            limit,
+            ascending,
+        )
+        self.node.submit(command)
+        return command
+
+    def history(self, **question: Any) -> Any:
+        """What a question about the history comes to."""
+        return self.harness.answer(self.ask_history(**question))
+
+    def stored(self, after: int = 0, messages: int = 100, size: int = 1 << 20) -> Any:
+        return self.ask(ListStored(self.here, self._next(None), self.floor, after, messages, size))
+
+    def flush(self, cmid: int | None = None) -> DropStored:
+        """Issue the end of what is stored; `Harness.answer` has its outcome."""
+        command = DropStored(self.here, self._next(cmid), self.floor)
+        self.node.submit(command)
+        return command
+
     def endings(self) -> list[Any]:
         """Why transports of this session and its predecessors have ended."""
         return [ended.reason for ended in self.node.of(Ended) if ended.session.name == self.name]
@@ -368,8 +422,24 @@ class Client:
     def leave(self, channel: str, *, cmid: int | None = None) -> Any:
         return self.ask(LeaveChannel(self.here, self._next(cmid), self.floor, channel))
 
-    def publish(self, channel: str, body: bytes = b"hello", *, cmid: int | None = None) -> Any:
-        return self.ask(PublishMessage(self.here, self.iid, self._next(cmid), self.floor, channel, 1, body))
+    def publish(self, channel: str, body: bytes = b"hello", **options: Any) -> Any:
+        return self.harness.answer(self.issue(channel, body, **options))
+
+    def issue(
+        self,
+        channel: str,
+        body: bytes = b"hello",
+        *,
+        kind: int = 1,
+        history: bool = False,
+        cmid: int | None = None,
+    ) -> PublishMessage:
+        """Issue a message to a channel; `Harness.answer` has its outcome."""
+        command = PublishMessage(
+            self.here, self.iid, self._next(cmid), self.floor, channel, kind, body, history
+        )
+        self.node.submit(command)
+        return command
 
     def window(self, channel: str, after: int) -> Any:
         return self.ask(ReadChannel(self.here, channel, after))
@@ -395,8 +465,52 @@ class Client:
     def write(self, *, cmid: int | None = None, **attributes: str) -> Any:
         return self.ask(WriteAttributes(self.here, self._next(cmid), self.floor, tuple(attributes.items())))
 
-    def attributes_of(self, user: str) -> Any:
-        return self.ask(ReadAttributes(self.here, self._next(None), self.floor, user))
+    def change(self, *deleted: str, cmid: int | None = None, **changed: str) -> Any:
+        return self.ask(
+            ChangeAttributes(self.here, self._next(cmid), self.floor, tuple(changed.items()), deleted)
+        )
+
+    def attributes_of(self, user: str, *keys: str) -> Any:
+        return self.ask(ReadAttributes(self.here, self._next(None), self.floor, user, keys or None))
+
+    def change_channel(
+        self,
+        channel: str,
+        *deleted: str,
+        replace: bool = False,
+        notify: bool = False,
+        cmid: int | None = None,
+        **changed: str,
+    ) -> ChangeChannelAttributes:
+        """Issue a change; `Harness.answer` has its outcome."""
+        command = ChangeChannelAttributes(
+            self.here,
+            self._next(cmid),
+            self.floor,
+            channel,
+            tuple(changed.items()),
+            deleted,
+            replace,
+            notify,
+        )
+        self.node.submit(command)
+        return command
+
+    def write_channel(self, channel: str, *deleted: str, **changed: Any) -> Any:
+        """Change the attributes of a channel, and take the answer."""
+        return self.harness.answer(self.change_channel(channel, *deleted, **changed))
+
+    def channel_attributes(self, channel: str, *keys: str) -> Any:
+        return self.ask(ReadChannelAttributes(self.here, self._next(None), self.floor, channel, keys or None))
+
+    def query(self, *users: str) -> Any:
+        return self.ask(QueryPresence(self.here, self._next(None), self.floor, users))
+
+    def subscriptions(self) -> Any:
+        return self.ask(ListSubscriptions(self.here, self._next(None), self.floor))
+
+    def counts(self, *channels: str) -> Any:
+        return self.ask(CountMembers(self.here, self._next(None), self.floor, channels))
 
     # --- Media connections and data -----------------------------------------------
 

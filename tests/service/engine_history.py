@@ -18,6 +18,7 @@ from rtmcore.service.commands import (
     Claimed,
     Entry,
     InboxNotice,
+    Kept,
     Logged,
     MemberNotice,
     Membership,
@@ -26,6 +27,7 @@ from rtmcore.service.commands import (
     PeerSend,
     PresenceNotice,
     PublishMessage,
+    ReadHistory,
     ReadInbox,
     Refusal,
     Session,
@@ -33,7 +35,7 @@ from rtmcore.service.commands import (
     Trouble,
 )
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE
-from tests.service.engine_harness import Client, Harness
+from tests.service.engine_harness import APP, Client, Harness
 
 USERS = ("alice", "bob", "carol", "dora")
 CHANNELS = ("room", "hall")
@@ -153,7 +155,8 @@ class History:
         body = b"peer %d" % self.bodies
         flag, wait = self.random.random() < 0.5, self.random.choice([0.5, 3.0, 10.0, 60.0])
         agent.client.floor = min(agent.open, default=agent.client.cmid + 1)
-        command = agent.client.send(self.random.choice(USERS), body, offline=flag, wait=wait)
+        history = self.random.random() < 0.2
+        command = agent.client.send(self.random.choice(USERS), body, offline=flag, wait=wait, history=history)
         self.sends[body] = command
         agent.open[command.cmid] = command
         agent.until[command.cmid] = self.harness.now + wait
@@ -163,12 +166,20 @@ class History:
         if agent is None or not agent.seats:
             return
         channel = self.random.choice(list(agent.seats))
+        history = self.random.random() < 0.2
         for _ in range(self.random.choice([1, 1, 1, 50])):
             self.bodies += 1
             client = agent.client
             client.cmid += 1
             command = PublishMessage(
-                client.here, client.iid, client.cmid, client.floor, channel, 1, b"channel %d" % self.bodies
+                client.here,
+                client.iid,
+                client.cmid,
+                client.floor,
+                channel,
+                1,
+                b"channel %d" % self.bodies,
+                history and self.random.random() < 0.5,
             )
             self.to_publish[command.body] = command
             agent.open[client.cmid] = command
@@ -474,7 +485,31 @@ class History:
                 self.take_outputs()
                 self.stand_up(agent, channel)
 
+    def check_what_is_kept(self) -> None:
+        """The history holds each message that wanted it and was accepted once, and none that was refused."""
+        question = ReadHistory(APP, None, 0, None, None, False, 0, 2**62, 0, 1_000_000, True)
+        kept = self.harness.do(self.harness.node(), question)
+        assert isinstance(kept, Kept), kept
+        bodies = [message.body for message in kept.messages]
+        assert len(bodies) == len(set(bodies)) == kept.count
+        found = set(bodies)
+        for body, command in {**self.sends, **self.to_publish}.items():
+            value = self.outcomes.get(body)
+            if not command.history:
+                assert body not in found
+            elif isinstance(value, Logged) or (
+                isinstance(value, PeerOutcome) and value.code in (DELIVERED, CACHED)
+            ):
+                assert body in found, f"{command} was answered {value} and is not in the history"
+            elif (
+                isinstance(value, Refusal)
+                and value.code in (Trouble.UNAVAILABLE, Trouble.FULL)
+                and body not in self.unsure
+            ):
+                assert body not in found, f"{command} was answered {value} and is in the history"
+
     def check(self) -> None:
+        self.check_what_is_kept()
         for agent in (*self.agents.values(), *self.retired):
             order: dict[tuple[str, str], int] = {}
             for entry in agent.handed_over:

@@ -6,19 +6,24 @@ from collections import deque
 import attrs
 
 from rtmcore.service.commands import (
+    RTM,
     Answer,
+    AttributesNotice,
     Ban,
     ChannelNotice,
     Claim,
     Command,
+    CountMembersOf,
     DataNotice,
     Ended,
     InboxNotice,
     MemberNotice,
     MemberStateNotice,
-    Name,
     Output,
     PresenceNotice,
+    PublishAs,
+    ReadHistory,
+    SendAs,
     Unban,
     Unwatch,
     Watch,
@@ -105,8 +110,13 @@ class LateEngine:
         return max(due, queue[-1][0]) if queue else due
 
 
-def _name(command: Command) -> Name:
-    return command.name if isinstance(command, Claim | Ban | Unban) else command.session.name
+def _name(command: Command) -> object:
+    if isinstance(command, Claim | Ban | Unban | SendAs | PublishAs):
+        return command.name
+    if isinstance(command, CountMembersOf):
+        return command.app
+    session = command.asker if isinstance(command, ReadHistory) else command.session
+    return None if session is None else session.name
 
 
 def _key(output: Output) -> object:
@@ -114,5 +124,7 @@ def _key(output: Output) -> object:
         return _name(output.command)
     if isinstance(output, InboxNotice | PresenceNotice | Ended):
         return output.session.name
+    if isinstance(output, AttributesNotice):
+        return ("notices", output.app, RTM, output.channel)
     assert isinstance(output, ChannelNotice | MemberNotice | MemberStateNotice | DataNotice)
     return ("notices", output.app, output.kind, output.channel)

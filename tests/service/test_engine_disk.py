@@ -11,23 +11,31 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from rtmcore.errors import ServerFailure
 from rtmcore.service.commands import (
     Answer,
+    ChannelAttributeValue,
     Claim,
     Claimed,
+    Kept,
     Name,
     PeerOutcome,
     PeerSend,
     Place,
+    ReadChannelAttributes,
+    ReadHistory,
     ReadInbox,
     Session,
 )
-from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
+from rtmcore.service.memory.journal import AttributesRecord, Batch, Image, SessionRecord, StoredEntry
+from rtmcore.service.memory.kept import HistoryQuestion, HistoryRecord
 from rtmsync.server.engines.embedded import JOURNAL_FILE, LOCK_FILE, EmbeddedEngine, EmbeddedPort
+from rtmsync.server.engines.sqlite_history import SqliteHistory
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service.engine_harness import APP
 
@@ -203,7 +211,149 @@ def test_a_journal_from_before_names_had_scopes_is_brought_up_to_date(tmp_path: 
         assert image.sessions == {alice: SessionRecord(alice, "iid", 3, 500, b"\x00\xff", 30.0, 400)}
         assert image.entries == {600: StoredEntry(600, bob, "alice", "iid", 7, 1, b"body", True, False)}
         assert image.bans == {}
+        assert image.attributes == {}
         store.close()
+
+
+def _version_2() -> str:
+    """What the version before attributes of channels wrote."""
+    tables = _VERSION_1.replace(
+        "name TEXT NOT NULL,\n", "name TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',\n"
+    )
+    tables = tables.replace(
+        "receiver TEXT NOT NULL,\n", "receiver TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',\n"
+    )
+    tables = tables.replace("PRIMARY KEY (app, kind, name)", "PRIMARY KEY (app, kind, name, scope)")
+    tables = tables.replace("UNIQUE (app, kind, sender", "UNIQUE (app, kind, scope, sender")
+    tables = tables.replace("'alice', 'iid', 3", "'alice', 'red', 'iid', 3").replace(
+        "'bob',", "'bob', 'red',"
+    )
+    return tables.replace("('schema', 1)", "('schema', 2)")
+
+
+def test_a_journal_from_before_channels_had_attributes_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL_FILE
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_version_2())
+    store = SqliteStore(path)
+    alice, bob = Name("app", "rtm", "alice", "red"), Name("app", "rtm", "bob", "red")
+    for _ in range(2):
+        image = store.open()
+        assert image.reserved == 9000
+        assert image.sessions == {alice: SessionRecord(alice, "iid", 3, 500, b"\x00\xff", 30.0, 400)}
+        assert image.entries == {600: StoredEntry(600, bob, "alice", "iid", 7, 1, b"body", True, False)}
+        assert image.attributes == {}
+        store.close()
+    entry = StoredEntry(600, bob, "alice", "iid", 8, 1, b"body", True, False, 700)
+    store.open()
+    store.commit(Batch(1, None, (), (), (entry,), (), ()))
+    store.close()
+    assert store.open().entries == {600: entry}
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == (3,)
+
+
+def test_attributes_of_channels_are_taken_as_they_were_written(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    values = tuple((key, ChannelAttributeValue("v", "alice", at)) for key, at in (("b", 1), ("a", 2)))
+    records = tuple(AttributesRecord((APP, "rtm", channel), values) for channel in ("one", "two", "three"))
+    store.commit(Batch(1, 1000, (), (), (), (), (), attributes=records))
+    changed = (AttributesRecord((APP, "rtm", "one"), values[:1]), AttributesRecord((APP, "rtm", "two"), ()))
+    store.commit(Batch(2, None, (), (), (), (), (), attributes=changed))
+    store.close()
+    image = store.open()
+    store.close()
+    assert image.attributes == {(APP, "rtm", "one"): values[:1], (APP, "rtm", "three"): values}
+
+
+def record(number: int, cmid: int | None = None) -> HistoryRecord:
+    return HistoryRecord(
+        number, APP, "alice", "iid", number if cmid is None else cmid, "room", True, 1, b"%d" % number
+    )
+
+
+def found(history: SqliteHistory, **changes: Any) -> list[int]:
+    fields: dict[str, Any] = {
+        "app": APP, "asker": None, "cmid": 0, "source": None, "destination": "room", "channel": True,
+        "start": 0, "end": 2**62, "offset": 0, "limit": 100, "ascending": True,
+    }  # fmt: skip
+    command = ReadHistory(**{**fields, **changes})
+    return [message.id for message in history.read(HistoryQuestion(command, command.start)).messages]
+
+
+def test_the_history_is_read_beside_the_commits(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    history = store.history()
+    assert found(history) == []
+    kept = tuple(record(number) for number in range(1, 11))
+    store.commit(Batch(1, None, (), (), (), (), (), history=kept, history_limit=10_000))
+    assert found(history) == list(range(1, 11))
+    store.commit(Batch(2, None, (), (), (), (), (), history_removed=(4, 99), history_first=3))
+    assert found(history) == [3, 5, 6, 7, 8, 9, 10]
+    again = (record(11, cmid=5),)
+    store.commit(Batch(3, None, (), (), (), (), (), history=again, history_limit=10_000))
+    assert found(history) == [3, 6, 7, 8, 9, 10, 11], "an origin is kept once"
+    most = 3 * record(10).size
+    store.commit(Batch(4, None, (), (), (), (), (), history=(record(12),), history_limit=most))
+    assert found(history) == [10, 11, 12]
+    history.close()
+    history.close()
+    store.close()
+    image = store.open()
+    assert image.history.find(
+        HistoryQuestion(ReadHistory(APP, None, 0, None, None, False, 0, 99, 0, 9, True), 0)
+    ) == (Kept((), 0)), "it is never read as a whole"
+    store.close()
+
+
+@pytest.mark.parametrize("question", [{"source": "alice"}, {}, {"destination": None}])
+def test_questions_about_the_history_use_an_index(tmp_path: Path, question: dict[str, Any]) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    plans: list[str] = []
+    history = store.history()
+    found(history)
+    connection = history._connection
+    assert connection is not None
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    found(history, **question)
+    connection.set_trace_callback(None)
+    for statement in statements:
+        if statement.startswith("SELECT"):
+            plans += [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    history.close()
+    store.close()
+    assert len(plans) == 2
+    assert all("USING" in plan and "INDEX" in plan for plan in plans), plans
+
+
+def test_a_read_that_is_interrupted_ends_with_an_error(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    history = store.history()
+    history.interrupt()
+    with pytest.raises(sqlite3.Error):
+        found(history)
+    history.close()
+    store.close()
+
+
+def test_a_damaged_row_of_the_history_is_not_handed_out(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    store.commit(Batch(1, None, (), (), (), (), (), history=(record(1),), history_limit=10_000))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection, connection:
+        connection.execute("UPDATE history SET body = 7")
+    history = store.history()
+    with pytest.raises(msgspec.ValidationError):
+        found(history)
+    history.close()
 
 
 def test_one_identity_has_a_session_and_a_ban_in_each_room(tmp_path: Path) -> None:
@@ -283,6 +433,11 @@ class StuckStore:
         self.gate = threading.Event()
         self.gate.set()
         self.closed = False
+        self.slow: SlowHistory | None = None
+
+    def history(self) -> "SlowHistory":
+        assert self.slow is not None, "nobody asks"
+        return self.slow
 
     def open(self) -> Image:
         return Image()
@@ -312,6 +467,42 @@ def test_the_loop_never_waits_for_the_disk(tmp_path: Path) -> None:
     running.engine.close()
     assert store.closed
     Running(tmp_path).engine.close()
+
+
+class SlowHistory:
+    """A disk that answers no question until it is interrupted."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.interrupted = threading.Event()
+        self.closed = False
+
+    def read(self, question: HistoryQuestion) -> Kept:
+        self.asked.set()
+        assert self.interrupted.wait(PATIENCE)
+        raise sqlite3.OperationalError("interrupted")
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_neither_commits_nor_the_end_wait_for_who_reads_the_history(tmp_path: Path) -> None:
+    store = StuckStore()
+    history = store.slow = SlowHistory()
+    running = Running(tmp_path, store=store)
+    alice = running.log_in("alice")
+    for cmid in (1, 2):
+        running.submit(ReadHistory(APP, alice, cmid, "alice", None, False, 0, 1, 0, 20, True))
+    assert history.asked.wait(PATIENCE)
+    assert running.engine.reading
+    command = PeerSend(alice, "an-instance-00001", 3, 1, "bob", 1, b"hello", True, 10.0)
+    assert running.answer(command).code == 4  # type: ignore[attr-defined]
+    running.engine.close()
+    assert history.closed
+    assert not running.engine.reading
 
 
 def test_a_loop_that_cannot_be_woken_does_not_stop_the_commits(tmp_path: Path) -> None:
@@ -404,4 +595,74 @@ def test_every_acknowledged_message_survives_a_kill(tmp_path: Path, count: int) 
     found = [cmid for number in range(RECEIVERS) for _, cmid in running.inbox(f"user {number}")]
     assert len(found) == len(set(found)), "a message is there twice"
     assert set(acknowledged) <= set(found), "an acknowledged message is lost"
+    running.engine.close()
+
+
+_WRITER = f"""
+import sys, time, threading
+from pathlib import Path
+from rtmcore.service.commands import *
+from rtmsync.server.engines.embedded import EmbeddedEngine
+woken = threading.Event()
+engine = EmbeddedEngine(Path(sys.argv[1]), epoch="e", wake=woken.set)
+engine.start(time.monotonic(), time.time_ns() // 1000)
+port = engine.port("node")
+def submit(command):
+    port.submit(command, time.monotonic(), time.time_ns() // 1000)
+name, place = Name({APP!r}, "rtm", "alice"), Place("node", 1)
+submit(Claim(name, place, "an-instance-00001", 1, True, None, None, "secret", 30.0, None, 0, True))
+session = Session(name, port.next_output().value.fence, place)
+submit(JoinChannel(session, 0, 0, "room", True))
+cmid, waiting = 0, 0
+while True:
+    while waiting < 64:
+        cmid, waiting = cmid + 1, waiting + 1
+        floor = max(1, cmid - 1000)
+        if cmid % 2:
+            value = (("value", str(cmid)),)
+            submit(ChangeChannelAttributes(session, cmid, floor, "channel %d" % (cmid % 7), value, (), False, False))
+        else:
+            submit(PublishMessage(session, "an-instance-00001", cmid, floor, "room", 1, b"%d" % cmid, True))
+    while (output := port.next_output()) is not None:
+        if isinstance(output, Answer) and not isinstance(output.command, JoinChannel):
+            assert isinstance(output.value, (Settled, Logged)), output
+            sys.stdout.write("%d\\n" % output.command.cmid)
+            waiting -= 1
+    sys.stdout.flush()
+    woken.wait(0.01)
+    woken.clear()
+"""
+
+
+@pytest.mark.parametrize("count", [1, 500, 1400])
+def test_every_acknowledged_attribute_and_message_of_the_history_survives_a_kill(
+    tmp_path: Path, count: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        acknowledged = [int(process.stdout.readline()) for _ in range(count)]
+        time.sleep(0.001)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate(timeout=PATIENCE)
+    acknowledged += [int(line) for line in rest.split("\n")[:-1]]
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+    running = Running(tmp_path)
+    bob = running.log_in("bob")
+    for number in range(7):
+        due = max((cmid for cmid in acknowledged if cmid % 2 and cmid % 7 == number), default=0)
+        command = ReadChannelAttributes(bob, number, 0, f"channel {number}")
+        found = dict(running.answer(command).attributes)  # type: ignore[attr-defined]
+        assert not due or int(found["value"].value) >= due, "an acknowledged change is lost"
+    question = ReadHistory(APP, None, 0, "alice", None, False, 0, 2**62, 0, 100_000, True)
+    kept = running.answer(question)
+    assert isinstance(kept, Kept)
+    bodies = [int(message.body) for message in kept.messages]
+    assert bodies == sorted(set(bodies)), "a message is there twice, or out of order"
+    assert {cmid for cmid in acknowledged if not cmid % 2} <= set(bodies), "an acknowledged message is lost"
     running.engine.close()

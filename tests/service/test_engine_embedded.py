@@ -8,20 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from rtmcore.service.commands import Kept
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps
 from rtmcore.service.memory.journal import Batch, Image
+from rtmcore.service.memory.kept import HistoryQuestion
 from rtmsync.server.engines.embedded import JOURNAL_FILE, EmbeddedEngine
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
+from tests.service import engine_conformance_channel_attributes as conformance_channel_attributes
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_data as conformance_data
+from tests.service import engine_conformance_history as conformance_history
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
 from tests.service import engine_conformance_presence as conformance_presence
 from tests.service import engine_conformance_rooms as conformance_rooms
+from tests.service import engine_conformance_stored as conformance_stored
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
 from tests.service.engine_history import History
@@ -51,6 +56,28 @@ class GatedStore:
             raise OSError("no space left on device")
         self.inner.commit(batch)
 
+    def history(self) -> "GatedHistory":
+        return GatedHistory(self)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class GatedHistory:
+    """The same for what reads."""
+
+    def __init__(self, store: GatedStore) -> None:
+        self.store = store
+        self.inner = store.inner.history()
+
+    def read(self, question: HistoryQuestion) -> Kept:
+        if self.store.failing:
+            raise OSError("the disk is gone")
+        return self.inner.read(question)
+
+    def interrupt(self) -> None:
+        self.inner.interrupt()
+
     def close(self) -> None:
         self.inner.close()
 
@@ -77,8 +104,8 @@ class Embedded:
 
     def settle(self, now: float) -> None:
         self.engine.collect(now)
-        while self.engine.committing and self.store.gate.is_set():
-            assert self.ended.wait(PATIENCE), "a commit did not end"
+        while self.engine.reading or (self.engine.committing and self.store.gate.is_set()):
+            assert self.ended.wait(PATIENCE), "a commit or a read did not end"
             self.ended.clear()
             self.engine.collect(now)
 
@@ -176,6 +203,30 @@ class TestPresence(conformance_presence.Presence):
     pass
 
 
+class TestPresenceQueries(conformance_presence.PresenceQueries):
+    pass
+
+
+class TestChannelAttributes(conformance_channel_attributes.ChannelAttributesOfAll):
+    pass
+
+
+class TestTimeToLive(conformance_stored.TimeToLive):
+    pass
+
+
+class TestStoredMessages(conformance_stored.StoredMessages):
+    pass
+
+
+class TestHistory(conformance_history.HistoryOfAll):
+    pass
+
+
+class TestMemberCounts(conformance_channels.MemberCounts):
+    pass
+
+
 class TestUserAttributes(conformance_attributes.UserAttributes):
     pass
 
@@ -225,6 +276,18 @@ class TestRoomsOnDisk(conformance_rooms.RoomsOnDisk):
 
 
 class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
+    pass
+
+
+class TestChannelAttributesOnDisk(conformance_channel_attributes.ChannelAttributesOnDisk):
+    pass
+
+
+class TestStoredOnDisk(conformance_stored.StoredOnDisk):
+    pass
+
+
+class TestHistoryOnDisk(conformance_history.HistoryOnDisk):
     pass
 
 

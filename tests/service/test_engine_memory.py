@@ -12,12 +12,15 @@ from rtmcore.service.memory.journal import Batch, Image, Journal, StoredEntry
 from tests.service import engine_conformance as conformance
 from tests.service import engine_conformance_attributes as conformance_attributes
 from tests.service import engine_conformance_bans as conformance_bans
+from tests.service import engine_conformance_channel_attributes as conformance_channel_attributes
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_data as conformance_data
+from tests.service import engine_conformance_history as conformance_history
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
 from tests.service import engine_conformance_presence as conformance_presence
 from tests.service import engine_conformance_rooms as conformance_rooms
+from tests.service import engine_conformance_stored as conformance_stored
 from tests.service.engine_conformance import harness
 from tests.service.engine_harness import APP, START, WALL, Harness, MakeHarness
 from tests.service.engine_history import USERS, History
@@ -60,6 +63,11 @@ class Journaled:
         return self.engine.port(node)
 
     def settle(self, now: float) -> None:
+        self._commit(now)
+        while (question := self.engine.next_question()) is not None:
+            self.engine.answered(question, None if self.failing else self.image.history.find(question))
+
+    def _commit(self, now: float) -> None:
         while self.batch is not None or (batch := self.engine.next_batch(now)) is not None:
             if self.batch is None:
                 self.batch = batch
@@ -151,6 +159,30 @@ class TestPresence(conformance_presence.Presence):
     pass
 
 
+class TestPresenceQueries(conformance_presence.PresenceQueries):
+    pass
+
+
+class TestChannelAttributes(conformance_channel_attributes.ChannelAttributesOfAll):
+    pass
+
+
+class TestTimeToLive(conformance_stored.TimeToLive):
+    pass
+
+
+class TestStoredMessages(conformance_stored.StoredMessages):
+    pass
+
+
+class TestHistory(conformance_history.HistoryOfAll):
+    pass
+
+
+class TestMemberCounts(conformance_channels.MemberCounts):
+    pass
+
+
 class TestUserAttributes(conformance_attributes.UserAttributes):
     pass
 
@@ -206,6 +238,21 @@ class TestRoomsOnDisk(conformance_rooms.RoomsOnDisk):
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestUserAttributesOnDisk(conformance_attributes.UserAttributesOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestChannelAttributesOnDisk(conformance_channel_attributes.ChannelAttributesOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestStoredOnDisk(conformance_stored.StoredOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestHistoryOnDisk(conformance_history.HistoryOnDisk):
     pass
 
 

@@ -1,15 +1,16 @@
 """The tables of the node, over their full product, and the small rules that stand by themselves."""
 
 import itertools
+import math
 import typing
 
 import pytest
 
 from rtmcore.errors import InvalidToken, LocalProtocolError
-from rtmcore.limits import LOGIN_RATE, RateLimit
-from rtmcore.service.admission import Doorway, LoginRates, SessionRates, SlidingWindow
+from rtmcore.limits import LOGIN_RATE, SERVER_RATE_BURST, RateLimit
+from rtmcore.service.admission import Doorway, LoginRates, SessionRates, TokenBucket
 from rtmcore.service.commands import KINDS, Name
-from rtmcore.service.config import ANNOUNCED_LIMITS, NodeConfig
+from rtmcore.service.config import ANNOUNCED_LIMITS, RATES, NodeConfig
 from rtmcore.service.connections import PHASES, RECEIVABLE, Connection, Cue, Effect, Phase
 from rtmcore.service.desk import OPERATIONS
 from rtmcore.service.grants import Grant
@@ -24,16 +25,7 @@ CLIENT_PACKETS = {
     packets.Floor,
     packets.Ack,
     packets.Sync,
-    packets.SendPeer,
-    packets.Publish,
-    packets.Join,
-    packets.Leave,
-    packets.GetMembers,
-    packets.RenewToken,
-    packets.Subscribe,
-    packets.Unsubscribe,
-    packets.SetAttributes,
-    packets.GetAttributes,
+    *typing.get_args(Request),
     packets.MediaHello,
     packets.Data,
     packets.Unknown,
@@ -67,7 +59,7 @@ def test_every_phase_says_what_may_be_received():
     assert set(RECEIVABLE) == set(Phase)
     for phase, table in RECEIVABLE.items():
         assert set(table) <= CLIENT_PACKETS, "what only a server says is malformed everywhere"
-        if phase is not Phase.HTTP:
+        if phase not in (Phase.HTTP, Phase.SERVING):
             assert table[Beat] is Effect.IGNORE
             assert Unknown in table
     assert {effect for table in RECEIVABLE.values() for effect in table.values()} == set(Effect)
@@ -83,6 +75,7 @@ def test_every_phase_says_what_a_hello_and_a_frame_are_in_it():
     }
     assert effects == {
         Phase.HTTP: (None, None),
+        Phase.SERVING: (None, None),
         Phase.GREETING: (Effect.ATTACH, None),
         Phase.CLAIMING: (None, None),
         Phase.RESTORING: (None, Effect.SEND_DATA),
@@ -101,7 +94,7 @@ def test_every_phase_says_what_a_hello_and_a_frame_are_in_it():
 def test_every_packet_in_every_phase(phase, kind):
     """What is said of a packet in a phase, or that it is malformed there; nothing in between."""
     effect = RECEIVABLE[phase].get(kind)
-    if kind not in CLIENT_PACKETS or phase is Phase.HTTP:
+    if kind not in CLIENT_PACKETS or phase in (Phase.HTTP, Phase.SERVING):
         assert effect is None
     elif phase in (Phase.LEAVING, Phase.CLOSING, Phase.FINISHED):
         assert effect is Effect.IGNORE
@@ -126,7 +119,17 @@ def test_every_announced_limit_is_a_positive_number():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"durability": "hope"}, {"token_policy": "maybe"}, {"rate_factor": 0}, {"rate_factor": -1}]
+    "wrong",
+    [
+        {"durability": "hope"},
+        {"token_policy": "maybe"},
+        {"rate_factor": 0},
+        {"rate_factor": -1},
+        {"rates": {"sends": RateLimit(1, 1.0)}},
+        {"rates": {"send": RateLimit(0, 1.0)}},
+        {"rates": {"send": RateLimit(1, 0.0)}},
+        {"rates": {"send": RateLimit(1, math.inf)}},
+    ],
 )
 def test_settings_are_checked_at_once(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -195,60 +198,82 @@ def test_patterns(pattern, name, matches):
 # --- Rates --------------------------------------------------------------------------------
 
 
-def test_a_window_slides():
-    window = SlidingWindow(RateLimit(3, 2.0))
-    for now in (0.0, 0.5, 1.0):
-        assert window.wait(now) == 0
-        window.admit(now)
-    assert window.wait(1.5) == pytest.approx(0.5)
-    assert window.wait(1.999) > 0
-    assert window.wait(2.0) == 0
-    window.admit(2.0)
-    assert window.wait(2.0) == pytest.approx(0.5)
+def test_a_bucket_holds_twice_the_count_and_fills_up_at_the_mean():
+    bucket = TokenBucket(RateLimit(3, 2.0))
+    assert sum(_admitted(bucket, 7.0) for _ in range(100)) == 3 * SERVER_RATE_BURST
+    assert bucket.wait(7.0) == pytest.approx(2 / 3)
+    assert not _admitted(bucket, 7.6)
+    assert _admitted(bucket, 7.0 + 2 / 3)
+    assert not _admitted(bucket, 7.7)
+    assert not bucket.is_full(10.0)
+    assert bucket.is_full(12.0)
+    assert sum(_admitted(bucket, 1000.0) for _ in range(100)) == 3 * SERVER_RATE_BURST
 
 
-@pytest.mark.parametrize("offset", [0.0, 0.3, 1.1, 2.9])
-def test_no_stretch_of_time_admits_more_than_the_limit(offset):
-    limit = RateLimit(5, 3.0)
-    window = SlidingWindow(limit)
-    admitted = []
-    now = offset
-    while now < 40:
-        if not window.wait(now):
-            window.admit(now)
-            admitted.append(now)
-        now += 0.07 + (now * 7 % 1) / 3
-    for start in admitted:
-        assert sum(start <= at < start + limit.seconds for at in admitted) <= limit.count
+@pytest.mark.parametrize("now", [0.0, 1e-3, 12345.678, 1e9 + 0.1])
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+def test_what_a_bucket_asks_for_is_enough(rate, now):
+    """Whoever waits as long as he is told to has room, whatever the sums are rounded to."""
+    bucket = TokenBucket(rate)
+    for _ in range(SERVER_RATE_BURST * rate.count):
+        assert _admitted(bucket, now)
+    for _ in range(20):
+        wait = bucket.wait(now)
+        assert 0 < wait <= rate.seconds / rate.count + 1e-6
+        now += wait
+        assert _admitted(bucket, now)
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("delay", [0.0, 0.4, 0.9])
+def test_a_client_inside_its_window_is_never_refused_because_its_calls_bunched_up(rate, delay):
+    bucket = TokenBucket(rate)
+    for window in range(10):
+        begin = window * rate.seconds
+        late = delay * rate.seconds if window % 2 else 0.0
+        assert all(_admitted(bucket, begin + late) for _ in range(rate.count))
 
 
 def test_a_factor_raises_the_count_and_never_below_one():
-    generous, stingy = SlidingWindow(RateLimit(2, 1.0), 2.5), SlidingWindow(RateLimit(2, 1.0), 0.1)
-    assert sum(_admitted(generous) for _ in range(10)) == 5
-    assert sum(_admitted(stingy) for _ in range(10)) == 1
+    assert NodeConfig(node="n1", rate_factor=2.5).all_rates["login"] == RateLimit(5, 1.0)
+    assert NodeConfig(node="n1", rate_factor=0.1).all_rates["login"] == RateLimit(1, 1.0)
 
 
-def _admitted(window: SlidingWindow) -> bool:
-    if window.wait(0.0):
+def test_rates_are_configured_one_by_one_and_announced():
+    rate = RateLimit(7, 0.25)
+    config = NodeConfig(node="n1", rates={"send": rate}, rate_factor=2)
+    assert config.all_rates["send"] == rate
+    assert config.all_rates["join"] == RateLimit(100, 3.0)
+    announced = config.announced_limits
+    assert (announced["rate_send"], announced["rate_send_ms"]) == (7, 250)
+    assert (announced["rate_join"], announced["rate_join_ms"]) == (100, 3000)
+    assert set(announced) == set(ANNOUNCED_LIMITS)
+    assert NodeConfig(node="n1").announced_limits == ANNOUNCED_LIMITS
+    assert NodeConfig(node="n1", rate_limits=False).announced_limits["rate_send"] == 0
+
+
+def _admitted(bucket: TokenBucket, now: float) -> bool:
+    if bucket.wait(now):
         return False
-    window.admit(0.0)
+    bucket.admit(now)
     return True
 
 
 def test_the_logins_of_the_past_are_forgotten():
-    rates = LoginRates(1.0)
+    rates = LoginRates(LOGIN_RATE)
     for index in range(1000):
         assert rates.admit(Name("a", "rtm", f"user-{index}"), index / 10) == 0
-    assert len(rates._windows) <= 11
+    assert len(rates._buckets) <= 21
     name = Name("a", "rtm", "alice")
-    assert [rates.admit(name, 200.0) for _ in range(3)] == [0, 0, LOGIN_RATE.seconds]
+    waits = [rates.admit(name, 200.0) for _ in range(SERVER_RATE_BURST * LOGIN_RATE.count + 1)]
+    assert waits == [0, 0, 0, 0, pytest.approx(LOGIN_RATE.seconds / LOGIN_RATE.count)]
 
 
 def test_the_joins_of_the_past_are_forgotten():
-    rates = SessionRates(1.0)
+    rates = SessionRates(RATES)
     for index in range(10_000):
-        window = rates.joins_of(f"room-{index}", index / 10)
-        window.admit(index / 10)
+        bucket = rates.joins_of(f"room-{index}", index / 10)
+        bucket.admit(index / 10)
     assert len(rates._channels) <= 260
 
 

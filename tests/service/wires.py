@@ -36,6 +36,7 @@ from tests.service.late_engine import LateEngine
 
 APP = "a" * APP_ID_LENGTH
 OTHER_APP = "b" * APP_ID_LENGTH
+SERVER_KEY = "server-key-0123456789"
 NONCE = bytes(16)
 START = 1000.0
 WALL = 1_700_000_000_000_000
@@ -48,6 +49,8 @@ GRANTS = {
     "login only": Grant(peers=False, publish=(), join=()),
     "rooms": Grant(publish=("room-*",), join=("room-*",)),
     "no login": Grant(login=False),
+    "some attributes": Grant.from_scopes({"login": True, "attr": ["ch:room-*"]}),
+    "no presence": Grant.from_scopes({"login": True, "presence": False}),
     "short": Grant(expires=WALL // 1000 + 20_000),
     "long": Grant(expires=WALL // 1000 + 80_000),
     "lobby": Grant.from_scopes({"room": ["lobby"], "rtc": ["lobby"]}, expires=WALL // 1000 + 80_000),
@@ -70,6 +73,10 @@ def verify(app: str, user: str, token: str | None, wall_ms: int) -> Grant:
     return GRANTS[token]
 
 
+def authorize(app: str, key: str) -> bool | None:
+    return key == SERVER_KEY if app == APP else None
+
+
 class World:
     """A node, its engine, the time, and any number of wires."""
 
@@ -87,7 +94,7 @@ class World:
         self.late = None if seed is None else LateEngine(port, seed)
         self.port: EnginePort = self.late or port
         self.secrets = 0
-        self.node = Node(config, self.port, verify, secret=self._secret)
+        self.node = Node(config, self.port, verify, secret=self._secret, authorize=authorize)
         self.wires: dict[int, Wire] = {}
         self.numbers = 0
 

@@ -20,6 +20,7 @@ from rtmcore.client.events import (
 from rtmcore.errors import OutcomeUnknown, RequestTimeout
 from rtmcore.models import ChannelMessage, JoinResult, PeerMessage, PublishResult, SendResult
 from tests.simulation.history import Call, History, Life, LogEntry
+from tests.simulation.invitations import CallJudge
 from tests.simulation.parties import PartyJudge
 
 if TYPE_CHECKING:
@@ -241,6 +242,7 @@ def check(world: "World") -> list[tuple[float, str]]:
     history = world.history
     Judge(history).judge()
     PartyJudge(history).judge()
+    CallJudge(history).judge()
     return sorted(history.violations)
 
 

@@ -13,6 +13,7 @@ from rtmcore.service.config import NodeConfig
 from rtmcore.service.grants import Grant
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.memory.journal import Batch, Image
+from rtmcore.service.memory.kept import HistoryQuestion
 from rtmcore.service.node import Node
 from tests.simulation.network import Wire
 from tests.simulation.tokens import verify
@@ -153,7 +154,7 @@ class SimPort:
 
 
 def _name(command: Any) -> object:
-    session = getattr(command, "session", None)
+    session = getattr(command, "session", None) or getattr(command, "asker", None)
     return command.name if session is None else session.name
 
 
@@ -404,11 +405,26 @@ class ServerSide:
     # --- The engine ------------------------------------------------------------------
 
     def after_command(self, now: float) -> None:
-        """Hand out what came of a command, and what is to be committed."""
+        """Hand out what came of a command, what is to be committed, and what is asked of the history."""
         self.commit(now)
+        self._answer_questions(now)
         for host in self.hosts.values():
             if host.port is not None and host.port.collect(now):
                 self.world.awaken(host)
+
+    def _answer_questions(self, now: float) -> None:
+        """Read from the disk what was asked about the history; a stuck one answers nothing."""
+        engine, disk = self.engine, self.disk
+        if disk is None or self.habits.stuck:
+            return
+        while (question := engine.next_question()) is not None:
+
+            def answer(_: object, question: HistoryQuestion = question) -> None:
+                if self.engine is engine:
+                    engine.answered(question, disk.image.history.find(question))
+                    self.after_command(self.world.now)
+
+            self.world.later(now + self.habits.commit * self.dice.random(), answer, None)
 
     def commit(self, now: float) -> None:
         """Begin the next commit, if none is under way."""

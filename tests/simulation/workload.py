@@ -15,6 +15,7 @@ import attrs
 from rtmcore.codes import MessageType
 from tests.simulation.checker import Judge, check
 from tests.simulation.hosts import ClientHost
+from tests.simulation.invitations import Callers, planned
 from tests.simulation.parties import Parties, kind_of
 from tests.simulation.watchdog import watched
 from tests.simulation.world import World
@@ -96,6 +97,8 @@ class Planner:
             kind = dice.choices(("quiet", "busy", "storm"), (0.6, 0.12, 0.28))[0]
             self.chapter(time, min(time + length, self.seconds), kind)
             time += length
+        for time, actor, *arguments in planned(self.seed, self.clients, self.seconds):
+            self.add(time, "ring", actor, *arguments)
         nodes = dice.choice((("n1",), ("n1", "n2")))
         steps = sorted((step for step in self.steps if step.time < self.seconds), key=lambda step: step.time)
         settings = {"token_policy": dice.choice(("keep", "keep", "abort"))}
@@ -295,6 +298,7 @@ class Director:
         self._verbs: dict[str, Callable[..., None]] = {
             name: getattr(self, f"do_{name}") for name in (*_DEEDS, *_FAULTS)
         }
+        self._verbs["ring"] = Callers(self).ring
 
     def run(self) -> World:
         """Let everything happen, and a quiet end come."""

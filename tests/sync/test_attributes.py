@@ -23,6 +23,22 @@ def test_setting_replaces_what_was_there(connect: Connect, name: str) -> None:
     assert bob.get_attributes(name) == {}
 
 
+def test_some_attributes_are_changed_deleted_and_read_by_their_names(connect: Connect, name: str) -> None:
+    alice, bob = connect(user=name), connect()
+    alice.set_attributes({"one": "1", "two": "2"})
+    alice.update_attributes({"two": "b", "three": "3"})
+    assert bob.get_attributes(name) == {"one": "1", "two": "b", "three": "3"}
+    alice.delete_attributes(["one", "unknown"])
+    assert bob.get_attributes(name, ["two", "one"]) == {"two": "b"}
+    assert bob.get_attributes_future(name, "three").result(10) == {"three": "3"}
+    assert alice.update_attributes_future({"four": "4"}).result(10) is None
+    assert alice.delete_attributes_future("four").result(10) is None
+    assert bob.get_attributes(name) == {"two": "b", "three": "3"}
+    alice.clear_attributes()
+    assert alice.clear_attributes_future().result(10) is None
+    assert bob.get_attributes(name) == {}
+
+
 def test_attributes_end_with_the_session(connect: Connect, name: str) -> None:
     alice, bob = connect(user=name), connect()
     alice.set_attributes({"a": "b"})

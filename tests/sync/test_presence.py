@@ -98,6 +98,27 @@ def test_a_subscription_outlasts_an_outage(
     eventually(lambda: watcher.presence[name] is PeerOnlineState.ONLINE)
 
 
+def test_who_is_online_can_be_asked_without_a_subscription(connect: Connect, name: str) -> None:
+    asker, _ = connect(), connect(user=name)
+    absent = f"{name}-absent"
+    here, gone = rtmsync.PeerStatus(name, True, PeerOnlineState.ONLINE), PeerOnlineState.OFFLINE
+    assert asker.query_presence([absent, name]) == (rtmsync.PeerStatus(absent, False, gone), here)
+    assert asker.query_presence_future(name).result(10) == (here,)
+    assert asker.presence == {}
+    with pytest.raises(rtmsync.InvalidArgument) as caught:
+        asker.query_presence([f"u-{number}" for number in range(257)])
+    assert caught.value.code is rtmsync.QueryPeersOnlineError.INVALID_ARGUMENT
+
+
+def test_the_server_lists_the_subscriptions(connect: Connect, name: str) -> None:
+    watcher = connect()
+    watcher.subscribe_presence([name, f"{name}-2"])
+    assert sorted(watcher.subscribed_peers()) == [name, f"{name}-2"]
+    watcher.unsubscribe_presence(name)
+    option = rtmsync.PeerSubscriptionOption.ONLINE_STATUS
+    assert watcher.subscribed_peers_future(option).result(10) == (f"{name}-2",)
+
+
 @pytest.mark.parametrize("users", [[], ["not a name\n"], [7]])
 def test_impossible_users_are_refused(connect: Connect, users: list[str]) -> None:
     with pytest.raises(rtmsync.InvalidArgument) as caught:

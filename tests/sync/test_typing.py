@@ -15,6 +15,7 @@ PROGRAM = """
     import rtmsync
     from rtmsync import ChannelGap, ChannelMessage, Client, JoinResult, Lagged, MemberJoined, MessageIterator
     from rtmsync import ConnectionState, DataReceived, ParticipantReconnecting, PeerMessage, PeerOnlineState
+    from rtmsync import ChannelAttribute, HistoryPage, PeerStatus
     from rtmsync import PresenceChanged, PublishResult, RemoteParticipant, Room, RoomMessage, RoomReconnecting
     from rtmsync import RoomState, RtcChannel, RtcConnectionState, RtcUserOffline, SendResult, StateChanged
     from rtmsync import StreamMessage, Subscription
@@ -48,6 +49,11 @@ PROGRAM = """
             assert_type(client.presence, dict[str, PeerOnlineState])
             assert_type(client.get_attributes("bob"), dict[str, str])
             assert_type(client.get_attributes_future("bob").result(), dict[str, str])
+            assert_type(client.query_presence(["bob"]), tuple[PeerStatus, ...])
+            assert_type(client.send_peer("bob", b"hi", description="a picture", ttl=60), SendResult)
+            assert_type(client.channel("ops").get_attributes(), dict[str, ChannelAttribute])
+            assert_type(client.member_counts_future("ops").result(), dict[str, int])
+            assert_type(client.history(source="bob", limit=50), HistoryPage)
             assert_type(client.wait_until(ConnectionState.CONNECTED), ConnectionState)
             client.on(PresenceChanged, lambda change: print(change.states["bob"].name))
 
@@ -75,7 +81,8 @@ PROGRAM = """
 WRONG = [
     ("client.on(PeerMessage, lambda: None)", "arg-type"),
     ("client.on(StateChanged)(takes_messages)", "arg-type"),
-    ("client.send_peer('bob', 7)", "arg-type"),
+    ("client.send_peer('bob', 7)", "call-overload"),
+    ("client.send_peer('bob', 'hi', description='a picture')", "call-overload"),
     ("client.send_peer('bob', 'hi').text", "attr-defined"),
     ("rtmsync.connect('ws://x', app_id='a', user_id='u', colour='red')", "call-arg"),
     ("rtmsync.connect_room('ws://x', app_id='a', room='r', identity='i', inbox_window=3)", "call-arg"),

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 import rtmsync
-from rtmcore.limits import LOGIN_RATE, LOGIN_TIMEOUT
+from rtmcore.limits import LOGIN_RATE, LOGIN_TIMEOUT, SERVER_RATE_BURST
 from rtmsync import (
     Aborted,
     Client,
@@ -122,7 +122,7 @@ def test_logins_above_the_rate_are_refused_by_the_client(server) -> None:
 
 def test_logins_above_the_rate_are_refused_by_the_server_too(serve) -> None:
     server = serve(rate_limits=True)
-    for _ in range(LOGIN_RATE.count):
+    for _ in range(SERVER_RATE_BURST * LOGIN_RATE.count):
         rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id="alice", proxy=None).close()
     assert refused(server.url).code is LoginError.TOO_OFTEN
 

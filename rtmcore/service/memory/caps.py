@@ -3,12 +3,19 @@
 import attrs
 
 from rtmcore.limits import (
+    ALL_CHANNEL_ATTRIBUTES_BYTES,
     ALL_INBOXES_BYTES,
     ALL_POSITIONS_REMEMBERED,
     ALL_WINDOWS_BYTES,
     BANS,
+    CHANNEL_ATTRIBUTES,
+    CHANNEL_ATTRIBUTES_BYTES,
+    CHANNEL_ATTRIBUTES_GRACE,
     CHANNELS_JOINED,
     CHANNELS_REMEMBERED,
+    CHANNELS_WITH_ATTRIBUTES,
+    HISTORY_BYTES,
+    HISTORY_HELD_BYTES,
     INBOX_BYTES,
     INBOX_MESSAGES,
     MEMBER_EVENTS_MAX,
@@ -21,6 +28,8 @@ from rtmcore.limits import (
     STORED_BYTES,
     STORED_BYTES_PER_SENDER,
     STORED_MESSAGES_PER_SENDER_DAY,
+    USER_ATTRIBUTES,
+    USER_ATTRIBUTES_BYTES,
 )
 
 
@@ -47,6 +56,15 @@ class Caps:
         all_positions: The same in all channels.
         all_windows_bytes: Bytes of bodies in the windows of all channels.
         bans: Names that are banned.
+        user_attributes: Attributes of one user.
+        user_attributes_bytes: UTF-8 bytes of their keys and values together.
+        channel_attributes: Attributes of one channel.
+        channel_attributes_bytes: UTF-8 bytes of their keys and values together.
+        channel_attributes_grace: Seconds that the attributes of a channel without members are kept.
+        channels_with_attributes: Channels that have attributes.
+        all_channel_attributes_bytes: Bytes of the attributes of all channels.
+        history_bytes: Bytes in the history of one app; a newer message drops the oldest.
+        history_held_bytes: Bytes of messages to channels that wait until the history is on the disk.
     """
 
     inbox_messages: int = INBOX_MESSAGES
@@ -67,3 +85,12 @@ class Caps:
     all_positions: int = ALL_POSITIONS_REMEMBERED
     all_windows_bytes: int = ALL_WINDOWS_BYTES
     bans: int = BANS
+    user_attributes: int = USER_ATTRIBUTES
+    user_attributes_bytes: int = USER_ATTRIBUTES_BYTES
+    channel_attributes: int = CHANNEL_ATTRIBUTES
+    channel_attributes_bytes: int = CHANNEL_ATTRIBUTES_BYTES
+    channel_attributes_grace: float = CHANNEL_ATTRIBUTES_GRACE
+    channels_with_attributes: int = CHANNELS_WITH_ATTRIBUTES
+    all_channel_attributes_bytes: int = ALL_CHANNEL_ATTRIBUTES_BYTES
+    history_bytes: int = HISTORY_BYTES
+    history_held_bytes: int = HISTORY_HELD_BYTES

@@ -1,5 +1,7 @@
 """Channels: who is in them, and the log of what was published."""
 
+from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -20,6 +22,8 @@ from rtmcore.service.commands import (
     TOO_MANY_CHANNELS,
     Answer,
     ChannelNotice,
+    CountMembers,
+    Counts,
     Entry,
     JoinChannel,
     LeaveChannel,
@@ -28,6 +32,7 @@ from rtmcore.service.commands import (
     MemberNotice,
     Membership,
     MemberStateNotice,
+    Name,
     Page,
     Pages,
     PublishMessage,
@@ -35,12 +40,17 @@ from rtmcore.service.commands import (
     ReadChannels,
     Refusal,
     Settled,
+    Trouble,
     Unwatch,
     Watch,
 )
+from rtmcore.service.memory.channel_attributes import AttributedChannels
+from rtmcore.service.memory.history import History, is_wanted
+from rtmcore.service.memory.kept import HistoryRecord
 from rtmcore.service.memory.positions import Positions
 from rtmcore.service.memory.results import FORGOTTEN, fitting
-from rtmcore.service.memory.state import FENCED, Channel, ChannelKey, Live, Member, Outlet, State
+from rtmcore.service.memory.state import FENCED, Channel, ChannelKey, Held, Live, Member, Outlet, State
+from rtmcore.service.memory.waiting import NOT_WRITTEN, TOO_MANY, is_repeat, settle, wait
 
 _TEXT: Final = "This session is not a member of the channel: join it first."
 _NOT_PUBLISHED: Final = Refusal(NOT_A_MEMBER[PublishMessage], _TEXT)
@@ -51,6 +61,9 @@ _JOINED_ALREADY: Final = Refusal(ALREADY_JOINED, "This session is a member of th
 _ANOTHER_SCOPE: Final = Refusal(
     JoinChannelError.INVALID_ARGUMENT,
     "A session of an RTC channel or of a room is in that one, and can join no other.",
+)
+_HELD_TOO_MUCH: Final = Refusal(
+    Trouble.FULL, "Too many messages to channels wait for the server's disk. Try again later.", 1.0
 )
 _SETTLED: Final = Settled()
 
@@ -64,11 +77,19 @@ class Channels:
 
     Args:
         state: What it shares with the other parts.
+        attributes: Told when the last member leaves.
+        history: Where messages are kept.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, attributes: AttributedChannels, history: History) -> None:
         self._state = state
-        self._channels: dict[ChannelKey, Channel] = {}
+        self._caps = state.caps
+        self._history = history
+        self._unkept: dict[int, Held] = {}
+        """Messages that are on their way into the history."""
+        self._held_bytes = 0
+        self._attributes = attributes
+        self._channels = state.channels
         self._with_window: dict[Channel, None] = {}
         self._empty: dict[Channel, float] = {}
         """Channels without members and since when, the longest empty first."""
@@ -217,6 +238,7 @@ class Channels:
         self._changed(channel, user, joined=False, dropped=dropped)
         if not channel.members:
             self._emptied(channel, now)
+            self._attributes.left((channel.app, channel.kind, channel.name), now)
 
     def _changed(self, channel: Channel, user: str, *, joined: bool, dropped: bool = False) -> None:
         channel.version += 1
@@ -259,6 +281,19 @@ class Channels:
             Membership(channel.top, channel.version, len(channel.members), users, _unreachable(channel)),
         )
 
+    def count_members(self, outlet: Outlet, command: CountMembers, now: float, wall: int) -> None:
+        """Carry out `CountMembers`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        name = live.account.name
+        counts = []
+        for channel_name in command.channels:
+            channel = self._channels.get((name.app, name.kind, channel_name))
+            counts.append((channel_name, 0 if channel is None else len(channel.members)))
+        outlet.answer(command, Counts(tuple(counts)))
+
     def _some(self, users: list[str], count: int) -> tuple[str, ...]:
         """A random choice: the start of a shuffle, by a generator that starts at the last id."""
         chance = self._chance ^ self._state.clock.last
@@ -281,7 +316,7 @@ class Channels:
         results = live.instance.results
         known = results.look_up(command.cmid, command.floor)
         if known is not None:
-            outlet.answer(command, fitting(known, Logged))
+            is_repeat(outlet, live, command, Logged)
             return
         member = live.channels.get(command.channel)
         if member is None:
@@ -289,39 +324,131 @@ class Channels:
             outlet.answer(command, _NOT_PUBLISHED)
             return
         channel = member.channel
+        if channel.held or (command.history and is_wanted(command)):
+            self._hold(outlet, member, command, now, wall)
+            return
         author = live.account.name
-        entry_id = state.clock.tick(wall)
-        prev = channel.top
-        channel.top = entry_id
-        body = command.body
-        entry = Entry(entry_id, prev, author.name, command.iid, command.cmid, command.kind, body)
         own = member.own
         if own is None:
             own = member.own = channel.own.setdefault(author.name, Positions(channel.positions.base))
-        own.append(entry_id)
-        channel.positions.append(entry_id)
-        self._positions += 1
-        window = channel.window
-        if not window:
-            self._with_window[channel] = None
-            state.want_sweep(now)
-        window.append((now, entry))
-        self._window_bytes += len(body)
-        if len(window) > REPLAY_MAX:
-            self._window_bytes -= len(window.popleft()[1].body)
-        caps = state.caps
-        if self._window_bytes > caps.all_windows_bytes:
-            self._shorten_window(channel)
-        if len(channel.positions.ids) >= 2 * caps.positions:
-            self._forget_positions(channel)
-        if self._positions > caps.all_positions:
-            self._forget_most_positions()
-        logged = Logged(entry_id, prev)
+        entry_id = state.clock.tick(wall)
+        logged = Logged(entry_id, channel.top)
+        entry = self._append(channel, own, author, command, entry_id, now)
         results.keep(command.cmid, logged)
         outlet.outputs.append(Answer(command, logged))
         notice = ChannelNotice(channel.app, channel.name, entry, author, channel.kind)
         for watcher in channel.watchers:
             watcher.outputs.append(notice)
+
+    def _append(
+        self,
+        channel: Channel,
+        own: Positions,
+        author: Name,
+        command: PublishMessage,
+        entry_id: int,
+        now: float,
+    ) -> Entry:
+        """Put a message at the end of a channel's log. Nobody is told yet."""
+        prev = channel.top
+        channel.top = entry_id
+        body = command.body
+        own.append(entry_id)
+        positions = channel.positions
+        positions.append(entry_id)
+        self._positions += 1
+        window = channel.window
+        if not window:
+            self._with_window[channel] = None
+            self._state.want_sweep(now)
+        entry = Entry(entry_id, prev, author.name, command.iid, command.cmid, command.kind, body)
+        window.append((now, entry))
+        self._window_bytes += len(body)
+        if len(window) > REPLAY_MAX:
+            self._window_bytes -= len(window.popleft()[1].body)
+        caps = self._caps
+        if self._window_bytes > caps.all_windows_bytes:
+            self._shorten_window(channel)
+        if len(positions.ids) >= 2 * caps.positions:
+            self._forget_positions(channel)
+        if self._positions > caps.all_positions:
+            self._forget_most_positions()
+        return entry
+
+    # --- Messages for the history -------------------------------------------------
+
+    def _hold(self, outlet: Outlet, member: Member, command: PublishMessage, now: float, wall: int) -> None:
+        """Publish what goes into the history, or comes behind it: nobody sees it before the commit."""
+        live, channel = member.live, member.channel
+        state = self._state
+        results = live.instance.results
+        limit = state.caps.history_held_bytes
+        if results.full or self._held_bytes + len(command.body) > limit:
+            refusal = TOO_MANY if results.full else _HELD_TOO_MUCH
+            results.keep(command.cmid, refusal)
+            outlet.answer(command, refusal)
+            return
+        entry_id = state.clock.tick(wall)
+        author = live.account.name
+        awaited = False
+        if is_wanted(command):
+            record = HistoryRecord(
+                entry_id,
+                author.app,
+                author.name,
+                command.iid,
+                command.cmid,
+                channel.name,
+                True,
+                command.kind,
+                command.body,
+            )
+            self._history.keep(record, wall)
+            awaited = state.journal.enabled
+        held = Held(channel, wait(live, command), entry_id, now, not awaited)
+        if awaited:
+            self._unkept[entry_id] = held
+        if channel.held is None:
+            channel.held = deque()
+        channel.held.append(held)
+        self._held_bytes += len(command.body)
+        self._let_go(channel)
+
+    def _let_go(self, channel: Channel) -> None:
+        """Publish what has waited long enough."""
+        while channel.held and channel.held[0].ready:
+            held = channel.held.popleft()
+            command, author = held.pending.command, held.pending.author
+            assert isinstance(command, PublishMessage)
+            self._held_bytes -= len(command.body)
+            own = channel.own.setdefault(author.name, Positions(channel.positions.base))
+            member = channel.members.get(author.name)
+            if member is not None:
+                member.own = own
+            entry = self._append(channel, own, author, command, held.id, held.accepted)
+            settle(self._state, held.pending, Logged(entry.id, entry.prev))
+            notice = ChannelNotice(channel.app, channel.name, entry, author, channel.kind)
+            for watcher in channel.watchers:
+                watcher.outputs.append(notice)
+
+    def committed(self, records: Iterable[HistoryRecord]) -> None:
+        """Messages are in the history: now they are published."""
+        for record in records:
+            held = self._unkept.pop(record.id, None)
+            if held is not None:
+                held.ready = True
+                self._let_go(held.channel)
+
+    def commit_failed(self, records: Iterable[HistoryRecord]) -> None:
+        """Messages could not be kept: they never existed."""
+        for record in records:
+            held = self._unkept.pop(record.id, None)
+            if held is not None:
+                assert held.channel.held is not None
+                held.channel.held.remove(held)
+                self._held_bytes -= len(record.body)
+                settle(self._state, held.pending, NOT_WRITTEN)
+                self._let_go(held.channel)
 
     def read(self, outlet: Outlet, command: ReadChannel, now: float, wall: int) -> None:
         """Carry out `ReadChannel`."""
@@ -414,7 +541,7 @@ class Channels:
         over = len(self._empty) - self._state.caps.channels_remembered
         for channel, since in list(self._empty.items()):
             # A log without an entry has nothing to be counted.
-            if not channel.watchers and (
+            if not (channel.watchers or channel.held) and (
                 over > 0 or now - since >= CHANNEL_MEMORY or not channel.positions.ids
             ):
                 self._forget(channel)

@@ -9,22 +9,35 @@ from rtmcore.service.commands import (
     Answer,
     AttachMedia,
     Ban,
+    ChangeAttributes,
+    ChangeChannelAttributes,
     Claim,
     Command,
+    CountMembers,
+    CountMembersOf,
     DetachMedia,
+    DropStored,
     Heard,
     JoinChannel,
+    Kept,
     LeaveChannel,
     ListMembers,
+    ListStored,
+    ListSubscriptions,
     Output,
     PeerSend,
+    PublishAs,
     PublishMessage,
+    QueryPresence,
     ReadAttributes,
     ReadChannel,
+    ReadChannelAttributes,
     ReadChannels,
+    ReadHistory,
     ReadInbox,
     Refusal,
     Release,
+    SendAs,
     SendData,
     Silent,
     SubscribePresence,
@@ -38,16 +51,21 @@ from rtmcore.service.commands import (
 from rtmcore.service.memory.attributes import UserAttributes
 from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.caps import Caps
+from rtmcore.service.memory.channel_attributes import Attributed, AttributedChannels
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
+from rtmcore.service.memory.history import History
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Batch, Image, Journal
+from rtmcore.service.memory.kept import HistoryQuestion
 from rtmcore.service.memory.media import Media
 from rtmcore.service.memory.offline import Offline
 from rtmcore.service.memory.presence import Presence
+from rtmcore.service.memory.publishing import Publishing
 from rtmcore.service.memory.sends import Sends
 from rtmcore.service.memory.sessions import Sessions
 from rtmcore.service.memory.state import Inbox, Item, Live, Outlet, State
+from rtmcore.service.memory.stored import StoredMessages
 from rtmcore.service.memory.stores import Stores
 
 _UNAVAILABLE = Refusal(
@@ -89,8 +107,12 @@ class MemoryEngine:
         stores = Stores(state.caps, state.journal)
         inboxes = Inboxes(state, stores)
         self._offline = Offline(state, stores, inboxes)
-        self._sends = Sends(state, stores, inboxes, self._offline)
-        self._channels = Channels(state)
+        self._history = History(state)
+        self._sends = Sends(state, stores, inboxes, self._offline, self._history)
+        self._stored = StoredMessages(state, inboxes)
+        self._attributes = AttributedChannels(state)
+        self._channels = Channels(state, self._attributes, self._history)
+        publishing = Publishing(state, self._sends, self._channels)
         self._bans = Bans(state)
         presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
         self._sessions = Sessions(
@@ -112,29 +134,42 @@ class MemoryEngine:
             PeerSend: self._sends.send,
             Acknowledge: inboxes.acknowledge,
             ReadInbox: inboxes.read,
+            ListStored: self._stored.list,
+            DropStored: self._stored.drop,
             JoinChannel: self._channels.join,
             LeaveChannel: self._channels.leave,
             PublishMessage: self._channels.publish,
             ReadChannel: self._channels.read,
             ReadChannels: self._channels.read_several,
+            ReadHistory: self._history.read,
             ListMembers: self._channels.list_members,
+            CountMembers: self._channels.count_members,
             Watch: self._channels.watch,
             Unwatch: self._channels.unwatch,
             SubscribePresence: presence.subscribe,
             UnsubscribePresence: presence.unsubscribe,
+            QueryPresence: presence.query,
+            ListSubscriptions: presence.list_subscriptions,
             WriteAttributes: attributes.write,
+            ChangeAttributes: attributes.change,
             ReadAttributes: attributes.read,
+            ChangeChannelAttributes: self._attributes.change,
+            ReadChannelAttributes: self._attributes.read,
             AttachMedia: media.attach,
             DetachMedia: media.detach,
             SendData: media.send,
             Ban: self._sessions.ban,
             Unban: self._bans.lift,
+            SendAs: publishing.send,
+            PublishAs: publishing.publish,
+            CountMembersOf: publishing.count,
         }
         """What carries out each command."""
         if image is not None:
             self._bans.restore(image.bans.items())
             for record in image.sessions.values():
                 self._sessions.restore(record, now)
+            self._attributes.restore(image.attributes, now)
             self._offline.restore(image.entries.values(), now, clean=image.clean)
             self._reserve(now, wall)
 
@@ -157,6 +192,8 @@ class MemoryEngine:
                 self._sends.on_inbox_alarm(thing, now, wall)
             elif isinstance(thing, Item):
                 self._sends.on_item_alarm(thing, now, wall)
+            elif isinstance(thing, Attributed):
+                self._attributes.on_alarm(thing, now)
         if state.sweep_at is not None and state.sweep_at <= now:
             state.sweep_at = None
             remaining = (self._sessions.sweep(now), self._offline.sweep(now, wall), self._channels.sweep(now))
@@ -177,6 +214,7 @@ class MemoryEngine:
 
     def _reserve(self, now: float, wall: int) -> None:
         self._state.journal.reserve(self._state.clock.wanted(wall))
+        self._history.forget_old(wall)
         self._reserve_at = now + CLOCK_RESERVATION / 2
 
     def shift(self, outlet: Outlet, seconds: float) -> None:
@@ -220,9 +258,13 @@ class MemoryEngine:
             self._state.clock.reach(batch.reserved)
         self._offline.committed(entry.id for entry in batch.stored)
         self._bans.committed(number)
+        self._attributes.committed(number)
+        self._stored.committed(number)
+        self._sends.committed(batch.history)
+        self._channels.committed(batch.history)
 
     def commit_failed(self, number: int, now: float) -> None:
-        """A batch could not be committed: its messages never existed, and their senders are told.
+        """A batch could not be committed: its messages and changes never existed, and who made them is told.
 
         Args:
             number: Of the batch.
@@ -233,6 +275,27 @@ class MemoryEngine:
         """
         batch = self._state.journal.failed(number, now)
         self._offline.commit_failed(entry.id for entry in batch.stored)
+        self._attributes.commit_failed(batch.attributes)
+        self._sends.commit_failed(batch.history)
+        self._channels.commit_failed(batch.history)
+
+    # --- History ------------------------------------------------------------------
+
+    def next_question(self) -> HistoryQuestion | None:
+        """A question about the history, for whoever holds what the journal wrote; to be answered with `answered`.
+
+        An engine without a journal answers all of them itself.
+        """
+        return self._history.next_question()
+
+    def answered(self, question: HistoryQuestion, kept: Kept | None) -> None:
+        """What a question about the history came to.
+
+        Args:
+            question: As `next_question` gave it.
+            kept: The messages; None where they could not be read.
+        """
+        self._history.answered(question, kept)
 
 
 class MemoryPort(Outlet):

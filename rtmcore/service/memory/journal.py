@@ -4,10 +4,16 @@ Pure like the engine: somebody else writes a `Batch` to a disk and says when it 
 committed batches come to; it is also the store of tests and of the simulator.
 """
 
+from typing import TypeAlias
+
 import attrs
 
 from rtmcore.limits import JOURNAL_RETRY
-from rtmcore.service.commands import Name
+from rtmcore.service.commands import ChannelAttributeValue, Name
+from rtmcore.service.memory.kept import HistoryRecord, MemoryHistory
+
+ChannelName: TypeAlias = tuple[str, str, str]
+"""App, kind and channel."""
 
 
 @attrs.frozen
@@ -39,6 +45,8 @@ class StoredEntry:
     offline: bool
     written: bool
     """It may have been written to a transport of its receiver."""
+    expires: int = 0
+    """When it is to be dropped, in microseconds since 1970; 0 for the documented 7 days."""
 
 
 @attrs.frozen
@@ -48,6 +56,15 @@ class Mark:
     id: int
     offline: bool | None = None
     written: bool | None = None
+
+
+@attrs.frozen
+class AttributesRecord:
+    """All attributes of a channel; it replaces what was known of them."""
+
+    channel: ChannelName
+    attributes: tuple[tuple[str, ChannelAttributeValue], ...] = attrs.field(repr=False)
+    """Empty where it has none any more."""
 
 
 @attrs.frozen
@@ -70,6 +87,15 @@ class Batch:
     """Banned names with what their claims are answered; each replaces what was known of its name."""
     unbanned: tuple[Name, ...] = ()
     """Names that are banned no more; unknown ones are to be ignored."""
+    attributes: tuple[AttributesRecord, ...] = ()
+    history: tuple[HistoryRecord, ...] = ()
+    """Messages for the history; each replaces one of the same origin."""
+    history_limit: int = 0
+    """Bytes that the history of each of their apps may then have: the oldest messages beyond are dropped."""
+    history_removed: tuple[int, ...] = ()
+    """Ids of messages that never got there; unknown ones are to be ignored."""
+    history_first: int = 0
+    """Messages of the history with smaller ids are to be dropped, if not all of them at once."""
     clean: bool = False
     """The last batch of an engine that was closed in order."""
 
@@ -82,6 +108,11 @@ class Image:
     sessions: dict[Name, SessionRecord] = attrs.field(factory=dict)
     entries: dict[int, StoredEntry] = attrs.field(factory=dict)
     bans: dict[Name, str] = attrs.field(factory=dict)
+    attributes: dict[ChannelName, tuple[tuple[str, ChannelAttributeValue], ...]] = attrs.field(
+        factory=dict, repr=False
+    )
+    history: MemoryHistory = attrs.field(factory=MemoryHistory, repr=False)
+    """Empty where questions about it are answered by the disk itself."""
     clean: bool = True
     """The engine that wrote it was closed in order, so its marks are complete."""
 
@@ -108,19 +139,38 @@ class Image:
         self.bans.update(batch.bans)
         for name in batch.unbanned:
             self.bans.pop(name, None)
+        for changed in batch.attributes:
+            if changed.attributes:
+                self.attributes[changed.channel] = changed.attributes
+            else:
+                self.attributes.pop(changed.channel, None)
+        for kept in batch.history:
+            self.history.add(kept)
+        for app in {kept.app for kept in batch.history}:
+            self.history.shrink(app, batch.history_limit)
+        self.history.remove(batch.history_removed)
+        self.history.drop_before(batch.history_first)
         self.clean = batch.clean
 
     def copy(self) -> "Image":
         """An image of the same content; records are values and shared."""
-        return Image(self.reserved, dict(self.sessions), dict(self.entries), dict(self.bans), self.clean)
+        return Image(
+            self.reserved,
+            dict(self.sessions),
+            dict(self.entries),
+            dict(self.bans),
+            dict(self.attributes),
+            self.history.copy(),
+            self.clean,
+        )
 
 
 class Journal:
     """Collects records between two commits; one batch is being committed at a time.
 
     What is overtaken before it was handed out is never written: a session that ended, an entry that was
-    acknowledged. So what waits here is bounded by the sessions, the names that were banned, and the caps on inboxes,
-    however slow the disk.
+    acknowledged. So what waits here is bounded by the sessions, the names that were banned, and the caps on inboxes
+    and attributes, however slow the disk.
 
     Args:
         enabled: False for an engine without a disk: nothing is collected, and everything counts as stored at once.
@@ -137,6 +187,12 @@ class Journal:
         self._marks: dict[int, Mark] = {}
         self._removed: dict[int, None] = {}
         self._bans: dict[Name, str | None] = {}
+        self._attributes: dict[ChannelName, AttributesRecord] = {}
+        self._history: list[HistoryRecord] = []
+        self._history_limit = 0
+        self._history_removed: tuple[int, ...] = ()
+        self._history_first = 0
+        self._urgent = False
 
     # --- Records in ---------------------------------------------------------------
 
@@ -158,7 +214,32 @@ class Journal:
     def ban(self, name: Name, text: str | None) -> int:
         """A name is banned, or with None no longer; the number of the batch that says so is returned."""
         self._bans[name] = text
+        return self.next_number
+
+    @property
+    def next_number(self) -> int:
+        """The number of the batch that what is recorded now will be in."""
         return self._number + 1
+
+    def write_attributes(self, record: AttributesRecord, *, awaited: bool) -> int:
+        """The attributes of a channel have changed; the number of the batch that says so is returned.
+
+        Args:
+            record: The attributes.
+            awaited: Somebody waits for the commit, so that it is tried at once even where the disk has just failed.
+        """
+        self._attributes[record.channel] = record
+        self._urgent = self._urgent or awaited
+        return self.next_number
+
+    def keep(self, record: HistoryRecord, limit: int) -> None:
+        """A message is to be kept in the history, of which its app may have so many bytes."""
+        self._history.append(record)
+        self._history_limit = limit
+
+    def forget_history(self, first: int) -> None:
+        """The history begins with this id from now on. Written with what has to be written anyway."""
+        self._history_first = max(0, first)
 
     def store(self, entry: StoredEntry) -> None:
         """An entry is to be stored; `committed` tells when it is."""
@@ -189,6 +270,9 @@ class Journal:
             or self._removed
             or self._marks
             or self._bans
+            or self._attributes
+            or self._history
+            or self._history_removed
             or self._reserved is not None
         )
 
@@ -197,7 +281,7 @@ class Journal:
         if self._committing is not None or not self._waiting:
             return None
         self.handle_timer(now)
-        if self._retry_at is not None and not self._stored:
+        if self._retry_at is not None and not (self._stored or self._history or self._urgent):
             return None
         return self._hand_out(clean=False)
 
@@ -230,6 +314,11 @@ class Journal:
             removed=tuple(entry_id for entry_id in self._removed if entry_id not in self._stored),
             bans=tuple((name, text) for name, text in self._bans.items() if text is not None),
             unbanned=tuple(name for name, text in self._bans.items() if text is None),
+            attributes=tuple(self._attributes.values()),
+            history=tuple(self._history),
+            history_limit=self._history_limit,
+            history_removed=self._history_removed,
+            history_first=self._history_first,
             clean=clean,
         )
         self._reserved = None
@@ -238,6 +327,10 @@ class Journal:
         self._marks = {}
         self._removed = {}
         self._bans = {}
+        self._attributes = {}
+        self._history = []
+        self._history_removed = ()
+        self._urgent = False
         self._committing = batch
         return batch
 
@@ -250,8 +343,9 @@ class Journal:
     def failed(self, number: int, now: float) -> Batch:
         """The batch of this number could not be committed.
 
-        Its entries are given up. They are removed with the next batch all the same, for a disk may know more of a
-        failed transaction after a crash than it admitted. The rest is written again.
+        Its entries and what was to be kept are given up. They are removed with the next batch all the same, for a disk
+        may know more of a failed transaction after a crash than it admitted. Who changed attributes of channels says
+        what they are now. The rest is written again.
         """
         batch = self._take(number)
         self._retry_at = now + JOURNAL_RETRY
@@ -271,6 +365,8 @@ class Journal:
                 newer = self._marks.get(mark.id)
                 self._marks[mark.id] = mark if newer is None else _merged(mark, newer)
         self._removed = {**gone, **self._removed}
+        given_up = tuple(record.id for record in batch.history)
+        self._history_removed = (*batch.history_removed, *given_up, *self._history_removed)
         return batch
 
     def _take(self, number: int) -> Batch:

@@ -65,6 +65,8 @@ class Offline:
             if item.storable and item.storage is Storage.MEMORY:
                 self._stores.store_late(item, wall)
             if not item.storable:
+                if item.hidden:
+                    self._inboxes.unhide(item)
                 self._inboxes.discard(inbox, item)
                 self._inboxes.settle(item, PeerOutcome(OFFLINE) if item.reader is None else TIMED_OUT)
                 continue
@@ -111,9 +113,36 @@ class Offline:
         inbox = account.inbox
         if inbox is None:
             return
+        if inbox.mortal:
+            self._drop_mortal(inbox, wall)
         index = self._inboxes.index_after(inbox, wall - OFFLINE_SECONDS * _MICROSECONDS)
         if index > inbox.head:
             self._drop_oldest(inbox, index - inbox.head)
+
+    def come_back(self, account: Account, iid: str, wall: int) -> None:
+        """A receiver whose session lives on is back: drop what it has not been given, and whose time is over."""
+        inbox = account.inbox
+        if inbox is not None and inbox.mortal:
+            self._drop_mortal(inbox, wall, iid)
+
+    def _drop_mortal(self, inbox: Inbox, wall: int, reader: str | None = None) -> None:
+        """Drop stored entries whose own time is over, without those that this reader was given."""
+        kept: list[Item] = []
+        inbox.mortal = False
+        for item in inbox.items[inbox.head :]:
+            given = reader is not None and item.reader == reader
+            if not item.expires or item.expires > wall or given:
+                inbox.mortal = inbox.mortal or bool(item.expires)
+            elif item.storage is Storage.STORED:
+                self._inboxes.discard(inbox, item)
+                self._inboxes.settle(item, PeerOutcome(CACHED, item.entry.id))
+                continue
+            else:
+                # Whether it is stored at all is not known yet.
+                inbox.mortal = True
+            kept.append(item)
+        inbox.items = kept
+        inbox.head = 0
 
     def sweep(self, now: float, wall: int) -> bool:
         """Drop what was kept for too long; whether anything remains to be looked at."""
@@ -200,9 +229,12 @@ class Offline:
                 again,
             )
             author = record.to._replace(name=record.user)
-            item = Item(entry, account, author, None, None, now, now, True, Storage.STORED)
+            item = Item(entry, account, author, None, None, now, now, True, Storage.STORED, record.expires)
             item.reader = _SOME_INSTANCE if again else None
             self._inboxes.place(item)
+            if record.expires:
+                assert account.inbox is not None
+                account.inbox.mortal = True
             self._stores.count(item, record.id)
             self.restored[author, record.iid, record.cmid] = item
             last = author, record.iid, record.to

@@ -6,12 +6,16 @@ import attrs
 
 from rtmcore.codes import PeerOnlineState, PeerSubscriptionStatusError
 from rtmcore.service.commands import (
+    ListSubscriptions,
     Name,
     PresenceNotice,
+    QueryPresence,
     Refusal,
     Settled,
+    States,
     SubscribePresence,
     UnsubscribePresence,
+    UserNames,
 )
 from rtmcore.service.memory.results import fitting
 from rtmcore.service.memory.state import FENCED, Account, Live, Outlet, State
@@ -111,6 +115,25 @@ class Presence:
         if not watched.watchers:
             del self._watched[name]
 
+    # --- Questions ----------------------------------------------------------------
+
+    def query(self, outlet: Outlet, command: QueryPresence, now: float, wall: int) -> None:
+        """Carry out `QueryPresence`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        peers = live.account.peers
+        outlet.answer(command, States(tuple((user, _presence_of(peers.get(user))) for user in command.users)))
+
+    def list_subscriptions(self, outlet: Outlet, command: ListSubscriptions, now: float, wall: int) -> None:
+        """Carry out `ListSubscriptions`."""
+        live = self._state.current(command.session)
+        if live is None:
+            outlet.answer(command, FENCED)
+            return
+        outlet.answer(command, UserNames(tuple(live.subscriptions)))
+
     # --- Changes ------------------------------------------------------------------
 
     def changed(self, account: Account, *, besides: Live | None = None) -> None:
@@ -150,3 +173,8 @@ def _state_of(account: Account | None) -> PeerOnlineState:
     if live is None:
         return PeerOnlineState.OFFLINE
     return PeerOnlineState.UNREACHABLE if live.unreachable else PeerOnlineState.ONLINE
+
+
+def _presence_of(account: Account | None) -> PeerOnlineState:
+    """What a question is answered: who is unreachable has not gone."""
+    return PeerOnlineState.OFFLINE if account is None or account.live is None else PeerOnlineState.ONLINE

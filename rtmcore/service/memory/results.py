@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
 
 from rtmcore.service.commands import Logged, Membership, PeerOutcome, Refusal, Settled, Trouble
 
 if TYPE_CHECKING:
-    from rtmcore.service.memory.state import Item
+    from rtmcore.service.memory.state import Item, Pending
 
-Result = Logged | PeerOutcome | Membership | Settled | Refusal
+
+@attrs.frozen
+class Written:
+    """A change was made that outlives the session: as `Settled`, but a new session does not repeat it."""
+
+
+WRITTEN: Final = Written()
+_SETTLED: Final = Settled()
+
+Known: TypeAlias = Logged | PeerOutcome | Membership | Settled | Refusal
+Result: TypeAlias = Known | Written
 
 FORGOTTEN: Final = Refusal(
     Trouble.FORGOTTEN,
@@ -17,8 +29,10 @@ FORGOTTEN: Final = Refusal(
 )
 
 
-def fitting(known: Result | Item, kind: type[Any]) -> Result:
+def fitting(known: Result | Item | Pending, kind: type[Any]) -> Known:
     """What is known of a request as an answer to one of this kind, even where a client used an id for two."""
+    if isinstance(known, Written):
+        return _SETTLED if kind is Written else FORGOTTEN
     return known if isinstance(known, kind | Refusal) else FORGOTTEN
 
 
@@ -39,10 +53,10 @@ class Results:
         self._done: dict[int, Result] = {}
         self._given_up = -1
         self.floor = 0
-        self.pending: dict[int, Item] = {}
-        """Peer messages whose outcome is not known yet."""
+        self.pending: dict[int, Item | Pending] = {}
+        """Requests whose outcome is not known yet."""
 
-    def look_up(self, cmid: int, floor: int) -> Result | Item | None:
+    def look_up(self, cmid: int, floor: int) -> Result | Item | Pending | None:
         """What is known of a request.
 
         Args:
@@ -50,7 +64,7 @@ class Results:
             floor: The oldest id that the instance may still repeat, as its request says.
 
         Returns:
-            Its result, the entry whose outcome it waits for, or None where the request is to be executed.
+            Its result, that which its outcome depends on, or None where the request is to be executed.
         """
         if floor > self.floor:
             self.advance(floor)

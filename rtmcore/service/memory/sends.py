@@ -1,16 +1,21 @@
 """Sending to a peer: where a message goes, and by when its sender hears what became of it."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from rtmcore.codes import SendPeerMessageError
 from rtmcore.limits import COMMAND_TIMEOUT, DELIVERY_JOURNAL_DELAY
 from rtmcore.service.commands import InboxNotice, PeerOutcome, PeerSend, Refusal, Trouble
+from rtmcore.service.memory.history import History, is_wanted
 from rtmcore.service.memory.inboxes import Inboxes
+from rtmcore.service.memory.kept import HistoryRecord
 from rtmcore.service.memory.offline import CACHED, OFFLINE, TIMED_OUT, Offline
 from rtmcore.service.memory.results import fitting
 from rtmcore.service.memory.state import FENCED, Account, Inbox, Item, Live, Outlet, State, Storage
 from rtmcore.service.memory.stores import Stores
+from rtmcore.service.memory.waiting import NOT_WRITTEN
 
+_MICROSECONDS: Final = 1_000_000
 _DELIVERED: Final = SendPeerMessageError.OK.value
 _TOO_MANY: Final = Refusal(Trouble.FULL, "Too many requests of this client wait for their peers.")
 
@@ -23,13 +28,19 @@ class Sends:
         stores: Where entries are stored.
         inboxes: The logs.
         offline: What is kept for receivers that are not there.
+        history: Where messages are kept besides.
     """
 
-    def __init__(self, state: State, stores: Stores, inboxes: Inboxes, offline: Offline) -> None:
+    def __init__(
+        self, state: State, stores: Stores, inboxes: Inboxes, offline: Offline, history: History
+    ) -> None:
         self._state = state
         self._stores = stores
         self._inboxes = inboxes
         self._offline = offline
+        self._history = history
+        self._unkept: dict[int, Item] = {}
+        """Messages that are hidden until they are in the history."""
 
     def send(self, outlet: Outlet, command: PeerSend, now: float, wall: int) -> None:
         """Carry out `PeerSend`."""
@@ -81,6 +92,10 @@ class Sends:
         self._await(item)
         inbox = target.inbox
         assert inbox is not None
+        if command.ttl is not None:
+            _limit(item, inbox, command.ttl, wall)
+        if command.history:
+            self._keep(item, wall)
         if command.offline:
             inbox.unstored.append(item)
             self._alarm_by(inbox, now + DELIVERY_JOURNAL_DELAY)
@@ -97,13 +112,59 @@ class Sends:
         target = self._state.account(name._replace(name=command.to))
         item = self._inboxes.append(target, sender, command, entry_id, now)
         self._await(item)
+        if command.ttl is not None:
+            assert target.inbox is not None
+            _limit(item, target.inbox, command.ttl, wall)
         self._stores.store(item, wall)
         if item.storage is Storage.WRITING:
             self._inboxes.hide(item)
+        if command.history:
+            self._keep(item, wall)
         if target.live is None:
             self._offline.keep_for(target, now)
             if item.storage is Storage.STORED:
                 self._inboxes.settle(item, PeerOutcome(CACHED, entry_id))
+
+    # --- The history --------------------------------------------------------------
+
+    def _keep(self, item: Item, wall: int) -> None:
+        """Keep a message in the history, if it is to be: nobody sees it before the commit."""
+        command = item.command
+        if command is None or not is_wanted(command):
+            return
+        entry = item.entry
+        record = HistoryRecord(
+            entry.id,
+            item.author.app,
+            entry.user,
+            entry.iid,
+            entry.cmid,
+            item.owner.name.name,
+            False,
+            entry.kind,
+            entry.body,
+        )
+        self._history.keep(record, wall)
+        if self._state.journal.enabled and not item.hidden:
+            self._inboxes.hide(item)
+            self._unkept[entry.id] = item
+
+    def committed(self, records: Iterable[HistoryRecord]) -> None:
+        """Messages are in the history: now their receivers may see them."""
+        for record in records:
+            item = self._unkept.pop(record.id, None)
+            if item is not None and item.hidden:
+                self._inboxes.unhide(item)
+                self._inboxes.announce(item.owner)
+
+    def commit_failed(self, records: Iterable[HistoryRecord]) -> None:
+        """Messages could not be kept: they never existed."""
+        for record in records:
+            item = self._unkept.pop(record.id, None)
+            if item is not None and item.hidden:
+                self._inboxes.take_out(item)
+                self._inboxes.settle(item, NOT_WRITTEN)
+                self._inboxes.announce(item.owner)
 
     def _repeat_restored(self, outlet: Outlet, sender: Live, command: PeerSend, now: float) -> bool:
         """Attach a repeated send to its entry that a restart brought back; False where it is a new one."""
@@ -187,3 +248,9 @@ class Sends:
             self._state.alarms.set(item, now + COMMAND_TIMEOUT)
         else:
             self._inboxes.settle(item, TIMED_OUT)
+
+
+def _limit(item: Item, inbox: Inbox, seconds: float, wall: int) -> None:
+    """Let an entry be dropped after a time, if it is stored by then."""
+    item.expires = max(1, wall + round(seconds * _MICROSECONDS))
+    inbox.mortal = True

@@ -96,14 +96,15 @@ class Sessions:
             return
         live = None if account is None else account.live
         if live is not None and live.instance is instance and proven and not command.login:
-            self._resume(live, outlet, command, now)
+            self._resume(live, outlet, command, now, wall)
         elif command.authorized:
             self._log_in(outlet, command, now, wall)
         else:
             outlet.answer(command, _UNAUTHORIZED)
 
-    def _resume(self, live: Live, outlet: Outlet, command: Claim, now: float) -> None:
+    def _resume(self, live: Live, outlet: Outlet, command: Claim, now: float, wall: int) -> None:
         """A newer transport of the same instance takes over: nobody else is told."""
+        self._offline.come_back(live.account, command.iid, wall)
         before, old_outlet, gone = live.session, live.outlet, live.gone
         live.session = Session(command.name, before.fence, command.place)
         live.outlet = outlet

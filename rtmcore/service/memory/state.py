@@ -9,11 +9,14 @@ import attrs
 from rtmcore.limits import SWEEP_INTERVAL
 from rtmcore.service.commands import (
     Answer,
+    ChangeChannelAttributes,
     Command,
+    DropStored,
     Entry,
     Name,
     Output,
     PeerSend,
+    PublishMessage,
     Refusal,
     Session,
     Trouble,
@@ -67,6 +70,20 @@ class Channel:
     """The last entries with the time of each."""
     own: dict[str, Positions] = attrs.field(factory=dict)
     """The entries of each author."""
+    held: "deque[Held] | None" = None
+    """Messages that wait until the history is on the disk, and those behind them; none or None where none wait."""
+
+
+@attrs.define(eq=False)
+class Held:
+    """A message to a channel that nobody may see yet."""
+
+    channel: Channel
+    pending: "Pending"
+    id: int
+    accepted: float
+    ready: bool
+    """Nothing but those before it is waited for."""
 
 
 @attrs.define(eq=False)
@@ -189,6 +206,8 @@ class Item:
     storable: bool
     """It may be stored for an offline peer: the sender allowed it, and no cap forbids it."""
     storage: Storage = Storage.MEMORY
+    expires: int = 0
+    """When it is to be dropped if it is stored, in microseconds since 1970; 0 for the documented 7 days."""
     hidden: bool = False
     """Nobody may see it before it is committed."""
     overdue: bool = False
@@ -196,6 +215,17 @@ class Item:
     reader: str | None = None
     """The first instance to whose transport it may have been written."""
     alarm: float | None = None
+
+
+@attrs.define(eq=False)
+class Pending:
+    """A request that is answered when the disk has said how it went."""
+
+    author: Name
+    command: ChangeChannelAttributes | DropStored | PublishMessage
+    """As it was last repeated."""
+    results: Results
+    """Those of the instance that asked."""
 
 
 @attrs.define(eq=False)
@@ -214,6 +244,8 @@ class Inbox:
     """Those that a sender waits for, by deadline; those out of this order have an alarm of their own."""
     unstored: deque[Item] = attrs.field(factory=deque)
     """Those that are to be journaled if they are not acknowledged in time, oldest first."""
+    mortal: bool = False
+    """Some of its entries may be dropped before the documented 7 days are over."""
     alarm: float | None = None
 
     @property
@@ -240,6 +272,7 @@ class State:
         self.alarms = Alarms()
         self.accounts: dict[Name, Account] = {}
         self.spaces: dict[tuple[str, str, str], dict[str, Account]] = {}
+        self.channels: dict[ChannelKey, Channel] = {}
         self.sweep_at: float | None = None
 
     def account(self, name: Name) -> Account:

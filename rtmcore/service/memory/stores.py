@@ -76,6 +76,7 @@ class Stores:
                 entry.body,
                 entry.offline,
                 item.reader is not None or entry.again,
+                item.expires,
             )
         )
 

@@ -6,15 +6,16 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final, Protocol
 
 from rtmcore.errors import ServerFailure
 from rtmcore.limits import JOURNAL_CLOSE_TIMEOUT
-from rtmcore.service.commands import Command, Output
+from rtmcore.service.commands import Command, Kept, Output
 from rtmcore.service.memory import Caps, MemoryEngine, MemoryPort
 from rtmcore.service.memory.journal import Batch, Image
+from rtmcore.service.memory.kept import HistoryQuestion
 from rtmsync.driver.clock import Clock
 from rtmsync.server.engines.sqlite_store import SqliteStore
 
@@ -22,6 +23,19 @@ JOURNAL_FILE: Final = "journal.sqlite3"
 LOCK_FILE: Final = "lock"
 
 _log = logging.getLogger("rtmsync.server.engines.embedded")
+
+
+class HistoryReader(Protocol):
+    """Answers questions about the history. Used by one thread, except for `interrupt`."""
+
+    def read(self, question: HistoryQuestion) -> Kept:
+        """Answer a question from what is committed; raises where that cannot be done."""
+
+    def interrupt(self) -> None:
+        """Let a `read` of another thread end with an error."""
+
+    def close(self) -> None:
+        """Give back what was taken."""
 
 
 class Store(Protocol):
@@ -33,6 +47,9 @@ class Store(Protocol):
     def commit(self, batch: Batch) -> None:
         """Write a batch; it is on the disk when this returns, and not at all when it raises."""
 
+    def history(self) -> HistoryReader:
+        """What reads the history while batches are committed."""
+
     def close(self) -> None:
         """Give back what `open` took."""
 
@@ -41,7 +58,8 @@ class EmbeddedEngine:
     """A memory engine whose journal is on a disk; the server's loop never waits for that disk.
 
     A thread of its own commits one batch after the other; what comes in meanwhile is the next batch. Everything
-    except that thread's work happens in the thread that uses the ports.
+    except that thread's work happens in the thread that uses the ports. The first question about the history starts
+    another one, which answers them.
 
     Nothing happens before `start`.
 
@@ -74,6 +92,7 @@ class EmbeddedEngine:
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[tuple[int, Exception | None]] = queue.SimpleQueue()
         self._failing = False
+        self._reader: _ReaderThread | None = None
 
     # --- Beginning and end --------------------------------------------------------
 
@@ -140,6 +159,8 @@ class EmbeddedEngine:
             return
         until = Clock.now() + timeout
         memory, self._memory = self._memory, None
+        if self._reader is not None:
+            self._reader.stop()
         if memory is not None:
             self._ports.clear()
             with contextlib.suppress(queue.Empty):
@@ -149,11 +170,12 @@ class EmbeddedEngine:
                 self._take_report(memory, self._reports.get(timeout=max(0.0, until - Clock.now())), until)
             self._batches.put(None)
         thread.join(max(0.0, until - Clock.now()))
-        if thread.is_alive():
+        reading = self._reader is not None and not self._reader.join(max(0.0, until - Clock.now()))
+        if thread.is_alive() or reading:
             raise ServerFailure(
                 f"The disk under {self._directory} did not answer within {timeout:g} s.", operation="close"
             )
-        self._thread = None
+        self._thread = self._reader = None
 
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
@@ -182,8 +204,13 @@ class EmbeddedEngine:
 
     @property
     def reports_waiting(self) -> bool:
-        """Whether a commit has ended that `collect` has not seen."""
-        return not self._reports.empty()
+        """Whether a commit or a read has ended that `collect` has not seen."""
+        return not self._reports.empty() or (self._reader is not None and self._reader.has_answers)
+
+    @property
+    def reading(self) -> bool:
+        """Whether a question about the history has no answer that `collect` has seen."""
+        return self._reader is not None and self._reader.open > 0
 
     def collect(self, now: float) -> None:
         """Let the engine know of commits that have ended, and hand out what is to be committed next."""
@@ -195,6 +222,13 @@ class EmbeddedEngine:
         batch = memory.next_batch(now)
         if batch is not None:
             self._batches.put(batch)
+        while (question := memory.next_question()) is not None:
+            if self._reader is None:
+                self._reader = _ReaderThread(self._store.history(), self._wake)
+            self._reader.ask(question)
+        if self._reader is not None:
+            for question, kept in self._reader.answers():
+                memory.answered(question, kept)
 
     def _take_report(self, memory: MemoryEngine, report: tuple[int, Exception | None], now: float) -> None:
         number, error = report
@@ -226,6 +260,69 @@ class EmbeddedEngine:
         finally:
             self._store.close()
             self._unlock()
+
+
+class _ReaderThread:
+    """Answers questions about the history beside the commits; everything else happens in the thread of the ports.
+
+    Args:
+        history: What reads.
+        wake: Called when there is an answer.
+    """
+
+    def __init__(self, history: HistoryReader, wake: Callable[[], None]) -> None:
+        self._history = history
+        self._wake = wake
+        self._questions: queue.SimpleQueue[HistoryQuestion | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[HistoryQuestion, Kept | None]] = queue.SimpleQueue()
+        self._stopping = False
+        self.open = 0
+        """Questions whose answer nobody has taken."""
+        self._thread = threading.Thread(target=self._read, name="rtm-history", daemon=True)
+        self._thread.start()
+
+    def ask(self, question: HistoryQuestion) -> None:
+        """Have a question answered."""
+        self.open += 1
+        self._questions.put(question)
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether `answers` has any."""
+        return not self._answers.empty()
+
+    def answers(self) -> Iterator[tuple[HistoryQuestion, Kept | None]]:
+        """Questions with their answers; None where the history could not be read."""
+        while not self._answers.empty():
+            self.open -= 1
+            yield self._answers.get_nowait()
+
+    def stop(self) -> None:
+        """Let the thread end; what is being read is given up."""
+        self._stopping = True
+        self._history.interrupt()
+        self._questions.put(None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end of the thread; whether it came."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _read(self) -> None:
+        try:
+            while (question := self._questions.get()) is not None and not self._stopping:
+                kept: Kept | None = None
+                try:
+                    kept = self._history.read(question)
+                except Exception as error:  # noqa: BLE001 - whatever it is, there is no answer
+                    _log.error("the history cannot be read: %s", error)
+                self._answers.put((question, kept))
+                try:
+                    self._wake()
+                except Exception:  # noqa: BLE001 - the answer is found at the next turn of the loop all the same
+                    _log.exception("the server's loop could not be woken")
+        finally:
+            self._history.close()
 
 
 class EmbeddedPort:

@@ -11,12 +11,15 @@ from msgspec import Meta
 
 from rtmcore.errors import ServerFailure
 from rtmcore.limits import DAY
-from rtmcore.service.commands import Name
+from rtmcore.service.commands import ChannelAttributeValue, Name
 from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
+from rtmsync.server.engines.sqlite_history import HISTORY_TABLES, SqliteHistory, write_history
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _WITHOUT_SCOPES: Final = 1
 """The version whose names had no scope: it is brought up to date when it is opened."""
+_WITHOUT_ATTRIBUTES: Final = 2
+"""The version that knew neither attributes of channels nor a history; as above."""
 
 _META: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
@@ -36,6 +39,7 @@ CREATE TABLE IF NOT EXISTS entries (
     app TEXT NOT NULL, kind TEXT NOT NULL, receiver TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',
     sender TEXT NOT NULL, iid TEXT NOT NULL, cmid INTEGER NOT NULL,
     type INTEGER NOT NULL, body BLOB NOT NULL, offline INTEGER NOT NULL, written INTEGER NOT NULL,
+    expires INTEGER NOT NULL DEFAULT 0,
     UNIQUE (app, kind, scope, sender, iid, cmid)
 )
 """,
@@ -44,6 +48,13 @@ CREATE TABLE IF NOT EXISTS bans (
     app TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '',
     reason TEXT NOT NULL,
     PRIMARY KEY (app, kind, name, scope)
+) WITHOUT ROWID
+""",
+    "channel_attributes": """
+CREATE TABLE IF NOT EXISTS channel_attributes (
+    app TEXT NOT NULL, kind TEXT NOT NULL, channel TEXT NOT NULL, position INTEGER NOT NULL,
+    key TEXT NOT NULL, value TEXT NOT NULL, writer TEXT NOT NULL, written INTEGER NOT NULL,
+    PRIMARY KEY (app, kind, channel, position)
 ) WITHOUT ROWID
 """,
 }
@@ -56,9 +67,10 @@ _SESSION_ROW: Final = tuple[
     _Text, _Text, _Text, str, _Text, _Number, _Number, bytes, Annotated[float, Meta(gt=0, le=DAY)], _Number
 ]
 _BAN_ROW: Final = tuple[_Text, _Text, _Text, str, str]
+_ATTRIBUTE_ROW: Final = tuple[_Text, _Text, _Text, _Number, _Text, _Text, _Text, _Number]
 _ENTRY_ROW: Final = tuple[
     _Number, _Text, _Text, _Text, str, _Text, _Text, _Number, _Number, bytes, Annotated[int, Meta(ge=0, le=1)],
-    Annotated[int, Meta(ge=0, le=1)],
+    Annotated[int, Meta(ge=0, le=1)], _Number,
 ]  # fmt: skip
 
 _IS_NAME: Final = "app = ? AND kind = ? AND name = ? AND scope = ?"
@@ -117,6 +129,10 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
             raise
 
+    def history(self) -> SqliteHistory:
+        """What answers questions about the history, in a thread of its own."""
+        return SqliteHistory(self._path)
+
     def close(self) -> None:
         """Close the file. Idempotent."""
         connection, self._connection = self._connection, None
@@ -137,9 +153,23 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
     ):
         key = Name(app, kind, name, scope)
         image.sessions[key] = SessionRecord(key, iid, attempt, fence, digest, keepalive, inbox)
-    for entry_id, app, kind, receiver, scope, sender, iid, cmid, type_, body, offline, written in _checked(
+    for (
+        entry_id,
+        app,
+        kind,
+        receiver,
+        scope,
+        sender,
+        iid,
+        cmid,
+        type_,
+        body,
+        offline,
+        written,
+        expires,
+    ) in _checked(
         connection,
-        "SELECT id, app, kind, receiver, scope, sender, iid, cmid, type, body, offline, written FROM entries",
+        "SELECT id, app, kind, receiver, scope, sender, iid, cmid, type, body, offline, written, expires FROM entries",
         _ENTRY_ROW,
     ):
         image.entries[entry_id] = StoredEntry(
@@ -152,10 +182,25 @@ def _load(connection: sqlite3.Connection, path: Path) -> Image:
             body,
             bool(offline),
             bool(written),
+            expires,
         )
     for *name, reason in _checked(connection, "SELECT app, kind, name, scope, reason FROM bans", _BAN_ROW):
         image.bans[Name(*name)] = reason
+    _load_attributes(connection, image)
     return image
+
+
+def _load_attributes(connection: sqlite3.Connection, image: Image) -> None:
+    found: dict[tuple[str, str, str], dict[str, ChannelAttributeValue]] = {}
+    for app, kind, channel, _, key, value, writer, written in _checked(
+        connection,
+        "SELECT app, kind, channel, position, key, value, writer, written FROM channel_attributes "
+        "ORDER BY app, kind, channel, position",
+        _ATTRIBUTE_ROW,
+    ):
+        values = found.setdefault((app, kind, channel), {})
+        values[key] = ChannelAttributeValue(value, writer, written)
+    image.attributes.update((channel, tuple(values.items())) for channel, values in found.items())
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -164,15 +209,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
         connection.execute(_META)
         version = dict(_checked(connection, "SELECT key, value FROM meta", _META_ROW)).get("schema")
-        if version not in (None, SCHEMA_VERSION, _WITHOUT_SCOPES):
+        if version not in (None, SCHEMA_VERSION, _WITHOUT_ATTRIBUTES, _WITHOUT_SCOPES):
             raise ServerFailure(
                 f"The journal {path} has schema version {version}, this server knows version {SCHEMA_VERSION}.",
                 operation="serve",
                 hint="Use the version of the server that wrote it, or another data directory.",
             )
         for table, definition in _TABLES.items():
-            if version == _WITHOUT_SCOPES:
-                _add_scope(connection, table, definition)
+            if version == _WITHOUT_SCOPES or (version == _WITHOUT_ATTRIBUTES and table == "entries"):
+                _rebuild(connection, table, definition)
+            connection.execute(definition)
+        for definition in HISTORY_TABLES:
             connection.execute(definition)
         connection.execute(_SET, ("schema", SCHEMA_VERSION))
         connection.execute("COMMIT")
@@ -182,8 +229,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _add_scope(connection: sqlite3.Connection, table: str, definition: str) -> None:
-    """Rebuild a table, for the scope is part of its key; its rows have none."""
+def _rebuild(connection: sqlite3.Connection, table: str, definition: str) -> None:
+    """Make a table anew, with the columns that it did not have; its rows have their defaults."""
     columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
     if columns:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -225,7 +272,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.executemany(f"DELETE FROM sessions WHERE {_IS_NAME}", batch.ended)
     # An origin is stored once. Where a failed transaction turned out to have survived a crash, the newer id counts.
     connection.executemany(
-        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 entry.id,
@@ -237,6 +284,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
                 entry.body,
                 entry.offline,
                 entry.written,
+                entry.expires,
             )
             for entry in batch.stored
         ],
@@ -250,6 +298,23 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?)", [(*name, text) for name, text in batch.bans]
     )
     connection.executemany(f"DELETE FROM bans WHERE {_IS_NAME}", batch.unbanned)
+    _write_attributes(connection, batch)
+    write_history(connection, batch)
+
+
+def _write_attributes(connection: sqlite3.Connection, batch: Batch) -> None:
+    connection.executemany(
+        "DELETE FROM channel_attributes WHERE app = ? AND kind = ? AND channel = ?",
+        [record.channel for record in batch.attributes],
+    )
+    connection.executemany(
+        "INSERT INTO channel_attributes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (*record.channel, position, key, value.value, value.user, value.at)
+            for record in batch.attributes
+            for position, (key, value) in enumerate(record.attributes)
+        ],
+    )
 
 
 def _failure(path: Path, error: Exception) -> ServerFailure:

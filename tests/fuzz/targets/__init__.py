@@ -3,10 +3,12 @@
 from rtmcore.wire.codec import JSON, MSGPACK
 from tests.fuzz.harness import Target
 from tests.fuzz.targets.client import ClientTarget
+from tests.fuzz.targets.exchange import HttpClientTarget, HttpServerTarget
+from tests.fuzz.targets.invitations import InvitationTarget
 from tests.fuzz.targets.journal import JournalTarget
 from tests.fuzz.targets.node import NodeTarget
 from tests.fuzz.targets.settings import UrlTarget
-from tests.fuzz.targets.tokens import TokenTarget
+from tests.fuzz.targets.tokens import AccessTokenTarget, TokenTarget
 from tests.fuzz.targets.transport import ClientTransportTarget, ServerTransportTarget
 from tests.fuzz.targets.wire import (
     ClientHandshakeTarget,
@@ -29,11 +31,15 @@ def targets() -> list[Target]:
         ClientHandshakeTarget(),
         ServerHandshakeTarget(),
         ProxyTarget(),
+        HttpServerTarget(),
+        HttpClientTarget(),
         ClientTransportTarget(),
         ServerTransportTarget(),
         ClientTarget(),
         NodeTarget(),
         TokenTarget(),
+        AccessTokenTarget(),
         JournalTarget(),
+        InvitationTarget(),
         UrlTarget(),
     ]

@@ -24,6 +24,8 @@ from rtmcore.service.config import ANNOUNCED_LIMITS
 from rtmcore.wire.codec import CODECS, Codec
 from rtmcore.wire.packets import (
     AttributeList,
+    ChannelAttributeList,
+    ChannelAttributesChanged,
     ChannelEntry,
     Done,
     Failed,
@@ -31,7 +33,11 @@ from rtmcore.wire.packets import (
     Joined,
     Kicked,
     MemberChanged,
+    MemberCount,
+    MemberCounts,
     MemberList,
+    MessagePage,
+    OnlineList,
     Packet,
     PeerSent,
     PeerStates,
@@ -42,6 +48,7 @@ from rtmcore.wire.packets import (
     Restored,
     Roster,
     Top,
+    UserList,
     Welcome,
 )
 from tests.fuzz import http, packets
@@ -63,7 +70,8 @@ _USERS = ("alice", "bob", "mallory")
 _FROM_SERVER = (
     Done, Failed, Published, PeerSent, Joined, MemberList, ChannelEntry, ChannelEntry, ChannelEntry, InboxEntry,
     InboxEntry, Top, Roster, MemberChanged, Restored, Ready, Kicked, Welcome, Refused, Renewed, PeerStates,
-    AttributeList,
+    AttributeList, ChannelAttributeList, MemberCounts, OnlineList, UserList, MessagePage, MemberCount,
+    ChannelAttributesChanged,
 )  # fmt: skip
 _CALLS = ("join", "publish", "publish", "send_peer", "send_peer", "leave", "members") * 4 + (
     "logout",
@@ -73,6 +81,13 @@ _CALLS = ("join", "publish", "publish", "send_peer", "send_peer", "leave", "memb
     "renew",
     "subscribe",
     "set_attributes",
+    "update_attributes",
+    "query",
+    "subscribed",
+    "channel_attributes",
+    "counts",
+    "stored",
+    "history",
 )
 _KINDS = ("rtm", "rtm", "rtm", "rtc", "room")
 
@@ -181,7 +196,8 @@ class _World:
             app_id="0123456789abcdef0123456789abcdef",
             user_id="alice",
             subprotocols=(codec,),
-            rate_limits=False,
+            rate_limits=chance < 0.5,
+            on_rate_limit="wait",
             kind=kind,
             scope="" if kind == "rtm" else "lobby",
         )
@@ -214,6 +230,13 @@ class _World:
             "renew": lambda: core.renew_token("fresh", timeout=TIMEOUT, now=now),
             "subscribe": lambda: core.users.subscribe(["bob"], timeout=TIMEOUT, now=now),
             "set_attributes": lambda: core.users.set_attributes({"a": "b"}, timeout=TIMEOUT, now=now),
+            "update_attributes": lambda: core.users.update_attributes({"c": "d"}, timeout=TIMEOUT, now=now),
+            "query": lambda: core.users.query(["bob", "mallory"], timeout=TIMEOUT, now=now),
+            "subscribed": lambda: core.users.subscribed(timeout=TIMEOUT, now=now),
+            "channel_attributes": lambda: core.channel_info.get_attributes("x", timeout=TIMEOUT, now=now),
+            "counts": lambda: core.channel_info.count_members(["x"], timeout=TIMEOUT, now=now),
+            "stored": lambda: core.history.stored(timeout=TIMEOUT, now=now),
+            "history": lambda: core.history.query(source="alice", timeout=TIMEOUT, now=now),
             "send_peer": lambda: core.send_peer("bob", text, body, timeout=TIMEOUT, now=now),
         }
         try:

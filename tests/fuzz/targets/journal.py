@@ -9,9 +9,9 @@ from random import Random
 from typing import Any
 
 from rtmcore.errors import ServerFailure
-from rtmcore.service.commands import Name
+from rtmcore.service.commands import ChannelAttributeValue, Name
 from rtmcore.service.memory import MemoryEngine
-from rtmcore.service.memory.journal import Batch, Mark, SessionRecord, StoredEntry
+from rtmcore.service.memory.journal import AttributesRecord, Batch, Mark, SessionRecord, StoredEntry
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.fuzz.harness import Case, expect
 from tests.fuzz.mutation import mutate
@@ -28,9 +28,19 @@ _COLUMNS = {
     "sessions": ("app", "kind", "name", "iid", "attempt", "fence", "digest", "keepalive", "inbox"),
     "entries": (
         "id", "app", "kind", "receiver", "sender", "iid", "cmid", "type", "body", "offline", "written",
+        "expires",
     ),
     "bans": ("app", "kind", "name", "reason"),
+    "channel_attributes": ("app", "kind", "channel", "position", "key", "value", "writer", "written"),
 }  # fmt: skip
+
+_KEYS = {
+    "meta": "key",
+    "sessions": "name",
+    "entries": "id",
+    "bans": "name",
+    "channel_attributes": "channel",
+}
 
 
 def _shared_memory() -> str | None:
@@ -50,7 +60,10 @@ def _batch() -> Batch:
         SessionRecord(bob, "1" * 16, 1, WALL + 41, b"\1" * 32, 30.0, WALL + 5),
     )
     bans = ((alice, "spam"), (bob, ""))
-    return Batch(1, WALL + 60_000_000, sessions, (), entries, (Mark(WALL + 3, offline=True),), (), bans)
+    marks = (Mark(WALL + 3, offline=True),)
+    values = tuple((key, ChannelAttributeValue("value", "alice", WALL)) for key in ("one", "two"))
+    attributes = tuple(AttributesRecord((APP, "rtm", channel), values) for channel in ("red", "blue"))
+    return Batch(1, WALL + 60_000_000, sessions, (), entries, marks, (), bans, attributes=attributes)
 
 
 class JournalTarget:
@@ -125,7 +138,13 @@ def _change(path: Path, changes: list[tuple[str, str, Any, int]]) -> None:
         return
     with closing(sqlite3.connect(path)) as connection, connection:
         for table, column, value, row in changes:
-            key = {"meta": "key", "sessions": "name", "entries": "id", "bans": "name"}[table]
+            key = {
+                "meta": "key",
+                "sessions": "name",
+                "entries": "id",
+                "bans": "name",
+                "channel_attributes": "channel",
+            }[table]
             keys = [found for (found,) in connection.execute(f"SELECT {key} FROM {table}")]
             if not keys:
                 continue

@@ -1,0 +1,172 @@
+"""Requests that wait for their rate: after an outage, or because the application would rather wait than be refused.
+
+What was written once, and is repeated on another transport, does not count again. Requests that follow on one another
+go in the order in which they were made.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from rtmcore.client.batching import Outbox
+from rtmcore.client.rates import Windows
+from rtmcore.client.requests import (
+    CLEAR_ATTRIBUTES,
+    CLEAR_CHANNEL_ATTRIBUTES,
+    DELETE_ATTRIBUTES,
+    DELETE_CHANNEL_ATTRIBUTES,
+    FLUSH_STORED,
+    GET_ATTRIBUTES,
+    GET_CHANNEL_ATTRIBUTES,
+    HISTORY,
+    HISTORY_COUNT,
+    JOIN,
+    LEAVE,
+    MEMBER_COUNTS,
+    MEMBERS,
+    PUBLISH,
+    QUERY_PRESENCE,
+    RENEW_TOKEN,
+    SEND_PEER,
+    SET_ATTRIBUTES,
+    SET_CHANNEL_ATTRIBUTES,
+    STORED_MESSAGES,
+    SUBSCRIBE,
+    SUBSCRIBED_PEERS,
+    UNSUBSCRIBE,
+    UPDATE_ATTRIBUTES,
+    UPDATE_CHANNEL_ATTRIBUTES,
+    Operation,
+    Ticket,
+)
+from rtmcore.wire.packets import Join
+
+_LANES: Final[dict[Operation, int]] = {
+    operation: number
+    for number, lane in enumerate(
+        (
+            (SEND_PEER, PUBLISH, LEAVE),
+            (JOIN,),
+            (MEMBERS,),
+            (MEMBER_COUNTS,),
+            (QUERY_PRESENCE,),
+            (SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBED_PEERS),
+            (SET_ATTRIBUTES, UPDATE_ATTRIBUTES, DELETE_ATTRIBUTES, CLEAR_ATTRIBUTES, GET_ATTRIBUTES),
+            (
+                SET_CHANNEL_ATTRIBUTES,
+                UPDATE_CHANNEL_ATTRIBUTES,
+                DELETE_CHANNEL_ATTRIBUTES,
+                CLEAR_CHANNEL_ATTRIBUTES,
+                GET_CHANNEL_ATTRIBUTES,
+            ),
+            (RENEW_TOKEN,),
+            (STORED_MESSAGES, FLUSH_STORED),
+            (HISTORY, HISTORY_COUNT),
+        )
+    )
+    for operation in lane
+}
+"""Requests that do not overtake one another. What is in none is not held back."""
+
+
+class Pacer:
+    """Hands requests to what writes them, no faster than their rates allow.
+
+    Args:
+        outbox: Writes requests.
+        enabled: False hands on everything at once.
+    """
+
+    __slots__ = ("_due", "_enabled", "_lanes", "_outbox", "_windows")
+
+    def __init__(self, outbox: Outbox, *, enabled: bool) -> None:
+        self._outbox = outbox
+        self._enabled = enabled
+        self._windows = Windows()
+        # Requests that wait, oldest first, by lane.
+        self._lanes: dict[int, deque[Ticket]] = {}
+        self._due: float | None = None
+
+    def submit(self, ticket: Ticket, now: float) -> None:
+        """Write a request as soon as its rate allows."""
+        if self._outbox.usable and self._admits(ticket, now):
+            self._outbox.submit(ticket, now)
+
+    def submit_all(self, tickets: Iterable[Ticket], now: float) -> None:
+        """Write on a new transport what was not written on it, as fast as the rates allow.
+
+        Args:
+            tickets: All that wait for an answer.
+            now: Monotonic seconds.
+        """
+        self.clear()
+        if self._outbox.usable:
+            self._outbox.submit_all([ticket for ticket in tickets if self._admits(ticket, now)], now)
+
+    def clear(self) -> None:
+        """Nothing can be written: what waits has to be submitted again."""
+        self._lanes.clear()
+        self._due = None
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` must be called next."""
+        return self._due
+
+    def handle_timer(self, now: float) -> None:
+        """Write what has waited for long enough."""
+        if self._due is None or now < self._due:
+            return
+        self._due = None
+        for number, waiting in list(self._lanes.items()):
+            while waiting:
+                ticket = waiting[0]
+                if not ticket.done:
+                    free = self._free_at(ticket, now)
+                    if free is not None:
+                        self._wake_at(free)
+                        break
+                    self._count(ticket, now)
+                    self._outbox.submit(ticket, now)
+                waiting.popleft()
+            if not waiting:
+                del self._lanes[number]
+
+    def _admits(self, ticket: Ticket, now: float) -> bool:
+        """Whether a request can be written now; where not, it waits."""
+        if not self._enabled or ticket.counted or ticket.written:
+            return True
+        lane = _LANES.get(ticket.operation)
+        if lane is None:
+            return True
+        if self._lanes:
+            waiting = self._lanes.get(lane)
+            if waiting:
+                ticket.paced = True
+                waiting.append(ticket)
+                return False
+        free = self._free_at(ticket, now)
+        if free is None:
+            self._count(ticket, now)
+            return True
+        ticket.paced = True
+        self._lanes[lane] = deque((ticket,))
+        self._wake_at(free)
+        return False
+
+    def _free_at(self, ticket: Ticket, now: float) -> float | None:
+        full = self._windows.full(ticket.operation, _joined(ticket), now)
+        return None if full is None else full.free_at(now)
+
+    def _count(self, ticket: Ticket, now: float) -> None:
+        ticket.counted = True
+        ticket.paced = False
+        self._windows.count(ticket.operation, _joined(ticket), now)
+
+    def _wake_at(self, time: float) -> None:
+        if self._due is None or time < self._due:
+            self._due = time
+
+
+def _joined(ticket: Ticket) -> str | None:
+    """The channel of a join; None for everything else."""
+    return ticket.packet.ch if isinstance(ticket.packet, Join) else None

@@ -1,0 +1,214 @@
+"""Messages of senders without a session: each is sent once, whoever asks how often."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
+
+from rtmcore.limits import IDEMPOTENCY_KEYS, IDEMPOTENCY_SECONDS, SWEEP_INTERVAL
+from rtmcore.service.commands import (
+    RTM,
+    Accepted,
+    Answer,
+    CountMembers,
+    CountMembersOf,
+    Name,
+    PeerSend,
+    Place,
+    PublishAs,
+    PublishMessage,
+    Refusal,
+    SendAs,
+    Session,
+    Trouble,
+    Unwatch,
+    Value,
+    Watch,
+)
+from rtmcore.service.memory.channels import Channels
+from rtmcore.service.memory.results import Results, Written
+from rtmcore.service.memory.sends import Sends
+from rtmcore.service.memory.state import Account, Instance, Live, Member, Outlet, State
+
+_CMID: Final = 1
+"""The only request of an instance that is made for one message."""
+_NO_FENCE: Final = -1
+"""No session of a user ever has this fence, so that no answer goes to one."""
+_NOT_DONE: Final = (Trouble.FULL, Trouble.UNAVAILABLE)
+"""After these nothing has happened, and a repeat is another try."""
+
+_Ask: TypeAlias = SendAs | PublishAs
+_Key: TypeAlias = tuple[type[Any], str, str]
+
+
+class _Ticket(Results):
+    """What one message came to, and who waits to hear it."""
+
+    __slots__ = ("_forget", "_value", "_waiting", "expires")
+
+    def __init__(self, expires: float, forget: Callable[[], None]) -> None:
+        super().__init__(1)
+        self.expires = expires
+        self._forget = forget
+        self._value: Value | None = None
+        self._waiting: list[tuple[Outlet, _Ask]] = []
+
+    @property
+    def told(self) -> bool:
+        """Whether there is an answer."""
+        return self._value is not None
+
+    def ask(self, outlet: Outlet, command: _Ask) -> None:
+        """Answer a command with this message's outcome, now or when it is known."""
+        if self._value is None:
+            self._waiting.append((outlet, command))
+        else:
+            outlet.answer(command, self._value)
+
+    def settle(self, cmid: int, result: Any) -> None:
+        """The outcome of the message is known; see `Results.settle`."""
+        super().settle(cmid, result)
+        if not isinstance(result, Written):
+            self.tell(result)
+
+    def tell(self, value: Value) -> None:
+        """Answer whoever waits; only the first outcome counts."""
+        if self._value is not None:
+            return
+        self._value = value
+        for outlet, command in self._waiting:
+            outlet.answer(command, value)
+        self._waiting.clear()
+        if isinstance(value, Refusal) and value.code in _NOT_DONE:
+            self._forget()
+
+
+class Publishing:
+    """Carries out the commands that need no session, by lending them one that nobody else sees.
+
+    Args:
+        state: What it shares with the other parts.
+        sends: Carries out sends to peers.
+        channels: Carries out the commands about channels.
+    """
+
+    def __init__(self, state: State, sends: Sends, channels: Channels) -> None:
+        self._state = state
+        self._sends = sends
+        self._channels = channels
+        self._tickets: dict[_Key, _Ticket] = {}
+
+    def send(self, outlet: Outlet, command: SendAs, now: float, wall: int) -> None:
+        """Carry out `SendAs`."""
+        ticket = self._admit(outlet, command, now)
+        if ticket is None:
+            return
+        with self._lend(command, ticket, now) as (live, borrowed):
+            send = PeerSend(
+                live.session,
+                live.instance.iid,
+                _CMID,
+                0,
+                command.to,
+                command.kind,
+                command.body,
+                command.offline,
+                command.wait,
+                command.history,
+                command.ttl,
+            )
+            self._sends.send(borrowed, send, now, wall)
+        if not ticket.told and not command.acknowledged:
+            receiver = self._state.accounts.get(command.name._replace(name=command.to))
+            # To one who is not there for certain, the answer says whether the message is stored.
+            if receiver is not None and receiver.live is not None and not receiver.live.unreachable:
+                ticket.tell(Accepted())
+
+    def publish(self, outlet: Outlet, command: PublishAs, now: float, wall: int) -> None:
+        """Carry out `PublishAs`."""
+        ticket = self._admit(outlet, command, now)
+        if ticket is None:
+            return
+        app, name = command.name.app, command.channel
+        with self._lend(command, ticket, now) as (live, borrowed):
+            # A channel that is watched exists; without anybody in it, it is forgotten again soon.
+            self._channels.watch(borrowed, Watch(app, name), now, wall)
+            self._channels.unwatch(borrowed, Unwatch(app, name), now, wall)
+            channel = self._state.channels[app, RTM, name]
+            own = channel.own.get(command.name.name)
+            live.channels[name] = Member(live, channel, channel.top, _CMID, own)
+            publish = PublishMessage(
+                live.session,
+                live.instance.iid,
+                _CMID,
+                0,
+                name,
+                command.kind,
+                command.body,
+                command.history,
+            )
+            self._channels.publish(borrowed, publish, now, wall)
+            member = channel.members.get(command.name.name)
+            if member is not None:
+                member.own = channel.own.get(command.name.name)
+
+    def count(self, outlet: Outlet, command: CountMembersOf, now: float, wall: int) -> None:
+        """Carry out `CountMembersOf`."""
+        with self._gate(Name(command.app, RTM, ""), "", Results(1)) as live:
+            borrowed = Outlet("")
+            count = CountMembers(live.session, _CMID, 0, command.channels)
+            self._channels.count_members(borrowed, count, now, wall)
+        for answer in borrowed.outputs:
+            if isinstance(answer, Answer):
+                outlet.answer(command, answer.value)
+
+    def _admit(self, outlet: Outlet, command: _Ask, now: float) -> _Ticket | None:
+        """The ticket of a new message; None for a repeat, which is answered."""
+        tickets = self._tickets
+        while tickets:
+            key, oldest = next(iter(tickets.items()))
+            if oldest.expires > now and len(tickets) < IDEMPOTENCY_KEYS:
+                break
+            del tickets[key]
+        key = command.__class__, command.name.app, command.key
+        known = tickets.get(key)
+        if known is not None:
+            known.ask(outlet, command)
+            return None
+        ticket = _Ticket(now + IDEMPOTENCY_SECONDS, lambda: self._drop(key))
+        tickets[key] = ticket
+        ticket.ask(outlet, command)
+        return ticket
+
+    def _drop(self, key: _Key) -> None:
+        self._tickets.pop(key, None)
+
+    @contextmanager
+    def _lend(self, command: _Ask, ticket: _Ticket, now: float) -> Iterator[tuple[Live, Outlet]]:
+        """A session for one message, and where its answer goes."""
+        borrowed = Outlet("")
+        try:
+            with self._gate(command.name, command.key, ticket) as live:
+                yield live, borrowed
+        except BaseException:
+            self._drop((command.__class__, command.name.app, command.key))
+            raise
+        for answer in borrowed.outputs:
+            if isinstance(answer, Answer):
+                ticket.tell(answer.value)
+
+    @contextmanager
+    def _gate(self, name: Name, key: str, results: Results) -> Iterator[Live]:
+        """Let a name without a session pass for one that has one, as long as a command is carried out."""
+        state = self._state
+        # No user has an empty name, so this one is not in anybody's way.
+        gate = Name(name.app, RTM, "", "publisher")
+        author = state.accounts.get(name) or Account(name, state.spaces.get((name.app, RTM, ""), {}))
+        digest = sha256(f"{name.app}\0{key}".encode()).hexdigest()[:32]
+        session = Session(gate, _NO_FENCE, Place("", 0))
+        live = Live(author, Instance(digest, results), session, None, SWEEP_INTERVAL, 0)
+        state.accounts[gate] = Account(gate, {}, live=live)
+        try:
+            yield live
+        finally:
+            del state.accounts[gate]

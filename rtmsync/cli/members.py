@@ -1,0 +1,44 @@
+"""`rtm members`: how many members channels have, and who they are."""
+
+from collections.abc import Sequence
+
+import click
+
+from rtmcore.limits import CHANNELS_JOINED, MEMBER_COUNT_CHANNELS
+from rtmsync.cli.exits import ExitCode
+from rtmsync.cli.options import Login, connection_options
+from rtmsync.cli.output import emit, printable, say
+
+
+@click.command("members")
+@connection_options
+@click.option(
+    "--names", is_flag=True, help="Say who they are, at most 512 of each; joins the channels for a moment."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each channel.")
+@click.argument("channels", nargs=-1, required=True, metavar="CHANNEL...")
+def command(login: Login, names: bool, as_json: bool, channels: Sequence[str]) -> int:
+    """Print how many members each CHANNEL has, without joining it."""
+    asked = list(dict.fromkeys(channels))
+    most = CHANNELS_JOINED if names else MEMBER_COUNT_CHANNELS
+    if len(asked) > most:
+        raise click.UsageError(f"At most {most} channels can be asked for at once{' by name' * names}.")
+    with login.connect() as client:
+        counts = client.member_counts(asked)
+        for channel in asked:
+            members: list[str] | None = None
+            if names:
+                with client.channel(channel) as joined:
+                    members = sorted(user for user in joined.members() if user != client.user_id)
+            _tell(channel, counts[channel], members, as_json)
+    return ExitCode.OK
+
+
+def _tell(channel: str, count: int, members: list[str] | None, as_json: bool) -> None:
+    if as_json:
+        row: dict[str, object] = {"channel": channel, "count": count}
+        emit(row if members is None else {**row, "members": members})
+        return
+    say(f"{printable(channel)} {count}")
+    for user in members or ():
+        say(f"  {printable(user)}")

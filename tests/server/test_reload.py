@@ -1,0 +1,112 @@
+"""New settings for a running server: they count for whoever comes next, and nobody who is there is sent away."""
+
+import ssl
+import time
+from pathlib import Path
+
+import attrs
+import pytest
+import trustme
+
+import rtmsync
+from rtmcore.codes import ConnectionState, LoginError
+from rtmcore.errors import AuthError, InvalidArgument
+from rtmsync.server.config import ServerConfig
+from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys, TokenKey, make_token
+from tests.server.conftest import Serve
+
+APP = "a" * 32
+OLD = TokenKey(b"o" * 32, kid="old")
+NEW = TokenKey(b"n" * 32, kid="new")
+
+
+def connect(server: Server, user: str, key: TokenKey, **options: object) -> rtmsync.Client:
+    token = make_token(key, app=APP, user=user, now=time.time())
+    return rtmsync.connect(server.url, app_id=APP, user_id=user, token=token, proxy=None, **options)  # type: ignore[arg-type]
+
+
+def test_keys_change_under_a_session_that_stays(serve: Serve) -> None:
+    server = serve(apps=[AppKeys(APP, (OLD,))])
+    with connect(server, "alice", OLD) as alice:
+        with pytest.raises(AuthError):
+            connect(server, "bob", NEW)
+        assert server.reload(attrs.evolve(server.config, apps=[AppKeys(APP, (OLD, NEW))])) == ()
+        connect(server, "bob", NEW).close()
+        connect(server, "carol", OLD).close()
+        assert server.reload(attrs.evolve(server.config, apps=[AppKeys(APP, (NEW,))])) == ()
+        with pytest.raises(AuthError) as refused:
+            connect(server, "carol", OLD)
+        assert refused.value.code is LoginError.INVALID_TOKEN
+        with connect(server, "bob", NEW) as bob:
+            inbox = alice.events(rtmsync.PeerMessage)
+            bob.send_peer("alice", "still here?")
+            assert inbox.get(timeout=10).text == "still here?"
+        assert alice.state is ConnectionState.CONNECTED
+        alice.renew_token(make_token(NEW, app=APP, user="alice", now=time.time()))
+
+
+def test_apps_come_and_go(serve: Serve) -> None:
+    other = "b" * 32
+    server = serve(apps=[AppKeys(APP, (OLD,))])
+    server.reload(attrs.evolve(server.config, apps=[AppKeys(APP, (OLD,)), AppKeys(other)]))
+    with rtmsync.connect(server.url, app_id=other, user_id="alice", proxy=None):
+        server.ban(other, "mallory")
+    server.reload(attrs.evolve(server.config, apps=[AppKeys(APP, (OLD,))]))
+    with pytest.raises(AuthError) as refused:
+        rtmsync.connect(server.url, app_id=other, user_id="alice", proxy=None)
+    assert refused.value.code is LoginError.INVALID_APP_ID
+
+
+def test_what_needs_a_restart_is_said_and_stays(serve: Serve) -> None:
+    server = serve(apps=[AppKeys(APP, (OLD,))])
+    before = server.config
+    changed = attrs.evolve(before, port=1, token_policy="abort", rate_factor=2.0, drain_seconds=1.0)
+    said = server.reload(changed)
+    assert [sentence.split()[0] for sentence in said] == ["port", "rate_factor", "token_policy"]
+    assert all("restart" in sentence for sentence in said)
+    assert server.config == attrs.evolve(before, drain_seconds=1.0)
+    connect(server, "alice", OLD).close()
+
+
+def test_settings_that_are_not_possible_change_nothing(serve: Serve, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    pem = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    server = serve(apps=[AppKeys(APP, (OLD,))], tls_certificate=pem)
+    before = server.config
+    with pytest.raises(InvalidArgument, match="TLS certificate"):
+        server.reload(
+            attrs.evolve(before, apps=[AppKeys(APP, (NEW,))], tls_certificate=tmp_path / "none.pem")
+        )
+    assert server.config == before
+    assert [one.split()[0] for one in server.reload(attrs.evolve(before, tls_certificate=None))] == [
+        "tls_certificate"
+    ]
+    assert server.config == before
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    connect(server, "alice", OLD, tls=context).close()
+
+
+def test_a_new_certificate_is_shown_to_whoever_connects_next(serve: Serve, tmp_path: Path) -> None:
+    pem = tmp_path / "server.pem"
+    first, second = trustme.CA(), trustme.CA()
+    first.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    server = serve(apps=[AppKeys(APP, (OLD,))], tls_certificate=pem)
+    contexts = [ssl.create_default_context() for _ in range(2)]
+    for authority, context in zip((first, second), contexts, strict=True):
+        authority.configure_trust(context)
+    with connect(server, "alice", OLD, tls=contexts[0]) as alice:
+        pem.unlink()
+        second.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+        server.reload(server.config)
+        connect(server, "bob", OLD, tls=contexts[1]).close()
+        assert alice.state is ConnectionState.CONNECTED
+
+
+def test_a_server_that_has_not_started_takes_new_settings_too() -> None:
+    server = Server(ServerConfig(apps=[AppKeys(APP, (OLD,))], port=0))
+    server.reload(ServerConfig(apps=[AppKeys(APP, (NEW,))], port=0))
+    with server:
+        connect(server, "alice", NEW).close()

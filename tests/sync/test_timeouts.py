@@ -1,0 +1,115 @@
+"""Every public method that blocks ends in time against a server that has stopped answering; so does its twin."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import rtmsync
+from rtmsync.testing import FaultProxy
+from tests.sync.conftest import Connect
+
+SECONDS = 0.3
+ARGUMENTS: dict[tuple[type[Any], str], tuple[Any, ...]] = {
+    (rtmsync.Client, "send_peer"): ("bob", "x"),
+    (rtmsync.Client, "renew_token"): ("token",),
+    (rtmsync.Client, "query_presence"): (["bob"],),
+    (rtmsync.Client, "subscribe_presence"): (["bob"],),
+    (rtmsync.Client, "unsubscribe_presence"): (["bob"],),
+    (rtmsync.Client, "subscribed_peers"): (),
+    (rtmsync.Client, "set_attributes"): ({"a": "b"},),
+    (rtmsync.Client, "update_attributes"): ({"a": "b"},),
+    (rtmsync.Client, "delete_attributes"): (["a"],),
+    (rtmsync.Client, "clear_attributes"): (),
+    (rtmsync.Client, "get_attributes"): ("bob",),
+    (rtmsync.Client, "set_channel_attributes"): ("room", {"a": "b"}),
+    (rtmsync.Client, "update_channel_attributes"): ("room", {"a": "b"}),
+    (rtmsync.Client, "delete_channel_attributes"): ("room", ["a"]),
+    (rtmsync.Client, "clear_channel_attributes"): ("room",),
+    (rtmsync.Client, "get_channel_attributes"): ("room",),
+    (rtmsync.Client, "member_counts"): (["room"],),
+    (rtmsync.Client, "stored_messages"): (),
+    (rtmsync.Client, "flush_stored"): (),
+    (rtmsync.Channel, "send"): ("x",),
+    (rtmsync.Channel, "members"): (),
+    (rtmsync.Channel, "set_attributes"): ({"a": "b"},),
+    (rtmsync.Channel, "update_attributes"): ({"a": "b"},),
+    (rtmsync.Channel, "delete_attributes"): (["a"],),
+    (rtmsync.Channel, "clear_attributes"): (),
+    (rtmsync.Channel, "get_attributes"): (),
+}
+OPTIONS: dict[tuple[type[Any], str], dict[str, Any]] = {
+    (rtmsync.Client, "history"): {"source": "bob"},
+    (rtmsync.Client, "history_count"): {"source": "bob"},
+}
+OTHERWISE = {"login", "logout", "close", "join", "leave"}
+"""Methods that begin or end something: each has a test of its own here."""
+
+
+def blocking(owner: type[Any]) -> set[str]:
+    """The methods that have a twin, and so block."""
+    return {
+        name.removesuffix("_future")
+        for name in dir(owner)
+        if name.endswith("_future") and not name.startswith("_")
+    }
+
+
+def test_no_method_is_left_out() -> None:
+    named = {*ARGUMENTS, *OPTIONS}
+    for owner in (rtmsync.Client, rtmsync.Channel):
+        assert {name for kind, name in named if kind is owner} == blocking(owner) - OTHERWISE
+
+
+def ends_in_time(call: Callable[[], Any], code: str = "TIMEOUT") -> rtmsync.RequestTimeout:
+    begun = time.monotonic()
+    with pytest.raises(rtmsync.RequestTimeout) as caught:
+        call()
+    assert SECONDS - 0.05 < time.monotonic() - begun < SECONDS + 2
+    assert caught.value.code is not None
+    assert caught.value.code.name == code
+    return caught.value
+
+
+def test_each_call_and_its_twin_end_in_time(
+    connect: Connect, proxy: FaultProxy, proxied: str, name: str
+) -> None:
+    client = connect(url=proxied)
+    channel = client.channel(name)
+    channel.join()
+    proxy.blackhole()
+    pending: list[tuple[str, Any]] = []
+    for owner, method in [*ARGUMENTS, *OPTIONS]:
+        arguments, options = ARGUMENTS.get((owner, method), ()), OPTIONS.get((owner, method), {})
+        target = client if owner is rtmsync.Client else channel
+        twin = getattr(target, f"{method}_future")
+        pending.append((method, twin(*arguments, **options, timeout=SECONDS)))
+    for method, future in pending:
+        error = future.exception(SECONDS + 5)
+        assert isinstance(error, rtmsync.RequestTimeout), method
+    for owner, method in [*ARGUMENTS, *OPTIONS]:
+        arguments, options = ARGUMENTS.get((owner, method), ()), OPTIONS.get((owner, method), {})
+        target = client if owner is rtmsync.Client else channel
+        # A new token that was not answered has no documented code for that.
+        code = "FAILURE" if method == "renew_token" else "TIMEOUT"
+        call = getattr(target, method)
+        ends_in_time(lambda: call(*arguments, **options, timeout=SECONDS), code)  # noqa: B023
+    proxy.heal()
+
+
+def test_what_begins_and_ends_ends_in_time(
+    make: Connect, connect: Connect, proxy: FaultProxy, proxied: str, name: str
+) -> None:
+    client = connect(url=proxied)
+    channel = client.channel(name)
+    channel.join()
+    proxy.blackhole()
+    ends_in_time(lambda: client.channel(f"{name}-2").join(timeout=SECONDS))
+    ends_in_time(lambda: channel.leave(timeout=SECONDS), "FAILURE")
+    ends_in_time(lambda: make(url=proxied).login(timeout=SECONDS))
+    begun = time.monotonic()
+    client.logout(timeout=SECONDS)
+    client.close(timeout=SECONDS)
+    assert time.monotonic() - begun < 3
+    proxy.heal()
