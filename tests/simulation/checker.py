@@ -26,6 +26,7 @@ from tests.simulation.parties import PartyJudge
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+KEPT_OFFLINE: Final = 200
 REPLAYED: Final = 32
 REPLAY_AGE: Final = 30.0
 UNREACHABLE: Final = 6.0
@@ -385,6 +386,11 @@ class Judge:
                 taken.setdefault(each.message.body, each.time)
                 taken[each.message.body] = min(taken[each.message.body], each.time)
             shown.update(message.body for message in life.of(PeerMessage))
+        takes: dict[str, list[float]] = {}
+        for life in self.lives:
+            takes.setdefault(life.user, []).extend(each.time for each in life.taken)
+        for times in takes.values():
+            times.sort()
         for body, (life, call) in self.sends.items():
             if call.done is None:
                 continue
@@ -393,7 +399,7 @@ class Judge:
                 status = int(call.value.status)
                 if status == DELIVERED and taken.get(body, 1e18) > call.done:
                     self.wrong(call.done, f"{what} is said to be delivered, and no application has taken it")
-                elif status == CACHED and body not in taken:
+                elif status == CACHED and body not in taken and not self._made_room(call, takes):
                     self.wrong(call.done, f"{what} was stored, and is lost")
                 elif status == PEER_UNREACHABLE and body in shown and not self._restarted(call):
                     self.wrong(call.done, f"{what} was PEER_UNREACHABLE, and was delivered all the same")
@@ -411,6 +417,24 @@ class Judge:
                     self.wrong(call.done, f"{what} was accepted, and is not in the log")
             elif call.made and never_executed(call) and entry is not None and not self._restarted(call):
                 self.wrong(call.done, f"{what} failed ({call.error!r}), and was carried out all the same")
+
+    def _made_room(self, call: Call, takes: dict[str, list[float]]) -> bool:
+        """Whether so many were stored behind a message, before its receiver took any, that the oldest were dropped."""
+        receiver = call.arguments[0]
+        times = takes.get(receiver, [])
+        at = bisect_right(times, call.done or 0.0)
+        until = times[at] if at < len(times) else float("inf")
+        later = 0
+        for _, other in self.sends.values():
+            if other.arguments[0] == receiver and other is not call and other.done is not None:
+                value = other.value
+                if isinstance(value, SendResult):
+                    later += (
+                        int(value.status) == CACHED
+                        and value.message_id > call.value.message_id
+                        and other.done <= until
+                    )
+        return later >= KEPT_OFFLINE
 
     # --- Channels ---------------------------------------------------------------------
 
