@@ -437,9 +437,15 @@ class Channels:
         channel = self._joined.get(packet.ch)
         if channel is not None:
             channel.count = packet.count
-            if channel.told_count != packet.count:
-                channel.told_count = packet.count
-                self._emit(MemberCountChanged(channel.name, packet.count))
+            if not channel.reborn:
+                self._tell_count(channel)
+
+    def _tell_count(self, channel: Channel) -> None:
+        """Tell how many members there are, those included who have some time to come back."""
+        count = channel.count + len(channel.awaited)
+        if channel.told_count != count:
+            channel.told_count = count
+            self._emit(MemberCountChanged(channel.name, count))
 
     def attributes_changed(self, packet: ChannelAttributesChanged) -> None:
         """Somebody has changed the attributes of a channel, and wants its members to know."""
@@ -462,6 +468,8 @@ class Channels:
             if channel.awaited and now >= channel.awaited_until:
                 gone, channel.awaited = channel.awaited, set()
                 self._announce(channel, left=gone, dropped=True)
+                if channel.told_count is not None:
+                    self._tell_count(channel)
         self.awaiting = any(channel.awaited for channel in self._joined.values())
 
     def _announce(
