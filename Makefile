@@ -12,6 +12,10 @@ endif
 BIN := $(VENV)/bin
 
 MINUTES ?= 1
+HOURS ?= 25
+CLIENTS ?= 20
+SEEDS ?= 1
+JOBS ?=
 SEED ?=
 FILE ?=
 ARGS ?=
@@ -29,7 +33,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs bench fuzz soak test-floors test-pythons test-wheel clean
+.PHONY: help demo test check docs bench fuzz soak simulate test-floors test-pythons test-wheel clean
 # Stamps are made by a pattern rule: without this line make would remove them again.
 .PRECIOUS: $(VENV)/.stamp-%
 
@@ -62,6 +66,10 @@ fuzz: $(VENV)/.stamp-test ## feed every decoder random input for MINUTES=..., fr
 soak: $(VENV)/.stamp-test ## run the endurance tests for MINUTES=... each
 	@RTM_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak --timeout=$$(($(MINUTES) * 60 + 600)) \
 		-o faulthandler_timeout=0 $(ARGS)
+
+simulate: $(VENV)/.stamp-test ## simulate HOURS=... of CLIENTS=... on a bad network, from SEED=..., SEEDS=... in JOBS=... processes
+	@$(BIN)/python -m tests.simulation --hours $(HOURS) --clients $(CLIENTS) --seeds $(SEEDS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 test-floors: ## run the tests with the oldest supported version of each dependency
 	@$(MAKE) test VENV=.venv-floors FLOORS=1

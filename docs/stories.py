@@ -231,8 +231,8 @@ def lost_kick() -> Stage:
 
 @story(
     "Two programs that log in whenever they are kicked",
-    "This is what nothing in the library does by itself. The rate of logins, 2 a second for one user after a burst of "
-    "4, holds them back.",
+    "This is what nothing in the library does by itself. The rate of logins, 2 a second for one user after a burst "
+    "of 4, holds them back.",
 )
 def login_loop() -> Stage:
     stage = Stage(nodes=("n1", "n2"))

@@ -146,6 +146,8 @@ BEAT_INTERVAL: Final = 1.5
 REPLAY_WINDOW: Final = 30.0
 #: Channel messages replayed after a reconnect, the newest ones; per channel (seed 000; the scope: design).
 REPLAY_MAX: Final = 32
+#: Seconds that a replay may take on a slow line and still have what was young enough at the return (design).
+REPLAY_DRAIN: Final = 300.0
 #: First wait between attempts, before jitter; the first attempt waits for nothing (design).
 BACKOFF_BASE: Final = 0.25
 #: Factor from one wait to the next (design).

@@ -230,12 +230,13 @@ class DataTrack:
         Raises:
             InvalidArgument: The frame or the name of the track is not possible (53300 to 53303).
             ConnectionFailed: The media connection does not stand at the moment (53405): a frame does not wait.
-            LimitExceeded: Too many tracks are in use (53203).
+            LimitExceeded: Too many tracks are in use (53203), or 8 MiB wait for the connection already, which is slower
+                than the sender.
             RtmError: The room is disconnected.
         """
         driver = self._room._driver
         _, body = kind_and_body(frame, RoomErrorCode.TRACK_INVALID, "send")
-        driver.act("send", lambda now: driver.core.send_data(self.name, body, now))
+        driver.send_frame("send", lambda now: driver.core.send_data(self.name, body, now))
 
 
 # --- The room ----------------------------------------------------------------------------------------------------

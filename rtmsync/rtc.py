@@ -192,10 +192,11 @@ class RtcChannel(Handle[Driver[RtcCore], RtcConnectionState]):
             NotLoggedIn: The channel is not joined.
             Aborted: The channel is FAILED.
             ConnectionFailed: The channel is RECONNECTING: a frame does not wait.
+            LimitExceeded: 8 MiB wait for the connection already, which is slower than the sender.
         """
         core = self._driver.core
         _, body = kind_and_body(message, None, "send_stream_message")
-        self._driver.act("send_stream_message", lambda now: core.send_stream_message(body, now))
+        self._driver.send_frame("send_stream_message", lambda now: core.send_stream_message(body, now))
 
     # --- Inside -------------------------------------------------------------------------------------------------
 

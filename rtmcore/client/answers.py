@@ -142,7 +142,9 @@ class Answers:
 
     def _published(self, packet: Published, _: float) -> None:
         ticket = self._requests.get(packet.i)
-        if ticket is not None and isinstance(ticket.packet, Publish):
+        if ticket is None:
+            self._channels.published_late(packet)
+        elif isinstance(ticket.packet, Publish):
             # First its place in the log: what came behind it is handed out before its own result.
             self._channels.published(ticket.packet.ch, packet)
             self._requests.succeed(ticket, PublishResult(packet.id))

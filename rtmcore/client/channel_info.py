@@ -29,19 +29,19 @@ from rtmcore.client.requests import (
 )
 from rtmcore.limits import OPERATION_TIMEOUT
 from rtmcore.wire.packets import (
-    ChannelAttribute,
     ChannelAttributeList,
     GetChannelAttributes,
     GetMemberCounts,
     MemberCounts,
     SetChannelAttributes,
     UpdateChannelAttributes,
+    WrittenAttribute,
 )
 
 _MILLISECONDS: Final = 1000
 
 
-def read_attributes(attributes: Mapping[str, ChannelAttribute]) -> dict[str, models.ChannelAttribute]:
+def read_attributes(attributes: Mapping[str, WrittenAttribute]) -> dict[str, models.ChannelAttribute]:
     """Attributes of a channel as applications see them."""
     return {
         key: models.ChannelAttribute(found.value, found.user, found.at / _MILLISECONDS)

@@ -27,6 +27,7 @@ from rtmcore.limits import (
     CHANNEL_SENDERS_REMEMBERED,
     CHANNELS_JOINED,
     MEMBER_EVENTS_MAX,
+    REQUESTS_IN_FLIGHT,
 )
 from rtmcore.models import ChannelMessage, JoinResult
 from rtmcore.wire.described import read_body
@@ -99,6 +100,8 @@ class Channels:
         self._senders: dict[tuple[str, str], int] = {}
         self._older_senders: dict[tuple[str, str], int] = {}
         self.awaiting = False
+        # Own messages whose time was over, by request: the answer may come yet, and says where they are in the log.
+        self._given_up: dict[int, str] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -203,6 +206,7 @@ class Channels:
         self._joining.clear()
         self._rosters.clear()
         self._early_counts.clear()
+        self._given_up.clear()
 
     # --- A return -----------------------------------------------------------------------------------------------
 
@@ -282,8 +286,17 @@ class Channels:
             if channel.reader.gap or channel.barrier is not None:
                 self._mind_gap(channel)
 
+    def published_late(self, packet: Published) -> None:
+        """An own message that nobody waits for has its place in the log after all."""
+        name = self._given_up.pop(packet.i, None)
+        if name is not None:
+            self.published(name, packet)
+
     def publish_ended(self, name: str, request: int) -> None:
-        """An own message will not be answered any more."""
+        """Nobody waits for the answer of an own message any more."""
+        self._given_up[request] = name
+        if len(self._given_up) > REQUESTS_IN_FLIGHT:
+            del self._given_up[next(iter(self._given_up))]
         channel = self._joined.get(name)
         if channel is not None and request in channel.own:
             del channel.own[request]
@@ -424,9 +437,15 @@ class Channels:
         channel = self._joined.get(packet.ch)
         if channel is not None:
             channel.count = packet.count
-            if channel.told_count != packet.count:
-                channel.told_count = packet.count
-                self._emit(MemberCountChanged(channel.name, packet.count))
+            if not channel.reborn:
+                self._tell_count(channel)
+
+    def _tell_count(self, channel: Channel) -> None:
+        """Tell how many members there are, those included who have some time to come back."""
+        count = channel.count + len(channel.awaited)
+        if channel.told_count != count:
+            channel.told_count = count
+            self._emit(MemberCountChanged(channel.name, count))
 
     def attributes_changed(self, packet: ChannelAttributesChanged) -> None:
         """Somebody has changed the attributes of a channel, and wants its members to know."""
@@ -449,6 +468,8 @@ class Channels:
             if channel.awaited and now >= channel.awaited_until:
                 gone, channel.awaited = channel.awaited, set()
                 self._announce(channel, left=gone, dropped=True)
+                if channel.told_count is not None:
+                    self._tell_count(channel)
         self.awaiting = any(channel.awaited for channel in self._joined.values())
 
     def _announce(

@@ -32,6 +32,7 @@ from rtmcore.client.requests import (
 from rtmcore.client.session import Session
 from rtmcore.client.users import Users
 from rtmcore.codes import (
+    JoinChannelError,
     LoginError,
     PeerConnectionState,
     RoomErrorCode,
@@ -136,6 +137,8 @@ class ClientParts:
         self.invitations = Invitations(self, self._requests, emit, iid, self.session)
         if config.scope:
             self._handlers[Restored] = self._scope_restored
+        else:
+            self._handlers[Restored] = _both(self._handlers[Restored], self._not_restored)
         # What is to be done at the end of a request, by the class of its packet.
         self._ends: dict[type[Any], Callable[[Ticket, Any], None]] = {
             Publish: self._publish_ended,
@@ -317,6 +320,13 @@ class ClientParts:
             state=self.session.state.name,
         )
         self.session.expelled(error, now)
+
+    def _not_restored(self, packet: Restored, now: float) -> None:
+        """A channel that was lost because the server took too long: it may get it done all the same."""
+        if packet.code == JoinChannelError.TIMEOUT and not self._channels.is_member(packet.ch):
+            if len(self._unwanted) < REQUESTS_IN_FLIGHT:
+                self._unwanted.add(packet.ch)
+            self._forget(packet.ch, now)
 
     def _renewed(self, packet: Renewed, now: float) -> None:
         ticket = self._requests.get(packet.i)

@@ -36,7 +36,6 @@ from rtmcore.service.commands import (
 )
 from rtmcore.wire.packets import (
     AttributeList,
-    ChannelAttribute,
     ChannelAttributeList,
     Done,
     FlushStored,
@@ -59,6 +58,7 @@ from rtmcore.wire.packets import (
     UpdateAttributes,
     UpdateChannelAttributes,
     UserList,
+    WrittenAttribute,
 )
 
 RequestCommand = (
@@ -86,9 +86,9 @@ RequestCommand = (
 
 def attributes_by_key(
     attributes: tuple[tuple[str, ChannelAttributeValue], ...],
-) -> dict[str, ChannelAttribute]:
+) -> dict[str, WrittenAttribute]:
     """The attributes of a channel as packets have them."""
-    return {key: ChannelAttribute(one.value, one.user, one.at // 1000) for key, one in attributes}
+    return {key: WrittenAttribute(one.value, one.user, one.at // 1000) for key, one in attributes}
 
 
 def _page(number: int, kept: Kept) -> MessagePage:

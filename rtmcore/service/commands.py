@@ -215,6 +215,8 @@ class ReadChannel:
     session: Session
     channel: str
     after: int
+    waited: float = 0.0
+    """Seconds since the reader returned, at most `limits.REPLAY_DRAIN`: what was young enough then still is."""
 
 
 @attrs.frozen
@@ -227,6 +229,8 @@ class ReadChannels:
     session: Session
     positions: tuple[tuple[str, int], ...]
     """Channels, each with the position to read after."""
+    waited: float = 0.0
+    """As for `ReadChannel`."""
 
 
 @attrs.frozen

@@ -21,7 +21,6 @@ from rtmcore.wire.packets import (
     AttributeList,
     Beat,
     Bye,
-    ChannelAttribute,
     ChannelAttributeList,
     ChannelAttributesChanged,
     ChannelEntry,
@@ -42,6 +41,7 @@ from rtmcore.wire.packets import (
     Unknown,
     UserList,
     Welcome,
+    WrittenAttribute,
 )
 from rtmcore.wire.transport import ServerTransport, TransportState, server_message
 
@@ -485,7 +485,7 @@ _SMALL_PACKET: Final = 128
 _LISTED_USER: Final = 72
 
 
-def _weigh_attributes(attributes: dict[str, ChannelAttribute]) -> int:
+def _weigh_attributes(attributes: dict[str, WrittenAttribute]) -> int:
     return _SMALL_PACKET + sum(_SMALL_PACKET + _LISTED_USER + len(one.value) for one in attributes.values())
 
 

@@ -415,6 +415,7 @@ class Logins:
         self._counter.enter(member, value.version, value.count, tell=restoring.version != value.version)
         complete = feed.tell_changes(member)
         member.asked = True
+        member.returned = self._context.now
         if connection.together is None:
             self._pumps.want(connection, member)
         else:

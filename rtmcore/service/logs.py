@@ -125,6 +125,7 @@ class Member:
         "feed",
         "lost",
         "position",
+        "returned",
         "state",
         "version",
     )
@@ -141,6 +142,8 @@ class Member:
         self.counted_at = _LONG_AGO
         """When that was, in monotonic seconds."""
         self.lost = 0
+        self.returned: float | None = None
+        """When its client returned, as long as the log has not been read to its top since."""
         self.asked = False
         """The client awaits the top: it has returned, or has asked."""
         self.again = False

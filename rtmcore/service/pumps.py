@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 from rtmcore.codes import CloseCode
 from rtmcore.identifiers import is_valid_id
-from rtmcore.limits import CHANNEL_MEMBERS_LISTED, CHANNELS_JOINED, COMMAND_TIMEOUT, REPLAY_BELOW
+from rtmcore.limits import (
+    CHANNEL_MEMBERS_LISTED,
+    CHANNELS_JOINED,
+    COMMAND_TIMEOUT,
+    REPLAY_BELOW,
+    REPLAY_DRAIN,
+)
 from rtmcore.service.commands import (
     Acknowledge,
     Entry,
@@ -93,11 +99,33 @@ class Pumps:
             log.feed.expect()
             return ListMembers(session, OF_NO_REQUEST, connection.floor, log.channel)
         if isinstance(log, Together):
-            return _read_together(connection, session, log)
+            return self._read_together(connection, session, log)
         if connection.members.get(log.feed.channel) is not log:
             return None
         log.feed.expect()
-        return ReadChannel(session, log.feed.channel, log.position)
+        return ReadChannel(session, log.feed.channel, log.position, self._waited(log))
+
+    def _read_together(
+        self, connection: Connection, session: Session, together: Together
+    ) -> ReadChannels | None:
+        """The command that reads the channels of a hello at once; None where all were left meanwhile."""
+        together.members = [
+            member
+            for member in together.members
+            if connection.members.get(member.feed.channel) is member and member not in connection.to_read
+        ]
+        if not together.members:
+            return None
+        together.feeds = [member.feed for member in together.members]
+        for feed in together.feeds:
+            feed.expect()
+        positions = tuple((member.feed.channel, member.position) for member in together.members)
+        return ReadChannels(session, positions, max(map(self._waited, together.members)))
+
+    def _waited(self, member: Member) -> float:
+        """Seconds since the member's client returned: what was young enough then is replayed, however slow the line."""
+        returned = member.returned
+        return 0.0 if returned is None else min(REPLAY_DRAIN, self._context.now - returned)
 
     # --- Packets of the client ------------------------------------------------------
 
@@ -297,6 +325,7 @@ class Pumps:
             member.asked = False
         member.position = page.top
         member.lost = 0
+        member.returned = None
         member.feed.attach(member)
 
     def _send(self, connection: Connection, log: InboxLog, entry: Entry) -> None:
@@ -315,18 +344,3 @@ class Pumps:
         )
         log.sent(entry)
         self._context.count("inbox_messages_delivered")
-
-
-def _read_together(connection: Connection, session: Session, together: Together) -> ReadChannels | None:
-    """The command that reads the channels of a hello at once; None where all were left meanwhile."""
-    together.members = [
-        member
-        for member in together.members
-        if connection.members.get(member.feed.channel) is member and member not in connection.to_read
-    ]
-    if not together.members:
-        return None
-    together.feeds = [member.feed for member in together.members]
-    for feed in together.feeds:
-        feed.expect()
-    return ReadChannels(session, tuple((member.feed.channel, member.position) for member in together.members))

@@ -508,7 +508,7 @@ class AttributeList:
 
 
 @attrs.define
-class ChannelAttribute:
+class WrittenAttribute:
     """One attribute of a channel."""
 
     value: str = attrs.field(**_hidden)
@@ -523,7 +523,7 @@ class ChannelAttributeList:
     """The attributes of a channel."""
 
     i: Count
-    attributes: dict[str, ChannelAttribute] = attrs.field(**_hidden)
+    attributes: dict[str, WrittenAttribute] = attrs.field(**_hidden)
 
 
 @attrs.define
@@ -673,7 +673,7 @@ class ChannelAttributesChanged:
     """Somebody changed the attributes of a channel and wanted its members to know: all of them."""
 
     ch: str
-    attributes: dict[str, ChannelAttribute] = attrs.field(**_hidden)
+    attributes: dict[str, WrittenAttribute] = attrs.field(**_hidden)
 
 
 @attrs.define

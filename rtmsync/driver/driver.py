@@ -10,8 +10,15 @@ import attrs
 
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import PeerConnectionState
-from rtmcore.errors import ClientClosed, ConnectionFailed, RequestTimeout, RtmError, StateError
-from rtmcore.limits import OUTCOME_GRACE
+from rtmcore.errors import (
+    ClientClosed,
+    ConnectionFailed,
+    LimitExceeded,
+    RequestTimeout,
+    RtmError,
+    StateError,
+)
+from rtmcore.limits import OUTBOUND_BYTES, OUTCOME_GRACE
 from rtmcore.models import ConnectionInfo
 from rtmsync.driver.clock import FOREVER, Clock
 from rtmsync.driver.core import C, Profile
@@ -211,6 +218,31 @@ class Driver(Generic[C]):
         self._lock.run(run, operation)
         self._after_call()
 
+    def send_frame(self, operation: str, action: Callable[[float], None]) -> None:
+        """Send what nobody acknowledges, unless too much waits for the sockets already.
+
+        Args:
+            operation: Name of the public method.
+            action: Gets the time; may raise RtmError to refuse.
+
+        Raises:
+            LimitExceeded: `limits.OUTBOUND_BYTES` are waiting: the line is slower than the sender.
+            WouldDeadlock: This thread is inside the library.
+            ClientClosed: The client has failed.
+        """
+
+        def send(now: float) -> None:
+            waiting = self._network.backlog
+            if waiting >= OUTBOUND_BYTES:
+                raise LimitExceeded(
+                    f"The frame was not sent, since {waiting} bytes wait for the connection already.",
+                    operation=operation,
+                    hint="Send fewer or smaller frames: nothing else slows you down, since they have no answer.",
+                )
+            action(now)
+
+        self.act(operation, send)
+
     def starting(self, operation: str, intent: Intent) -> Intent:
         """An intent after which there is a network thread: a login."""
 
@@ -300,11 +332,11 @@ class Driver(Generic[C]):
         state = self.state
         if state in states:
             return state
-        if state in self._profile.final and self._broken is None:
+        if self._broken is None and state in self._profile.final:
             raise StateError(
                 f"The state is {state.name}, which nothing leaves.", operation="wait_until", state=state.name
             )
-        if self.finished:
+        if self._broken is not None or self.finished:
             raise self._closed_error("wait_until")
         names = " or ".join(each.name for each in sorted(states))
         raise RequestTimeout(

@@ -128,6 +128,11 @@ class Network(Generic[C]):
         return self._helpers.providers
 
     @property
+    def backlog(self) -> int:
+        """Bytes made that the sockets have not taken."""
+        return sum(link.backlog for link in self._links.values())
+
+    @property
     def traffic(self) -> tuple[int, int]:
         """Bytes received and sent on all connections so far."""
         links = list(self._links.values())

@@ -658,3 +658,14 @@ def test_a_lost_channel_fails_its_requests_by_the_server_s_answers() -> None:
     bench.server.last.send(Failed(own.request_id or 0, 5, "Not a member."))
     bench.turn()
     assert own.error is not None
+
+
+def test_the_late_answer_of_a_publish_that_was_given_up_still_joins_the_chain() -> None:
+    bench = in_room()
+    own = publish(bench, timeout=0.5)
+    bench.run(1.0)
+    assert own.error is not None
+    bench.server.last.send(Published(own.request_id or 0, 11, 10), entry(12, 11), entry(13, 12))
+    bench.turn()
+    assert ids(bench) == [12, 13]
+    assert bench.server.last.got(Sync) == []

@@ -12,7 +12,7 @@ import pytest
 from rtmcore import codes, limits
 from rtmcore.service.config import ANNOUNCED_LIMITS
 from rtmcore.wire.codec import JSON, MSGPACK
-from rtmcore.wire.packets import TAGS, ChannelAttribute, ChannelPosition, Count, KeptMessage
+from rtmcore.wire.packets import TAGS, ChannelPosition, Count, KeptMessage, WrittenAttribute
 from tests.docs.pages import Block, blocks, page, pages, section, sections, table, tables
 
 EXAMPLES = [block for path in pages() for block in blocks(path) if block.info == "json"]
@@ -25,7 +25,7 @@ TYPES = {
     list[str]: "list of string",
     list[ChannelPosition]: "list of channel position",
     list[KeptMessage]: "list of kept message",
-    dict[str, ChannelAttribute]: "map of channel attribute",
+    dict[str, WrittenAttribute]: "map of channel attribute",
     dict[str, int]: "map of integer",
     dict[str, Count]: "map of integer",
     dict[str, str]: "map of string",
@@ -83,7 +83,7 @@ def test_fields_documented_are_the_fields_there_are(tag: str) -> None:
 
 @pytest.mark.parametrize(
     ("tag", "part"),
-    [("hello", ChannelPosition), ("channel_attributes", ChannelAttribute), ("messages", KeptMessage)],
+    [("hello", ChannelPosition), ("channel_attributes", WrittenAttribute), ("messages", KeptMessage)],
 )
 def test_parts_of_packets_are_documented(tag: str, part: type) -> None:
     _, rows = tables(documented_packets()[tag])

@@ -9,7 +9,7 @@ import msgspec
 
 from rtmcore.codes import MessageType
 from rtmcore.wire.codec import JSON, MSGPACK, Codec
-from rtmcore.wire.packets import TAGS, ChannelAttribute, ChannelPosition, KeptMessage, Packet
+from rtmcore.wire.packets import TAGS, ChannelPosition, KeptMessage, Packet, WrittenAttribute
 
 IDS = (
     "alice",
@@ -49,7 +49,7 @@ WRONG = (
 
 _HINTS: dict[type[Any], dict[str, Any]] = {
     cls: get_type_hints(cls, include_extras=False)
-    for cls in (*TAGS.values(), ChannelAttribute, ChannelPosition, KeptMessage)
+    for cls in (*TAGS.values(), WrittenAttribute, ChannelPosition, KeptMessage)
 }
 
 

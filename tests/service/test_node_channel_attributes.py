@@ -18,7 +18,6 @@ from rtmcore.wire.codec import JSON, MSGPACK
 from rtmcore.wire.packets import (
     AttributeList,
     Bye,
-    ChannelAttribute,
     ChannelAttributeList,
     ChannelAttributesChanged,
     Done,
@@ -32,6 +31,7 @@ from rtmcore.wire.packets import (
     UpdateAttributes,
     UpdateChannelAttributes,
     Welcome,
+    WrittenAttribute,
 )
 from tests.service.wires import SETTLE, WALL
 
@@ -276,7 +276,7 @@ def test_a_repeat_after_a_cut_is_answered_and_told_once(world):
 
 
 def test_an_attribute_says_nothing_of_its_value_in_logs():
-    assert "secret" not in repr(ChannelAttribute("secret", "alice", 1))
+    assert "secret" not in repr(WrittenAttribute("secret", "alice", 1))
 
 
 # --- Of users: some of them -----------------------------------------------------------------

@@ -26,6 +26,7 @@ from tests.simulation.parties import PartyJudge
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+KEPT_OFFLINE: Final = 200
 REPLAYED: Final = 32
 REPLAY_AGE: Final = 30.0
 UNREACHABLE: Final = 6.0
@@ -105,6 +106,8 @@ class Watcher:
         if life.kind != "rtm" or not life.heard:
             return
         if core.state.name == "CONNECTED" and now >= life.heard + INTERRUPTED + _SLACK:
+            if any(call.name == "logout" for call in life.open.values()):
+                return  # whoever says goodbye does not care any more
             self.history.violation(
                 now, f"{life.name} is CONNECTED {now - life.heard:.3f} s after the last byte"
             )
@@ -203,7 +206,7 @@ class Watcher:
 
     def _judge_leaving(self, notice: Any, now: float) -> None:
         name = self._find(notice.kind, notice.user, notice.channel)
-        if name is None:
+        if name is None or now < self.history.late_until:
             return
         if self.left.get(name) == now or self.left.get((name, notice.channel)) == now:
             return
@@ -216,6 +219,9 @@ class Watcher:
 
     def _judge_silence(self, kind: str, user: str, scope: str, least: float, state: str, now: float) -> None:
         name = self._find(kind, user, scope)
+        if now < self.history.late_until:
+            # What a node has heard is still on its way to the engine.
+            return
         if name is not None and self._silence(name, now) < least - _SLACK:
             self.history.violation(
                 now, f"{user} is called {state} after {self._silence(name, now):.3f} s of silence"
@@ -380,6 +386,11 @@ class Judge:
                 taken.setdefault(each.message.body, each.time)
                 taken[each.message.body] = min(taken[each.message.body], each.time)
             shown.update(message.body for message in life.of(PeerMessage))
+        takes: dict[str, list[float]] = {}
+        for life in self.lives:
+            takes.setdefault(life.user, []).extend(each.time for each in life.taken)
+        for times in takes.values():
+            times.sort()
         for body, (life, call) in self.sends.items():
             if call.done is None:
                 continue
@@ -388,7 +399,7 @@ class Judge:
                 status = int(call.value.status)
                 if status == DELIVERED and taken.get(body, 1e18) > call.done:
                     self.wrong(call.done, f"{what} is said to be delivered, and no application has taken it")
-                elif status == CACHED and body not in taken:
+                elif status == CACHED and body not in taken and not self._made_room(call, takes):
                     self.wrong(call.done, f"{what} was stored, and is lost")
                 elif status == PEER_UNREACHABLE and body in shown and not self._restarted(call):
                     self.wrong(call.done, f"{what} was PEER_UNREACHABLE, and was delivered all the same")
@@ -406,6 +417,24 @@ class Judge:
                     self.wrong(call.done, f"{what} was accepted, and is not in the log")
             elif call.made and never_executed(call) and entry is not None and not self._restarted(call):
                 self.wrong(call.done, f"{what} failed ({call.error!r}), and was carried out all the same")
+
+    def _made_room(self, call: Call, takes: dict[str, list[float]]) -> bool:
+        """Whether so many were stored behind a message, before its receiver took any, that the oldest were dropped."""
+        receiver = call.arguments[0]
+        times = takes.get(receiver, [])
+        at = bisect_right(times, call.done or 0.0)
+        until = times[at] if at < len(times) else float("inf")
+        later = 0
+        for _, other in self.sends.values():
+            if other.arguments[0] == receiver and other is not call and other.done is not None:
+                value = other.value
+                if isinstance(value, SendResult):
+                    later += (
+                        int(value.status) == CACHED
+                        and value.message_id > call.value.message_id
+                        and other.done <= until
+                    )
+        return later >= KEPT_OFFLINE
 
     # --- Channels ---------------------------------------------------------------------
 

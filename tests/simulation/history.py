@@ -91,6 +91,8 @@ class Life:
     """Calls that wait for their result."""
     heard: float = 0.0
     """When it read its last bytes."""
+    tokens: bool = False
+    """Whether its tokens expire."""
     rooms: dict[str, set[str]] = attrs.field(factory=dict, repr=False)
     """Who is in its channels at the end."""
     wires: list[list[float | None]] = attrs.field(factory=list, repr=False)
@@ -215,6 +217,7 @@ class History:
         restarts: When engines started, the first one included, and when they stopped.
         faults: Faults by name, counted.
         notes: What happened otherwise.
+        late_until: Until when the engine may not have heard what a node has.
     """
 
     def __init__(self, start: float) -> None:
@@ -229,6 +232,7 @@ class History:
         self.stops: list[float] = []
         self.faults: dict[str, int] = defaultdict(int)
         self.notes: list[tuple[float, str]] = []
+        self.late_until = 0.0
 
     def begin(self, name: str, user: str, iid: str, kind: str, scope: str, now: float) -> Life:
         """A client object is made."""

@@ -575,12 +575,9 @@ def test_resume_with_twenty_full_channel_windows_over_one_megabit_a_second(size:
     for channel in channels:
         numbers = [int(sent[:6]) for sent in heard(alice, channel)]
         assert numbers == sorted(set(numbers)), channel
-        assert len(numbers) + lost(alice, channel) == limits.REPLAY_MAX, channel
-    if took < limits.REPLAY_WINDOW:
-        assert sum(lost(alice, channel) for channel in channels) == 0
-    else:
-        # What is older than the window when its turn comes is counted, not sent: 20 MiB take almost three minutes.
-        assert sum(len(heard(alice, channel)) for channel in channels) * size > 125_000 * 25
+        # What was young enough at the return is replayed, however long the line takes: minutes for 20 MiB.
+        assert len(numbers) == limits.REPLAY_MAX, channel
+        assert lost(alice, channel) == 0, channel
     assert bodies(alice) == [b"meanwhile"]
     assert bob.life.of(MemberLeft) == []
     assert not world.history.violations

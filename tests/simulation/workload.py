@@ -459,6 +459,7 @@ class Director:
         host = self.host(actor)
         if host is not None:
             host.habit.token_seconds = seconds
+            host.life.tokens = True
 
     def do_renew(self, actor: int) -> None:
         host = self.host(actor)
@@ -539,6 +540,8 @@ class Director:
     def do_late_engine(self, actor: int, chance: float, longest: float, seconds: float) -> None:
         habits = self.world.side.habits
         habits.engine_late, habits.engine_longest = chance, longest
+        history = self.world.history
+        history.late_until = max(history.late_until, self.world.now + seconds + longest)
         self.world.at(self.world.time + seconds, self._engine_in_time)
 
     def _engine_in_time(self) -> None:
@@ -612,22 +615,33 @@ class Director:
     def _judge_rest(self) -> None:
         world, history = self.world, self.world.history
         hosts = [host for host in self.actors if host is not None and host.kind == "rtm"]
-        for host in hosts:
-            if host.core.state.name != "CONNECTED":
+        there_at_all = {host.user for host in hosts if not self.expired(host)}
+        for host in list(hosts):
+            if self.expired(host):
+                hosts.remove(host)
+            elif host.core.state.name != "CONNECTED":
                 history.violation(world.now, f"{host.name} is {host.core.state.name} at the end")
             if host.life.open:
                 history.violation(
                     world.now, f"{host.name} waits for {list(host.life.open.values())} at the end"
                 )
             for user, state in host.core.users.peer_states.items():
-                there = any(other.user == user for other in hosts)
+                there = user in there_at_all
                 if state.name != ("ONLINE" if there else "OFFLINE"):
                     history.violation(
                         world.now, f"{host.name} believes that {user} is {state.name} at the end"
                     )
-        self.parties.judge_rest([host for host in self.actors if host is not None and host.kind != "rtm"])
+        parties = [host for host in self.actors if host is not None and host.kind != "rtm"]
+        self.parties.judge_rest([host for host in parties if not self.expired(host)])
         self._judge_members([host for host in hosts if host.core.state.name == "CONNECTED"])
         self._judge_attributes([host for host in hosts if host.core.state.name == "CONNECTED"])
+
+    @staticmethod
+    def expired(host: ClientHost) -> bool:
+        """Whether a client is out because a token of before the end has expired since."""
+        state = host.core.state
+        inside = state is not None and state.name == "CONNECTED"
+        return not inside and host.life.tokens
 
     def _judge_members(self, hosts: list[ClientHost]) -> None:
         world = self.world

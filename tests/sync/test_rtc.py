@@ -8,6 +8,7 @@ import time
 import pytest
 
 import rtmsync
+from rtmcore.limits import MESSAGE_BYTES, OUTBOUND_BYTES
 from rtmsync import (
     RtcConnectionChangeReason,
     RtcConnectionState,
@@ -290,3 +291,30 @@ def test_a_forked_child_is_not_joined_and_leaves_the_parent_alone(server: Server
     """
     done = run(server, name, code)
     assert (done.stdout, done.returncode) == ("end\n", 0), done.stderr
+
+
+def test_frames_do_not_pile_up_before_a_line_that_takes_nothing(
+    make_rtc: MakeRtc, proxy: FaultProxy, proxied: str, name: str
+) -> None:
+    one = make_rtc(name, "1", url=proxied)
+    one.join()
+    proxy.blackhole("to_server")
+    frame = b"x" * MESSAGE_BYTES
+
+    def fill() -> None:
+        for _ in range(4 * OUTBOUND_BYTES // MESSAGE_BYTES):
+            one.send_stream_message(frame)
+
+    with pytest.raises(rtmsync.LimitExceeded, match="bytes wait for the connection"):
+        fill()
+    assert one.connection_state is RtcConnectionState.CONNECTED
+    proxy.heal()
+    eventually(lambda: _sends(one, frame))
+
+
+def _sends(channel: rtmsync.RtcChannel, frame: bytes) -> bool:
+    try:
+        channel.send_stream_message(frame)
+    except rtmsync.RtmError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from rtmcore.codes import JoinChannelError, PeerOnlineState, RoomErrorCode
 from rtmcore.limits import (
     CHANNEL_MEMBERS_LISTED,
     CHANNEL_MEMORY,
+    REPLAY_DRAIN,
     REPLAY_MAX,
     REPLAY_WINDOW,
 )
@@ -459,7 +460,7 @@ class Channels:
         if member is None:
             outlet.answer(command, _NOT_READ)
             return
-        outlet.answer(command, self._page(member, command.after, now))
+        outlet.answer(command, self._page(member, command.after, now - command.waited))
 
     def read_several(self, outlet: Outlet, command: ReadChannels, now: float, wall: int) -> None:
         """Carry out `ReadChannels`."""
@@ -471,7 +472,7 @@ class Channels:
         for name, after in command.positions:
             member = live.channels.get(name)
             if member is not None:
-                pages.append((name, self._page(member, after, now)))
+                pages.append((name, self._page(member, after, now - command.waited)))
         found = sorted(entry.id for _, page in pages for entry in page.entries)
         if len(found) > REPLAY_MAX:
             oldest = found[-REPLAY_MAX]
@@ -481,12 +482,12 @@ class Channels:
                 page.entries = kept
         outlet.answer(command, Pages(tuple(pages)))
 
-    def _page(self, member: Member, position: int, now: float) -> Page:
-        """What a member is to get after a position, and how much of it is gone."""
+    def _page(self, member: Member, position: int, returned: float) -> Page:
+        """What a member is to get after a position, and how much of it is gone when it returned."""
         channel = member.channel
         reader = member.live.account.name.name
         after = max(position, member.since)
-        oldest = now - REPLAY_WINDOW
+        oldest = returned - REPLAY_WINDOW
         entries = [
             entry
             for at, entry in channel.window
@@ -530,7 +531,7 @@ class Channels:
 
     def sweep(self, now: float) -> bool:
         """Forget what is too old; whether anything remains to be looked at."""
-        oldest = now - REPLAY_WINDOW
+        oldest = now - REPLAY_WINDOW - REPLAY_DRAIN
         for channel in list(self._with_window):
             window = channel.window
             while window and window[0][0] < oldest:
