@@ -1,7 +1,8 @@
-"""What every test shares: a guard against threads and file descriptors that a test leaves behind."""
+"""What every test shares: a guard against threads and file descriptors that a test leaves behind, and Ctrl-C."""
 
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -22,6 +23,9 @@ _exempt = pytest.StashKey[dict[str, str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_exempt] = {}
+    # A shell starts what runs in the background with Ctrl-C ignored, and so would each program of a test.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
