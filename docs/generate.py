@@ -9,23 +9,15 @@ Usage: python -m docs.generate
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from enum import Enum, IntEnum, IntFlag
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import attrs
 
 from docs import timelines
 from rtmcore import codes, errors, limits
 from rtmcore.connection.diagram import mermaid, rows
-from rtmcore.connection.invitations import LOCAL_TABLE, REMOTE_TABLE
-from rtmcore.connection.room import ROOM
-from rtmcore.connection.room_state import ROOM_REASONS, ROOM_STATE_TABLE
-from rtmcore.connection.rtc import RTC
-from rtmcore.connection.rtm import RTM
-from rtmcore.connection.table import Table
+from rtmcore.connection.machines import MACHINES, Machine
 
 DOCS = Path(__file__).resolve().parent
 MADE_FROM = "<!-- Made from {} by docs/generate.py; do not edit. -->"
@@ -254,111 +246,58 @@ WIDTH, HEIGHT, BOX = 850, 460, (150, 44)
 BEND = 40
 
 
-@attrs.frozen
-class Drawing:
-    """A state machine, and how it is drawn.
-
-    Attributes:
-        table: The states and what leads from one to another.
-        reasons: The documented reason of each effect that has one.
-        title: Of the page.
-        source: The file that it is made from.
-        places: Where each state is drawn.
-    """
-
-    table: Table[Any, Any, Any]
-    reasons: Mapping[Any, Any]
-    title: str
-    source: str
-    places: dict[str, tuple[int, int]]
-
-
-DRAWINGS = {
-    "rtm": Drawing(
-        RTM.table,
-        RTM.reasons,
-        "The RTM connection",
-        "rtmcore/connection/rtm.py",
-        {
-            "DISCONNECTED": LEFT,
-            "CONNECTING": TOP,
-            "CONNECTED": RIGHT,
-            "RECONNECTING": LOW_RIGHT,
-            "ABORTED": LOW,
-        },
-    ),
-    "rtc": Drawing(
-        RTC.table,
-        RTC.reasons,
-        "The RTC connection",
-        "rtmcore/connection/rtc.py",
-        {
-            "DISCONNECTED": LEFT,
-            "CONNECTING": TOP,
-            "CONNECTED": RIGHT,
-            "RECONNECTING": LOW_RIGHT,
-            "FAILED": LOW,
-        },
-    ),
-    "room": Drawing(
-        ROOM.table,
-        ROOM.reasons,
-        "The signaling of a room",
-        "rtmcore/connection/room.py",
-        {"NEW": LEFT, "CONNECTING": TOP, "CONNECTED": RIGHT, "RECONNECTING": LOW_RIGHT, "DISCONNECTED": LOW},
-    ),
-    "room-state": Drawing(
-        ROOM_STATE_TABLE,
-        ROOM_REASONS,
-        "The state of a room",
-        "rtmcore/connection/room_state.py",
-        {"CONNECTED": LEFT, "RECONNECTING": RIGHT, "DISCONNECTED": LOW_RIGHT},
-    ),
-    "invitation-local": Drawing(
-        LOCAL_TABLE,
-        {},
-        "A call invitation at its caller",
-        "rtmcore/connection/invitations.py",
-        {
-            "IDLE": LEFT,
-            "SENT_TO_REMOTE": TOP,
-            "RECEIVED_BY_REMOTE": CENTER,
-            "ACCEPTED_BY_REMOTE": RIGHT,
-            "REFUSED_BY_REMOTE": FAR_RIGHT,
-            "CANCELED": LOW_RIGHT,
-            "FAILURE": LOW,
-        },
-    ),
-    "invitation-remote": Drawing(
-        REMOTE_TABLE,
-        {},
-        "A call invitation at its callee",
-        "rtmcore/connection/invitations.py",
-        {
-            "IDLE": LEFT,
-            "INVITATION_RECEIVED": TOP,
-            "ACCEPT_SENT_TO_LOCAL": CENTER,
-            "ACCEPTED": FAR_RIGHT,
-            "REFUSED": RIGHT,
-            "CANCELED": LOW_RIGHT,
-            "FAILURE": LOW,
-        },
-    ),
+#: Where each state of a machine is drawn.
+PLACES: dict[str, dict[str, tuple[int, int]]] = {
+    "rtm": {
+        "DISCONNECTED": LEFT,
+        "CONNECTING": TOP,
+        "CONNECTED": RIGHT,
+        "RECONNECTING": LOW_RIGHT,
+        "ABORTED": LOW,
+    },
+    "rtc": {
+        "DISCONNECTED": LEFT,
+        "CONNECTING": TOP,
+        "CONNECTED": RIGHT,
+        "RECONNECTING": LOW_RIGHT,
+        "FAILED": LOW,
+    },
+    "room": {
+        "NEW": LEFT,
+        "CONNECTING": TOP,
+        "CONNECTED": RIGHT,
+        "RECONNECTING": LOW_RIGHT,
+        "DISCONNECTED": LOW,
+    },
+    "room-state": {"CONNECTED": LEFT, "RECONNECTING": RIGHT, "DISCONNECTED": LOW_RIGHT},
+    "room-participant": {"CONNECTED": LEFT, "RECONNECTING": RIGHT, "DISCONNECTED": LOW_RIGHT},
+    "invitation-local": {
+        "IDLE": LEFT,
+        "SENT_TO_REMOTE": TOP,
+        "RECEIVED_BY_REMOTE": CENTER,
+        "ACCEPTED_BY_REMOTE": RIGHT,
+        "REFUSED_BY_REMOTE": FAR_RIGHT,
+        "CANCELED": LOW_RIGHT,
+        "FAILURE": LOW,
+    },
+    "invitation-remote": {
+        "IDLE": LEFT,
+        "INVITATION_RECEIVED": TOP,
+        "ACCEPT_SENT_TO_LOCAL": CENTER,
+        "ACCEPTED": FAR_RIGHT,
+        "REFUSED": RIGHT,
+        "CANCELED": LOW_RIGHT,
+        "FAILURE": LOW,
+    },
 }
 
 
-def reason_of(drawing: Drawing, effect: str) -> str:
-    """The reason with its number that an effect has; empty where it has none."""
-    found = [reason for one, reason in drawing.reasons.items() if one.value == effect]
-    return f"{found[0].name} {found[0].value}" if found else ""
-
-
-def arrows(drawing: Drawing) -> dict[tuple[str, str], list[str]]:
+def arrows(machine: Machine) -> dict[tuple[str, str], list[str]]:
     """The changes of state: from where to where, and by what, in the order of the table."""
     found: dict[tuple[str, str], list[str]] = {}
-    for source, given, effect, target in rows(drawing.table):
+    for source, given, effect, target in rows(machine.table):
         if source != target:
-            reason = reason_of(drawing, effect)
+            reason = machine.reason(effect)
             found.setdefault((source, target), []).append(f"{given}: {reason}" if reason else given)
     return found
 
@@ -370,12 +309,12 @@ def edge_of_box(middle: tuple[float, float], towards: tuple[float, float]) -> tu
     return x + dx * scale, y + dy * scale
 
 
-def arrow_parts(drawing: Drawing) -> tuple[list[str], list[str]]:
+def arrow_parts(machine: Machine, places: dict[str, tuple[int, int]]) -> tuple[list[str], list[str]]:
     """The lines of the numbered arrows, and their numbers."""
     lines, badges = [], []
-    changes = arrows(drawing)
+    changes = arrows(machine)
     for index, (source, target) in enumerate(changes, 1):
-        (x1, y1), (x2, y2) = drawing.places[source], drawing.places[target]
+        (x1, y1), (x2, y2) = places[source], places[target]
         length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
         bend = BEND if (target, source) in changes else 0
         middle = ((x1 + x2) / 2 + bend * (y2 - y1) / length, (y1 + y2) / 2 - bend * (x2 - x1) / length)
@@ -393,11 +332,12 @@ def arrow_parts(drawing: Drawing) -> tuple[list[str], list[str]]:
     return lines, badges
 
 
-def svg(drawing: Drawing) -> str:
+def svg(name: str) -> str:
     """A drawing: the states as boxes, and numbered arrows between them."""
-    lines, badges = arrow_parts(drawing)
+    machine, places = MACHINES[name], PLACES[name]
+    lines, badges = arrow_parts(machine, places)
     boxes = []
-    for name, (x, y) in drawing.places.items():
+    for name, (x, y) in places.items():
         boxes += [
             f'  <rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="10"'
             ' fill="#eef2fb" stroke="#446" stroke-width="1.6"/>',
@@ -406,8 +346,8 @@ def svg(drawing: Drawing) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"',
-            f'     font-family="sans-serif" font-size="15" role="img" aria-label="{drawing.title}: its states">',
-            f"  <!-- Made from {drawing.source} by docs/generate.py; do not edit. -->",
+            f'     font-family="sans-serif" font-size="15" role="img" aria-label="{machine.title}: its states">',
+            f"  <!-- Made from {machine.source} by docs/generate.py; do not edit. -->",
             '  <defs><marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4" orient="auto">'
             '<path d="M0,0 L9,4 L0,8 z" fill="#446"/></marker></defs>',
             f'  <rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>',
@@ -420,22 +360,23 @@ def svg(drawing: Drawing) -> str:
     )
 
 
-def diagram_page(name: str, drawing: Drawing) -> str:
+def diagram_page(name: str) -> str:
     """The page of a diagram: the drawing, what the arrows mean, and every rule."""
+    machine = MACHINES[name]
     changes = [
         (str(index), source, target, "<br>".join(labels))
-        for index, ((source, target), labels) in enumerate(arrows(drawing).items(), 1)
+        for index, ((source, target), labels) in enumerate(arrows(machine).items(), 1)
     ]
     stays = [
-        (source, given, f"{effect} ({reason_of(drawing, effect)})" if reason_of(drawing, effect) else effect)
-        for source, given, effect, target in rows(drawing.table)
+        (source, given, f"{effect} ({machine.reason(effect)})" if machine.reason(effect) else effect)
+        for source, given, effect, target in rows(machine.table)
         if source == target
     ]
     return "\n".join(
         [
-            f"# {drawing.title}",
+            f"# {machine.title}",
             "",
-            MADE_FROM.format(drawing.source),
+            MADE_FROM.format(machine.source),
             "",
             "<!-- diagram -->",
             f"![States and the arrows between them]({name}.svg)",
@@ -450,7 +391,7 @@ def diagram_page(name: str, drawing: Drawing) -> str:
             "## For Mermaid",
             "",
             "```text",
-            mermaid(drawing.table).rstrip(),
+            mermaid(machine.table).rstrip(),
             "```",
             "",
         ]
@@ -458,8 +399,8 @@ def diagram_page(name: str, drawing: Drawing) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    **{f"diagrams/{name}.md": partial(diagram_page, name, one) for name, one in DRAWINGS.items()},
-    **{f"diagrams/{name}.svg": partial(svg, one) for name, one in DRAWINGS.items()},
+    **{f"diagrams/{name}.md": partial(diagram_page, name) for name in MACHINES},
+    **{f"diagrams/{name}.svg": partial(svg, name) for name in MACHINES},
     "reference/codes.md": codes_page,
     "reference/errors.md": errors_page,
     "reference/limits.md": limits_page,

@@ -43,6 +43,7 @@ from rtmcore.codes import (
 )
 from rtmcore.connection.aggregate import peer_connection_state
 from rtmcore.connection.model import SignalingState
+from rtmcore.connection.participants import PARTICIPANT_TABLE, ParticipantEffect, ParticipantInput
 from rtmcore.connection.room_state import ROOM_STATE_TABLE, VIEWS, RoomEffect
 from rtmcore.errors import Aborted, InvalidArgument, LimitExceeded, RtmError, error_for
 from rtmcore.limits import (
@@ -379,18 +380,23 @@ class RoomCore:
             self._tell(ParticipantConnected(event.user))
         elif isinstance(event, MemberLeft):
             self._incoming.forget(event.user)
-            if self._participants.pop(event.user, None) is not None:
-                self._tell(ParticipantDisconnected(event.user))
+            self._participant_changed(event.user, ParticipantInput.LEFT, ParticipantDisconnected(event.user))
         elif isinstance(event, ParticipantReconnecting):
-            if self._participants.get(event.identity) is ParticipantState.CONNECTED:
-                self._participants[event.identity] = ParticipantState.RECONNECTING
-                self._tell(event)
+            self._participant_changed(event.identity, ParticipantInput.INTERRUPTED, event)
         elif isinstance(event, ParticipantReconnected):
-            if self._participants.get(event.identity) is ParticipantState.RECONNECTING:
-                self._participants[event.identity] = ParticipantState.CONNECTED
-                self._tell(event)
+            self._participant_changed(event.identity, ParticipantInput.BACK, event)
         elif not isinstance(event, _NOT_OF_ROOMS):
             self._events.append(event)
+
+    def _participant_changed(self, identity: str, given: ParticipantInput, event: Event) -> None:
+        state = self._participants.pop(identity, None)
+        if state is None:
+            return
+        rule = PARTICIPANT_TABLE.rule(state, given)
+        if rule.target is not ParticipantState.DISCONNECTED:
+            self._participants[identity] = rule.target
+        if rule.effect is not ParticipantEffect.NOTHING:
+            self._tell(event)
 
     def _tell(self, event: Event) -> None:
         """Tell of a participant. Those who were there before are found, not told of."""

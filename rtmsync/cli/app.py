@@ -28,6 +28,7 @@ COMMANDS: Final = (
     "history",
     "doctor",
     "errors",
+    "states",
 )
 
 _EXTRA_OF: Final = {

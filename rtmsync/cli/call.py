@@ -10,7 +10,7 @@ from rtmcore.errors import RequestTimeout
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, note
-from rtmsync.cli.states import abortion, tell_state
+from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.client import Client
 from rtmsync.driver.clock import FOREVER
 from rtmsync.invitation import LocalInvitation, RemoteInvitation

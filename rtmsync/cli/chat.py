@@ -16,7 +16,7 @@ from rtmcore.models import ChannelMessage, PeerMessage, SendStatus
 from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import clock_time, explain, note, printable, say
-from rtmsync.cli.states import abortion, tell_state
+from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.driver.waker import Waker
 
 if TYPE_CHECKING:

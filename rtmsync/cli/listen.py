@@ -12,7 +12,7 @@ from rtmcore.models import ChannelMessage, PeerMessage
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import as_row, emit, note
-from rtmsync.cli.states import abortion, tell_state
+from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.driver.clock import FOREVER, Clock
 
 _MESSAGES: Final = (ChannelMessage, PeerMessage)

@@ -25,7 +25,7 @@ from rtmcore.errors import RequestTimeout
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import as_row, clock_time, emit, note, printable, say, use_colours
-from rtmsync.cli.states import abortion, tell_state
+from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.driver.clock import FOREVER, Clock
 from rtmsync.timeline.spans import duration
 

@@ -3,6 +3,7 @@
 import pytest
 
 from docs import generate, timelines
+from rtmcore.connection.machines import MACHINES
 from tests.docs.pages import page
 
 
@@ -21,8 +22,7 @@ def test_every_figure_has_a_comment_and_so_a_place_on_its_page() -> None:
     assert set(generate.assigned_without_comment()) == units
 
 
-@pytest.mark.parametrize("name", generate.DRAWINGS)
+@pytest.mark.parametrize("name", MACHINES)
 def test_every_state_has_a_place_on_the_drawing(name: str) -> None:
-    drawing = generate.DRAWINGS[name]
-    states = {state for arrow in generate.arrows(drawing) for state in arrow}
-    assert states == set(drawing.places)
+    states = {state for arrow in generate.arrows(MACHINES[name]) for state in arrow}
+    assert states == set(generate.PLACES[name])
