@@ -393,6 +393,16 @@ HTTP_CHANNEL_MESSAGE_RATE: Final = RateLimit(1000, 1.0)
 HTTP_BODY_BYTES: Final = 256 * KIB
 #: Bytes of an HTTP connection that are kept before their turn has come (design).
 HTTP_EARLY_BYTES: Final = HTTP_BODY_BYTES + 2 * HANDSHAKE_BYTES
+#: Bytes of a body in pieces that are read or written ahead, per direction of an HTTP connection (design).
+HTTP_WINDOW_BYTES: Final = 256 * KIB
+#: Bytes of a line between the chunks of a chunked body, or of its trailer section (design).
+HTTP_CHUNK_LINE_BYTES: Final = 1 * KIB
+#: Bytes by which such lines may exceed 16 for each chunk and twice the body's bytes (design).
+HTTP_CHUNK_EXCESS_BYTES: Final = 16 * KIB
+#: Interim responses to one HTTP request (design).
+HTTP_INTERIM_RESPONSES: Final = 4096
+#: Seconds that a client waits for the interim response 100 before it sends the body all the same (design).
+HTTP_CONTINUE_TIMEOUT: Final = 1.0
 #: Seconds that an HTTP connection may be idle, or a request takes to arrive (design).
 HTTP_IDLE_TIMEOUT: Final = 60.0
 #: Seconds for which a client message id of a request over HTTP is kept (design).

@@ -21,7 +21,15 @@ from rtmcore.codes import CloseCode
 from rtmcore.errors import LocalProtocolError, RemoteProtocolError, RtmError
 from rtmcore.limits import BEAT_INTERVAL, CLOSE_HANDSHAKE_TIMEOUT
 from rtmcore.wire.codec import CODECS, Codec
-from rtmcore.wire.exchange import HttpBody, HttpEnded, HttpFailed, HttpHead, HttpServerConnection
+from rtmcore.wire.exchange import (
+    HttpBody,
+    HttpBodyEnd,
+    HttpEnded,
+    HttpFailed,
+    HttpHead,
+    HttpPiece,
+    HttpServerConnection,
+)
 from rtmcore.wire.framing import ABNORMAL_CLOSURE, Framing, server_frame
 from rtmcore.wire.handshake import (
     ClientHandshake,
@@ -73,9 +81,21 @@ class Closed:
     """What the peer did wrong, or how it refused."""
     retry_after: float | None = None
     """Seconds after which the peer asks to be tried again."""
+    unread: bool = False
+    """Whether the client may still be sending; see `HttpEnded.unread`."""
 
 
-TransportEvent = Opened | Received | Closed | UpgradeRequested | HttpRequested | HttpHead | HttpBody
+TransportEvent = (
+    Opened
+    | Received
+    | Closed
+    | UpgradeRequested
+    | HttpRequested
+    | HttpHead
+    | HttpBody
+    | HttpPiece
+    | HttpBodyEnd
+)
 
 
 class Transport:
@@ -339,7 +359,7 @@ class ServerTransport(Transport):
     An `UpgradeRequested` event is answered by `accept` or `refuse`, an
     `HttpRequested` event by `respond`. Below the path of the service a
     connection stays HTTP: there, `HttpHead` is answered by `admit_body` or
-    `answer`, and `HttpBody` by `answer`.
+    `answer`, and `HttpBody` by `answer`. `http` has the verbs for bodies in pieces.
 
     Args:
         now: Monotonic seconds.
@@ -373,10 +393,42 @@ class ServerTransport(Transport):
         """Answer a plain HTTP request and end the connection. Call `data_to_send` afterwards."""
         self._answer(self._pending().respond(status, headers, body))
 
+    @property
+    def http(self) -> HttpServerConnection:
+        """The requests to the service. Use its verbs, and this transport's `next_event` and `data_to_send`.
+
+        Raises:
+            LocalProtocolError: There was none on this connection.
+        """
+        if self._exchange is None:
+            raise LocalProtocolError("There is no HTTP request to the service on this connection.")
+        return self._exchange
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether to read from the socket; see `rtmcore.wire.exchange`. True where that has no say."""
+        return self._exchange is None or self._exchange.wants_data
+
+    def next_event(self) -> TransportEvent | None:
+        """The next event, or None."""
+        if self._exchange is not None:
+            self._collect_exchange(self._exchange)
+        # Not by way of the base class: each message of a WebSocket passes here twice.
+        return self._events.popleft() if self._events else None
+
+    def data_to_send(self) -> list[bytes]:
+        """The bytes made since the last call, in order."""
+        output = self._output
+        if self._exchange is not None:
+            output += self._exchange.data_to_send()
+        if output:
+            self._output = []
+        return output
+
     def admit_body(self) -> None:
         """Ask for the body of the request whose head came. Call `next_event` and `data_to_send` afterwards."""
-        self._served().admit()
-        self._collect_exchange()
+        self.http.admit()
+        self._collect_exchange(self.http)
 
     def answer(self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, close: bool) -> None:
         """Answer a request to the service. Call `next_event` and `data_to_send` afterwards.
@@ -387,8 +439,8 @@ class ServerTransport(Transport):
             body: The body.
             close: Whether the connection is to end behind the answer.
         """
-        self._served().respond(status, headers, body, close=close)
-        self._collect_exchange()
+        self.http.respond(status, headers, body, close=close)
+        self._collect_exchange(self.http)
 
     def send_frame(self, frame: bytes, now: float) -> None:
         """Send a whole message made by `server_message` with this connection's codec.
@@ -412,7 +464,7 @@ class ServerTransport(Transport):
     def _receive_handshake(self, data: bytes, now: float) -> None:
         if self._exchange is not None:
             self._exchange.receive_data(data)
-            self._collect_exchange()
+            self._collect_exchange(self._exchange)
             return
         if self._handshake is None:
             return
@@ -432,23 +484,16 @@ class ServerTransport(Transport):
             self._handshake = None
             self._exchange = HttpServerConnection()
             self._exchange.receive_data(bytes(read))
-            self._collect_exchange()
+            self._collect_exchange(self._exchange)
         else:
             self._events.append(request)
 
-    def _served(self) -> HttpServerConnection:
-        if self._exchange is None:
-            raise LocalProtocolError("There is no HTTP request to the service on this connection.")
-        return self._exchange
-
-    def _collect_exchange(self) -> None:
-        exchange = self._served()
-        self._output += exchange.data_to_send()
+    def _collect_exchange(self, exchange: HttpServerConnection) -> None:
         while (event := exchange.next_event()) is not None:
             if isinstance(event, HttpEnded):
-                self._finish(Closed(CloseCode.NORMAL, "answered over HTTP"))
+                self._finish(Closed(CloseCode.NORMAL, "answered over HTTP", unread=event.unread))
             elif isinstance(event, HttpFailed):
-                self._finish(Closed(CloseCode.PROTOCOL_ERROR, event.what))
+                self._finish(Closed(CloseCode.PROTOCOL_ERROR, event.what, unread=True))
             else:
                 self._events.append(event)
 
