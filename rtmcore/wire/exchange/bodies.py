@@ -194,10 +194,11 @@ class ChunkedBody(_Known):
         end = data.find(_CRLF, position, position + HTTP_CHUNK_LINE_BYTES + len(_CRLF))
         if end >= 0:
             return data[position:end], end + len(_CRLF)
-        if len(data) - position >= HTTP_CHUNK_LINE_BYTES + len(_CRLF):
+        rest = data[position:]
+        if len(rest) >= HTTP_CHUNK_LINE_BYTES + len(_CRLF) or b"\n" in rest:
             self.fault = _BAD_CHUNKS
         else:
-            self._kept = data[position:]
+            self._kept = rest
         return None, len(data)
 
     def _spend(self, excess: int) -> None:

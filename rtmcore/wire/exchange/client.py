@@ -9,7 +9,7 @@ from typing import Final
 import h11
 
 from rtmcore.errors import LocalProtocolError
-from rtmcore.limits import HTTP_BODY_BYTES, HTTP_EARLY_BYTES, HTTP_INTERIM_RESPONSES, HTTP_WINDOW_BYTES
+from rtmcore.limits import HTTP_BODY_BYTES, HTTP_INTERIM_RESPONSES, HTTP_WINDOW_BYTES
 from rtmcore.wire.exchange.common import Broken, Exchange, body_length
 from rtmcore.wire.exchange.events import (
     HttpAnswer,
@@ -186,11 +186,7 @@ class HttpClientConnection(Exchange):
             self._fail(HttpFailed("the server spoke without being asked", HTTPStatus.BAD_GATEWAY))
             return
         self.started = True
-        if self._phase in _READING and not self._unread:
-            self._take_body(data)
-        else:
-            self._unread += data
-        self._read()
+        self._read(data)
 
     def receive_eof(self) -> None:
         """Take the end of the server's bytes. Call `next_event` afterwards."""
@@ -250,7 +246,7 @@ class HttpClientConnection(Exchange):
             fields.append(("Content-Length", str(length)))
         with local_errors():
             request = h11.Request(method=method, target=target, headers=encoded(fields))
-        self._http = self._fresh()
+        self._begin_heads()
         self._write_head(request)
         self._begin(of_head=method == "HEAD", judge=judge)
         self._last = names_token(decoded(request.headers), "connection", "close")
@@ -274,8 +270,12 @@ class HttpClientConnection(Exchange):
         self._open_body(self._length, self._chunked, limit, whole=whole, window=window)
         self._phase = _Phase.WHOLE if whole else _Phase.PIECES
 
-    def _read(self) -> None:
+    def _read(self, data: bytes = b"") -> None:
         try:
+            if self._phase in _READING and not self._unread:
+                self._take_body(data)
+            elif data:
+                self._keep(data)
             while self._phase not in (_Phase.IDLE, _Phase.OVER):
                 if self._phase is _Phase.HEAD:
                     head = self._next_head()
@@ -289,8 +289,6 @@ class HttpClientConnection(Exchange):
                     break
             if self._ended and self._phase is _Phase.HEAD:
                 raise Broken("the server closed the connection before it answered", HTTPStatus.BAD_GATEWAY)
-            if len(self._unread) > HTTP_EARLY_BYTES:
-                raise Broken("too much was sent before its turn")
         except Broken as error:
             self._fail(error.failed)
 

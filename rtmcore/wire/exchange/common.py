@@ -11,10 +11,7 @@ from rtmcore.wire.exchange.events import HttpFailed
 from rtmcore.wire.http import Headers, header_values, local_errors
 
 _HEAD_PIECE: Final = 1024
-"""Bytes of a head given to h11 at once: it looks at its limit only when it needs more."""
-
-_FIELD_OVERHEAD: Final = 4
-"""Bytes of a header field besides name and value: a colon, a space, and the end of the line."""
+"""Bytes given to h11 at once: about a head, since what lies behind it has to be taken back."""
 
 Head = h11.Request | h11.Response | h11.InformationalResponse
 
@@ -32,6 +29,8 @@ class Exchange:
 
     __slots__ = (
         "_body",
+        "_bound",
+        "_given",
         "_held",
         "_http",
         "_output",
@@ -47,13 +46,14 @@ class Exchange:
 
     def __init__(self, role: type[h11.CLIENT] | type[h11.SERVER]) -> None:
         self._role = role
-        self._http = self._fresh()
+        self._begin_heads()
         self._unread = bytearray()
         self._body: Body | None = None
         # The body so far where it was admitted whole; None where it goes out in pieces.
         self._whole: bytearray | None = None
         self._size = 0
         self._window = HTTP_WINDOW_BYTES
+        self._bound = 0
         self._held = 0  # bytes of pieces that were not reported as consumed
         self._output: list[bytes] = []
         self._waiting = 0  # bytes of the output
@@ -130,12 +130,23 @@ class Exchange:
 
     # --- For both roles --------------------------------------------------------------
 
+    def _keep(self, data: bytes) -> None:
+        """Keep what comes before its turn. One read is kept whatever its size, which the owner chose.
+
+        Raises:
+            Broken: It is too much.
+        """
+        if self._unread and len(self._unread) + len(data) > HTTP_EARLY_BYTES:
+            raise Broken("too much was sent before its turn")
+        self._unread += data
+
     def _body_sent(self) -> None:
         """The last byte of the own body was given."""
 
-    def _fresh(self) -> h11.Connection:
-        """For the next request: h11 never hears of bodies, so it cannot go on behind one."""
-        return h11.Connection(self._role, max_incomplete_event_size=HANDSHAKE_BYTES)
+    def _begin_heads(self) -> None:
+        """Begin the next request: h11 never hears of bodies, so it cannot go on behind one."""
+        self._http = h11.Connection(self._role, max_incomplete_event_size=HANDSHAKE_BYTES)
+        self._given = 0  # bytes of the head to come that h11 has
 
     def _write(self, data: bytes) -> None:
         if data:
@@ -154,12 +165,19 @@ class Exchange:
             except h11.RemoteProtocolError as error:
                 raise Broken("the message is not valid HTTP", error.error_status_hint) from None
             if isinstance(event, Head):
-                _check_head(event)
+                if len(event.headers) > HANDSHAKE_HEADERS:
+                    raise Broken(f"the head has more than {HANDSHAKE_HEADERS} header fields", 431)
+                self._given = len(self._http.trailing_data[0])
                 return event
             if not self._unread:
                 return None
-            self._http.receive_data(bytes(self._unread[:_HEAD_PIECE]))
-            del self._unread[:_HEAD_PIECE]
+            # h11 looks at its limit only when it needs more; thus it never has more than the limit.
+            piece = bytes(self._unread[: min(_HEAD_PIECE, HANDSHAKE_BYTES - self._given)])
+            if not piece:
+                raise Broken(f"the head is longer than {HANDSHAKE_BYTES} bytes", 431)
+            self._given += len(piece)
+            self._http.receive_data(piece)
+            del self._unread[: len(piece)]
 
     def _leave_head(self) -> None:
         """Take back what h11 was given of the bytes behind a head."""
@@ -171,15 +189,22 @@ class Exchange:
         self._whole = bytearray() if whole else None
         self._size = 0
         self._window = window
+        self._bound = self._held + window + HTTP_EARLY_BYTES
         if length is not None:
             self._body = LengthBody(length)
         else:
             self._body = ChunkedBody(limit) if chunked else EndlessBody(limit)
 
     def _read_body(self, data: bytes) -> bytes:
-        """Take bytes of the body; returns what belongs into a piece. Then `_check_body` tells what is wrong."""
+        """Take bytes of the body; returns what belongs into a piece. Then `_check_body` tells what is wrong.
+
+        Raises:
+            Broken: There are more pieces that nobody consumed than an owner lets come who heeds `wants_data`.
+        """
         body = self._body
         assert body is not None
+        if self._whole is None and self._held > self._bound:
+            raise Broken("too much was sent before its turn")
         payload, rest = body.feed(data)
         self._unread[:0] = rest
         self._size += len(payload)
@@ -199,8 +224,6 @@ class Exchange:
         assert body is not None
         if body.fault is not None:
             raise Broken(body.fault.what, body.fault.status)
-        if self._held + len(self._unread) > self._window + HTTP_EARLY_BYTES:
-            raise Broken("too much was sent before its turn")
         return body.done
 
     def _take_whole(self) -> bytes:
@@ -228,13 +251,3 @@ def body_length(head: h11.Request | h11.Response, headers: Headers) -> tuple[int
     if chunked and bytes(head.http_version) != b"1.1":
         raise Broken("chunks are used in a version of HTTP that does not have them")
     return (int(lengths[0]) if lengths else None), chunked
-
-
-def _check_head(event: Head) -> None:
-    if len(event.headers) > HANDSHAKE_HEADERS:
-        raise Broken(f"the head has more than {HANDSHAKE_HEADERS} header fields", 431)
-    size = sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in event.headers)
-    if isinstance(event, h11.Request):
-        size += len(event.target)
-    if size > HANDSHAKE_BYTES:
-        raise Broken(f"the head is longer than {HANDSHAKE_BYTES} bytes", 431)

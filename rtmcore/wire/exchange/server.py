@@ -9,7 +9,7 @@ from typing import Final
 import h11
 
 from rtmcore.errors import LocalProtocolError
-from rtmcore.limits import HTTP_BODY_BYTES, HTTP_EARLY_BYTES, HTTP_WINDOW_BYTES
+from rtmcore.limits import HTTP_BODY_BYTES, HTTP_WINDOW_BYTES
 from rtmcore.wire.exchange.common import Broken, Exchange, body_length
 from rtmcore.wire.exchange.events import HttpBody, HttpBodyEnd, HttpEnded, HttpFailed, HttpHead, HttpPiece
 from rtmcore.wire.http import Headers, decoded, encoded, local_errors, names_token
@@ -84,7 +84,7 @@ class HttpServerConnection(Exchange):
             if self._phase in _READING and not self._unread:
                 self._take_body(data)
             else:
-                self._unread += data
+                self._keep(data)
             self._read_events()
         except Broken as error:
             self._refuse(error.failed)
@@ -238,8 +238,6 @@ class HttpServerConnection(Exchange):
                     break
             else:
                 break
-        if len(self._unread) > HTTP_EARLY_BYTES and not self.closed:
-            raise Broken("too much was sent before the answer")
 
     def _judge(self, request: h11.Request) -> None:
         headers = decoded(request.headers)
@@ -305,7 +303,7 @@ class HttpServerConnection(Exchange):
             return
         self._body = None
         self._of_head = False
-        self._http = self._fresh()
+        self._begin_heads()
         self._phase = _Phase.HEAD
         try:
             self._read_events()

@@ -2,6 +2,7 @@
 
 from rtmcore.wire.codec import JSON, MSGPACK
 from tests.fuzz.harness import Target
+from tests.fuzz.targets.bodies import HttpAnswersTarget, HttpPiecesTarget
 from tests.fuzz.targets.client import ClientTarget
 from tests.fuzz.targets.exchange import HttpClientTarget, HttpServerTarget
 from tests.fuzz.targets.invitations import InvitationTarget
@@ -33,6 +34,8 @@ def targets() -> list[Target]:
         ProxyTarget(),
         HttpServerTarget(),
         HttpClientTarget(),
+        HttpPiecesTarget(),
+        HttpAnswersTarget(),
         ClientTransportTarget(),
         ServerTransportTarget(),
         ClientTarget(),
