@@ -51,6 +51,8 @@ ID_CHARACTERS: Final = frozenset(
 )
 #: Bytes of one message: text, raw data with its description, or media with name and thumbnail (seed 004).
 MESSAGE_BYTES: Final = 32 * KIB
+#: The same at most, however a server is configured: it has to fit into a frame, in Base64 too (design).
+MESSAGE_BYTES_MAX: Final = 128 * KIB
 #: UTF-8 bytes of an attribute key, from 1 (documented).
 ATTRIBUTE_KEY_BYTES: Final = 32
 #: UTF-8 bytes of an attribute value, from 1 (seed 004).
@@ -63,6 +65,8 @@ USER_ATTRIBUTES_BYTES: Final = 16 * KIB
 CHANNEL_ATTRIBUTES: Final = 32
 #: Keys and values of one channel's attributes together, in UTF-8 bytes (seed 004).
 CHANNEL_ATTRIBUTES_BYTES: Final = 32 * KIB
+#: Attributes of a user or a channel at most, however a server is configured: all fit into a frame (design).
+ATTRIBUTES_MAX: Final = 256
 #: Seconds that the attributes of an empty channel are kept ("several minutes" documented; the figure: design).
 CHANNEL_ATTRIBUTES_GRACE: Final = 120.0
 #: Bytes of a metadata key of version 1.6 (documented).
@@ -102,6 +106,10 @@ CHANNEL_ATTRIBUTES_READ_RATE: Final = RateLimit(10, 5.0)
 STORED_RATE: Final = RateLimit(10, 5.0)
 #: Times the count of a rate that a server takes at once; the mean is that of the rate (design).
 SERVER_RATE_BURST: Final = 2
+#: Calls of a rate at most, however a server is configured; a client remembers so many (design).
+RATE_COUNT_MAX: Final = 100_000
+#: Seconds of a rate at most, however a server is configured (design).
+RATE_SECONDS_MAX: Final = 3600.0
 
 # --- Total time of a call, in seconds ------------------------------------------------------------------------
 
@@ -269,6 +277,8 @@ DELIVERY_JOURNAL_DELAY: Final = 1.0
 
 #: Channels that one client is in at the same time (seed 004).
 CHANNELS_JOINED: Final = 20
+#: The same at most, however a server is configured: a hello names them all (design).
+CHANNELS_JOINED_MAX: Final = 64
 #: Members named in a member list; a larger channel answers with a random choice (documented).
 CHANNEL_MEMBERS_LISTED: Final = 512
 #: Members above which joins and leaves are no longer announced (documented).
@@ -283,6 +293,8 @@ MEMBER_COUNT_CHANNELS: Final = 32
 PRESENCE_QUERY_USERS: Final = 256
 #: Users subscribed to, per call and in total (seed 004).
 PRESENCE_SUBSCRIPTIONS: Final = 512
+#: Users or channels in one request at most, however a server is configured: they fit into a frame (design).
+LISTED_NAMES_MAX: Final = 2048
 #: Members from which a channel counts as medium in the advice on sending rates (documented).
 MEDIUM_CHANNEL_MEMBERS: Final = 1_000
 #: Members from which a channel counts as large in that advice (documented).

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
+from rtmcore.figures import JOINS, MEMBERS, SAME_JOINS, SENDS
 from rtmcore.limits import (
     CONNECTIONS_BEFORE_HELLO,
     CONNECTIONS_BEFORE_HELLO_PER_ADDRESS,
@@ -13,7 +14,6 @@ from rtmcore.limits import (
     RateLimit,
 )
 from rtmcore.service.commands import Name
-from rtmcore.service.config import JOINS, MEMBERS, SAME_JOINS, SENDS
 
 _ROUNDING: Final = 1e-6
 """Seconds that sums of floating point numbers may be off."""
@@ -61,7 +61,7 @@ class SessionRates:
     """The rates of one session.
 
     Args:
-        rates: The limits by name, see `config.RATES`.
+        rates: The limits by name, see `figures.RATES`.
     """
 
     __slots__ = ("_channels", "_others", "_rates", "joins", "members", "sends")

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from rtmcore.arguments import explain_invalid_history
 from rtmcore.codes import QueryPeersOnlineError
+from rtmcore.figures import FLUSHES, HISTORY, STORED_LISTS
 from rtmcore.limits import DAY, HISTORY_DAYS, PAGE_BYTES, STORED_PAGE_MESSAGES
 from rtmcore.service.admission import SharedRates
 from rtmcore.service.commands import DropStored, ListStored, ReadHistory, Session
-from rtmcore.service.config import FLUSHES, HISTORY, STORED_LISTS
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk

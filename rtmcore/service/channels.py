@@ -10,6 +10,7 @@ from rtmcore.arguments import (
     explain_invalid_keys,
 )
 from rtmcore.codes import AttributeOperationError
+from rtmcore.figures import CHANNEL_READS, CHANNEL_WRITES, COUNTS
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.service.commands import (
     ChangeChannelAttributes,
@@ -17,7 +18,6 @@ from rtmcore.service.commands import (
     ReadChannelAttributes,
     Session,
 )
-from rtmcore.service.config import CHANNEL_READS, CHANNEL_WRITES, COUNTS
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk

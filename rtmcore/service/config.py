@@ -6,97 +6,41 @@ from typing import Any, Final
 
 import attrs
 
+from rtmcore.figures import RATES
 from rtmcore.limits import (
     ATTRIBUTE_KEY_BYTES,
     ATTRIBUTE_VALUE_BYTES,
     CHANNEL_ATTRIBUTES,
     CHANNEL_ATTRIBUTES_BYTES,
-    CHANNEL_ATTRIBUTES_READ_RATE,
-    CHANNEL_ATTRIBUTES_WRITE_RATE,
     CHANNEL_ID_BYTES,
     CHANNEL_MEMBERS_LISTED,
     CHANNELS_JOINED,
     DATA_FRAMES_KEPT,
     FRAME_BYTES,
-    HISTORY_RATE,
     INBOX_WINDOW_BYTES,
     INBOX_WINDOW_MESSAGES,
-    JOIN_RATE,
-    JOIN_SAME_CHANNEL_RATE,
-    LOGIN_RATE,
     MEMBER_COUNT_CHANNELS,
-    MEMBER_COUNT_RATE,
     MEMBER_EVENTS_MAX,
-    MEMBERS_RATE,
     MESSAGE_BYTES,
     PACKETS_PER_FRAME,
     PAGE_BYTES,
-    PEERS_SUBSCRIBED_RATE,
-    PRESENCE_QUERY_RATE,
     PRESENCE_QUERY_USERS,
-    PRESENCE_SUBSCRIBE_RATE,
     PRESENCE_SUBSCRIPTIONS,
-    RENEW_TOKEN_RATE,
     REPLAY_MAX,
     REPLAY_WINDOW,
     REQUESTS_IN_FLIGHT,
     RESULTS_REMEMBERED,
     ROOM_PARTICIPANTS,
-    SEND_RATE,
     STORED_PAGE_MESSAGES,
-    STORED_RATE,
     TRACK_NAME_BYTES,
     USER_ATTRIBUTES,
     USER_ATTRIBUTES_BYTES,
-    USER_ATTRIBUTES_READ_RATE,
-    USER_ATTRIBUTES_WRITE_RATE,
     USER_ID_BYTES,
     RateLimit,
 )
 
 KEEP: Final = "keep"
 ABORT: Final = "abort"
-
-LOGINS: Final = "login"
-SENDS: Final = "send"
-JOINS: Final = "join"
-SAME_JOINS: Final = "join_same"
-MEMBERS: Final = "members"
-COUNTS: Final = "counts"
-RENEWALS: Final = "renew"
-SUBSCRIPTIONS: Final = "subscribe"
-WITHDRAWALS: Final = "unsubscribe"
-SUBSCRIPTION_LISTS: Final = "subscriptions"
-QUERIES: Final = "query"
-USER_WRITES: Final = "attributes_write"
-USER_READS: Final = "attributes_read"
-CHANNEL_WRITES: Final = "channel_attributes_write"
-CHANNEL_READS: Final = "channel_attributes_read"
-STORED_LISTS: Final = "stored"
-FLUSHES: Final = "flush"
-HISTORY: Final = "history"
-
-RATES: Final[dict[str, RateLimit]] = {
-    LOGINS: LOGIN_RATE,
-    SENDS: SEND_RATE,
-    JOINS: JOIN_RATE,
-    SAME_JOINS: JOIN_SAME_CHANNEL_RATE,
-    MEMBERS: MEMBERS_RATE,
-    COUNTS: MEMBER_COUNT_RATE,
-    RENEWALS: RENEW_TOKEN_RATE,
-    SUBSCRIPTIONS: PRESENCE_SUBSCRIBE_RATE,
-    WITHDRAWALS: PRESENCE_SUBSCRIBE_RATE,
-    SUBSCRIPTION_LISTS: PEERS_SUBSCRIBED_RATE,
-    QUERIES: PRESENCE_QUERY_RATE,
-    USER_WRITES: USER_ATTRIBUTES_WRITE_RATE,
-    USER_READS: USER_ATTRIBUTES_READ_RATE,
-    CHANNEL_WRITES: CHANNEL_ATTRIBUTES_WRITE_RATE,
-    CHANNEL_READS: CHANNEL_ATTRIBUTES_READ_RATE,
-    STORED_LISTS: STORED_RATE,
-    FLUSHES: STORED_RATE,
-    HISTORY: HISTORY_RATE,
-}
-"""The rates by name. Those of logins count per user, those of the history per app, all others per session."""
 
 _SIZES: Final[dict[str, int]] = {
     "message": MESSAGE_BYTES,
@@ -178,8 +122,8 @@ def _announced(rates: Mapping[str, RateLimit], *, limited: bool) -> dict[str, in
 ANNOUNCED_LIMITS: Final[dict[str, int]] = _announced(RATES, limited=True)
 """The limits of the welcome by name, where a server is configured to nothing else.
 
-Each rate of `RATES` has two: ``rate_`` and its name is the count, which is 0 where there is no limit; the same with
-``_ms`` behind it the time.
+Each rate of `rtmcore.figures.RATES` has two: ``rate_`` and its name is the count, which is 0 where there is no limit;
+the same with ``_ms`` behind it the time.
 """
 
 
@@ -203,7 +147,7 @@ class NodeConfig:
         rate_limits: False switches the rates off, for benchmarks and tests.
         rate_factor: By how much more often than documented a client may call, above 0; 1 by default. It does not
             concern the rates that are named.
-        rates: Rates in place of the documented ones, by the names of `RATES`.
+        rates: Rates in place of the documented ones, by the names of `rtmcore.figures.RATES`.
         durability: What an accepted offline message survives: ``memory``, ``disk`` or ``replicated``.
         token_policy: What an expired token does to a connected session: ``keep`` (nothing, as in the seeds)
             or ``abort`` (version 1.5).

@@ -18,9 +18,7 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
-from rtmcore.limits import COMMAND_TIMEOUT, RESULTS_REMEMBERED
-from rtmcore.service.admission import TokenBucket
-from rtmcore.service.config import (
+from rtmcore.figures import (
     CHANNEL_READS,
     CHANNEL_WRITES,
     COUNTS,
@@ -39,6 +37,8 @@ from rtmcore.service.config import (
     USER_WRITES,
     WITHDRAWALS,
 )
+from rtmcore.limits import COMMAND_TIMEOUT, RESULTS_REMEMBERED
+from rtmcore.service.admission import TokenBucket
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feed

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from rtmcore.codes import CloseCode, ConnectionChangeReason, JoinChannelError, LoginError, RoomErrorCode
 from rtmcore.errors import AuthError
+from rtmcore.figures import LOGINS
 from rtmcore.identifiers import is_valid_app_id, is_valid_id
 from rtmcore.limits import (
     APP_ID_LENGTH,
@@ -36,7 +37,6 @@ from rtmcore.service.commands import (
     Trouble,
     media_secret,
 )
-from rtmcore.service.config import LOGINS
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, Restoring, SessionState
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.counts import MemberCounter

@@ -14,6 +14,7 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
+from rtmcore.figures import MEMBERS, SENDS
 from rtmcore.identifiers import explain_invalid_id, is_valid_id
 from rtmcore.limits import (
     BUSY_RETRY,
@@ -45,7 +46,6 @@ from rtmcore.service.commands import (
     Settled,
     Trouble,
 )
-from rtmcore.service.config import MEMBERS, SENDS
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
 from rtmcore.service.counts import MemberCounter

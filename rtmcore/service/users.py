@@ -11,6 +11,7 @@ from rtmcore.arguments import (
     explain_invalid_users,
 )
 from rtmcore.codes import AttributeOperationError
+from rtmcore.figures import QUERIES, SUBSCRIPTION_LISTS, SUBSCRIPTIONS, USER_READS, USER_WRITES, WITHDRAWALS
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import PRESENCE_SUBSCRIPTIONS
 from rtmcore.service.commands import (
@@ -23,14 +24,6 @@ from rtmcore.service.commands import (
     SubscribePresence,
     UnsubscribePresence,
     WriteAttributes,
-)
-from rtmcore.service.config import (
-    QUERIES,
-    SUBSCRIPTION_LISTS,
-    SUBSCRIPTIONS,
-    USER_READS,
-    USER_WRITES,
-    WITHDRAWALS,
 )
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext

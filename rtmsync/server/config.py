@@ -9,9 +9,10 @@ from typing import Final, Literal
 import attrs
 
 from rtmcore.errors import InvalidArgument
+from rtmcore.figures import RATES
 from rtmcore.identifiers import is_valid_app_id
 from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT, RateLimit
-from rtmcore.service.config import ABORT, KEEP, RATES
+from rtmcore.service.config import ABORT, KEEP
 from rtmsync.server.serverkeys import check_server_keys
 from rtmsync.server.tokens import AppKeys
 
