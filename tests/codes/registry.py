@@ -1,0 +1,97 @@
+"""Which tests produce which documented codes, and which codes cannot be produced.
+
+A test that produces a code through the public API, against a real server, says so:
+
+    @pytest.mark.produces(JoinChannelError.TIMEOUT)
+
+The marks are read from the sources, so that nothing has to run. Codes are named `Family.MEMBER` here: members of
+different enumerations with the same number are equal, and would be one key.
+"""
+
+import ast
+from collections.abc import Iterator
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from rtmcore import codes
+from rtmcore.codes import ConnectionChangeReason, RtcConnectionChangeReason
+from rtmcore.errors import ERROR_FAMILIES
+
+TESTS: Final = Path(__file__).parents[1]
+MARK: Final = "produces"
+
+FAMILIES: Final[tuple[type[IntEnum], ...]] = (
+    *ERROR_FAMILIES,
+    ConnectionChangeReason,
+    RtcConnectionChangeReason,
+)
+"""The enumerations whose members need a test each: error codes, and the reasons of the connection states."""
+
+PERMITTED: Final = ("reserved", "deprecated", "internal", "out")
+"""The kinds of reasons for which a code may have no test: what the documents say of it, or out of this project."""
+
+
+def name_of(member: IntEnum) -> str:
+    """A code as it is named here, `JoinChannelError.TIMEOUT` for example."""
+    return f"{type(member).__name__}.{member.name}"
+
+
+_MEDIA_FAMILIES: Final = (codes.UploadMediaError, codes.DownloadMediaError, codes.CancelMediaError)
+
+EXCUSED: Final[dict[str, str]] = {
+    "LogoutError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
+    "RenewTokenError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
+    "LeaveChannelError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
+    "GetMembersError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
+    "QueryPeersOnlineError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
+    "PeerSubscriptionStatusError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
+    "AttributeOperationError.NOT_READY": "deprecated: seed 004, `DEPRECATED`",
+    **{
+        name_of(member): "out: files and images are an issue of their own"
+        for family in _MEDIA_FAMILIES
+        for member in family
+    },
+}
+"""Code -> why no test produces it: one of the permitted kinds, a colon, and where that is said."""
+
+
+@cache
+def producers() -> dict[str, tuple[str, ...]]:
+    """The tests that produce each code.
+
+    Returns:
+        Code -> ids of tests (`tests/codes/test_login.py::test_...`), in the order of the files. Codes without a test
+        are absent.
+    """
+    found: dict[str, list[str]] = {}
+    for file in sorted(TESTS.rglob("test_*.py")):
+        source = file.read_text(encoding="utf-8")
+        if f"mark.{MARK}" not in source:
+            continue
+        for function in ast.walk(ast.parse(source)):
+            if isinstance(function, ast.FunctionDef):
+                test = f"{file.relative_to(TESTS.parent)}::{function.name}"
+                for member in _marked(function, test):
+                    tests = found.setdefault(name_of(member), [])
+                    if test not in tests:
+                        tests.append(test)
+    return {code: tuple(tests) for code, tests in found.items()}
+
+
+def _marked(function: ast.FunctionDef, test: str) -> Iterator[IntEnum]:
+    """What the decorators of a test name, those of its parameters included."""
+    for decorator in function.decorator_list:
+        for call in ast.walk(decorator):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == MARK:
+                for argument in call.args:
+                    yield _member(ast.unparse(argument), test)
+
+
+def _member(text: str, test: str) -> IntEnum:
+    family, _, name = text.removeprefix("codes.").partition(".")
+    for known in FAMILIES:
+        if known.__name__ == family and name in known.__members__:
+            return known[name]
+    raise ValueError(f"{test} is marked as producing {text}, which is no documented code")
