@@ -27,6 +27,7 @@ from rtmcore.limits import (
     LOGIN_RATE,
     MEMBER_COUNT_CHANNELS,
     MEMBER_COUNT_RATE,
+    MEMBER_EVENTS_MAX,
     MEMBERS_RATE,
     MESSAGE_BYTES,
     MESSAGE_BYTES_MAX,
@@ -126,7 +127,7 @@ def _announced_rate(name: str, usual: RateLimit, limits: Mapping[str, int]) -> R
 
 @attrs.frozen(kw_only=True)
 class Sizes:
-    """The sizes and counts of requests, which clients keep before they send and servers against those who do not.
+    """The sizes and counts that clients keep before they send, and servers against those who do not.
 
     The names are those of the welcome. All are as documented where nothing else is given.
 
@@ -145,6 +146,7 @@ class Sizes:
         channel_attributes_bytes: Bytes of their keys and values together.
         count_channels: Channels in one question for member counts.
         query_users: Users in one question for online states.
+        member_events: Members of a channel above which joins and leaves are not told.
         track: Bytes of the name of a data track.
     """
 
@@ -162,6 +164,7 @@ class Sizes:
     channel_attributes_bytes: int = CHANNEL_ATTRIBUTES_BYTES
     count_channels: int = MEMBER_COUNT_CHANNELS
     query_users: int = PRESENCE_QUERY_USERS
+    member_events: int = MEMBER_EVENTS_MAX
     track: int = TRACK_NAME_BYTES
 
 
@@ -183,6 +186,7 @@ SIZES_MAX: Final[dict[str, int]] = {
     "channel_attributes_bytes": CHANNEL_ATTRIBUTES_BYTES,
     "count_channels": LISTED_NAMES_MAX,
     "query_users": LISTED_NAMES_MAX,
+    "member_events": LISTED_NAMES_MAX,
     "track": TRACK_NAME_BYTES,
 }
 """The largest figure that each of `Sizes` may have, so that what it allows fits into frames and into memory."""

@@ -21,12 +21,11 @@ from rtmcore.client.requests import JOIN, Operation, Ticket
 from rtmcore.codes import CloseCode, JoinChannelError
 from rtmcore.connection.model import State
 from rtmcore.errors import RemoteProtocolError, error_for
+from rtmcore.figures import Figures
 from rtmcore.limits import (
     CHANNEL_HELD_BYTES,
     CHANNEL_HELD_MESSAGES,
     CHANNEL_SENDERS_REMEMBERED,
-    CHANNELS_JOINED,
-    MEMBER_EVENTS_MAX,
     REQUESTS_IN_FLIGHT,
 )
 from rtmcore.models import ChannelMessage, JoinResult
@@ -82,13 +81,17 @@ class Channels:
         user: Who this client is; he is not announced to himself.
         emit: Takes events for the application.
         ask: Takes questions to the server.
+        figures: Those in force.
 
     Attributes:
         awaiting: Whether members are awaited anywhere who the server has forgotten.
     """
 
-    def __init__(self, user: str, emit: Callable[[Event], None], ask: Callable[[Packet], None]) -> None:
+    def __init__(
+        self, user: str, emit: Callable[[Event], None], ask: Callable[[Packet], None], figures: Figures
+    ) -> None:
         self._user = user
+        self._figures = figures
         self._emit = emit
         self._ask = ask
         self._joined: dict[str, Channel] = {}
@@ -120,7 +123,7 @@ class Channels:
 
         Raises:
             AlreadyJoined: The channel is joined or being joined.
-            LimitExceeded: `limits.CHANNELS_JOINED` are.
+            LimitExceeded: As many are as the server allows, `limits.CHANNELS_JOINED` if it says no other figure.
         """
         if name in self._joining or name in self._joined:
             raise error_for(
@@ -129,10 +132,11 @@ class Channels:
                 operation=JOIN.name,
                 state=state.name,
             )
-        if len(self._joined) + len(self._joining) >= CHANNELS_JOINED:
+        most = self._figures.sizes.channels
+        if len(self._joined) + len(self._joining) >= most:
             raise error_for(
                 JoinChannelError.EXCEED_LIMIT,
-                f"This client is in {CHANNELS_JOINED} channels, which is the limit. Leave one first.",
+                f"This client is in {most} channels, which is the limit. Leave one first.",
                 operation=JOIN.name,
                 state=state.name,
             )
@@ -420,7 +424,7 @@ class Channels:
         if members is not None:
             if packet.joined:
                 members.add(user)
-                if len(members) > MEMBER_EVENTS_MAX:
+                if len(members) > self._figures.sizes.member_events:
                     channel.members = None
             else:
                 members.discard(user)
@@ -486,6 +490,6 @@ class Channels:
             self._emit(MemberJoined(channel.name, user, channel.count))
 
     def _others(self, roster: Roster) -> set[str] | None:
-        if roster.users is None or len(roster.users) > MEMBER_EVENTS_MAX:
+        if roster.users is None or len(roster.users) > self._figures.sizes.member_events:
             return None
         return set(roster.users) - {self._user}

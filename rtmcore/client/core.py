@@ -5,7 +5,7 @@ calls `handle_timer` at `next_deadline`. `now` is monotonic seconds everywhere a
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from rtmcore.client.batching import request_size
 from rtmcore.client.calls import invalid
@@ -28,7 +28,6 @@ from rtmcore.client.requests import (
 )
 from rtmcore.codes import (
     ConnectionState,
-    JoinChannelError,
     LoginError,
     MessageType,
     PeerConnectionState,
@@ -44,7 +43,6 @@ from rtmcore.limits import (
     APP_ID_LENGTH,
     LOGIN_TIMEOUT,
     LOGOUT_TIMEOUT,
-    MESSAGE_BYTES,
     OFFLINE_SECONDS,
     OPERATION_TIMEOUT,
     REQUEST_OVERHEAD,
@@ -141,7 +139,7 @@ class ClientCore(ClientParts):
         login, model, state = KINDS[self._config.kind].login, self._config.policy.model, self.session.state
         if self.session.closed:
             raise closed_error(login)
-        refusal = login_refusal(login, model, state, None)
+        refusal = login_refusal(login, model, state)
         if refusal is None and not is_valid_app_id(self._config.app_id):
             refusal = InvalidAppId(
                 f"The app id has to have exactly {APP_ID_LENGTH} visible ASCII characters.",
@@ -149,7 +147,9 @@ class ClientCore(ClientParts):
                 operation=login.name,
                 state=state.name,
             )
-        refusal = refusal or login_refusal(login, model, state, self._rates.login_wait(now))
+        refusal = refusal or login_refusal(
+            login, model, state, self._rates.login_limit, self._rates.login_wait(now)
+        )
         if refusal is not None:
             raise refusal
         self._rates.count_login(now)
@@ -248,8 +248,9 @@ class ClientCore(ClientParts):
             RateLimited: More than `limits.SEND_RATE` (5).
         """
         self.begin(SEND_PEER, now)
-        if not is_valid_id(to):
-            raise self._invalid_id(SEND_PEER, SendPeerMessageError.INVALID_USER_ID, to, "user id of the peer")
+        if not is_valid_id(to, self._figures.sizes.user_id):
+            why = explain_invalid_id(to, "user id of the peer", self.sizes.user_id)
+            raise invalid(self, SEND_PEER, why or "", SendPeerMessageError.INVALID_USER_ID)
         number, body = self._checked_body(SEND_PEER, kind, body, description)
         milliseconds = 0 if ttl is None else self._checked_ttl(ttl)
         size = request_size(body)
@@ -317,8 +318,8 @@ class ClientCore(ClientParts):
             RateLimited: More than `limits.JOIN_RATE` (7) or `limits.JOIN_SAME_CHANNEL_RATE` (8).
         """
         self.begin(JOIN, now)
-        if not is_valid_id(channel):
-            raise self._invalid_id(JOIN, JoinChannelError.INVALID_ARGUMENT, channel, "channel id")
+        if not is_valid_id(channel, self.sizes.channel_id):
+            raise invalid(self, JOIN, explain_invalid_id(channel, "channel id", self.sizes.channel_id) or "")
         self._channels.check_join(channel, self.session.state)
         size = request_size(b"")
         self.admit(JOIN, size, now, channel)
@@ -495,12 +496,13 @@ class ClientCore(ClientParts):
         self, operation: Operation, kind: MessageType, body: bytes, description: str | None
     ) -> tuple[int, bytes]:
         """The kind and the body of a message as they go over the wire."""
+        most = self._figures.sizes.message
         if body.__class__ is not bytes and isinstance(body, bytes | bytearray | memoryview):
             body = bytes(body)
         if not isinstance(body, bytes):
             wrong = f"A message has to be bytes, not {type(body).__name__}."
-        elif len(body) > MESSAGE_BYTES:
-            wrong = f"The message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
+        elif len(body) > most:
+            wrong = f"The message has {len(body)} bytes; at most {most} are allowed."
         elif kind not in _KINDS_SENT:
             wrong = "A message is of the kind TEXT or RAW."
         elif description is None:
@@ -510,9 +512,9 @@ class ClientCore(ClientParts):
         else:
             described = with_description(body, description.encode("utf-8", "replace"))
             size = message_size(RAW_DESCRIBED, described)
-            if size <= MESSAGE_BYTES:
+            if size <= most:
                 return RAW_DESCRIBED, described
-            wrong = f"Message and description have {size} bytes; at most {MESSAGE_BYTES} are allowed."
+            wrong = f"Message and description have {size} bytes; at most {most} are allowed."
         raise invalid(self, operation, wrong)
 
     def _checked_ttl(self, ttl: float) -> int:
@@ -522,10 +524,6 @@ class ClientCore(ClientParts):
                 self, SEND_PEER, f"The time to live is above 0 and at most {OFFLINE_SECONDS} seconds."
             )
         return max(1, round(ttl * _MILLISECONDS))
-
-    def _invalid_id(self, operation: Operation, code: Any, value: object, what: str) -> InvalidArgument:
-        why = explain_invalid_id(value, what)
-        return InvalidArgument(why or "", code=code, operation=operation.name, state=self.session.state.name)
 
     def _complete_closing(self) -> None:
         if self._closing and self.idle:

@@ -39,6 +39,7 @@ from rtmcore.client.requests import (
     Operation,
     Ticket,
 )
+from rtmcore.figures import Figures
 from rtmcore.wire.packets import Join
 
 _LANES: Final[dict[Operation, int]] = {
@@ -75,17 +76,22 @@ class Pacer:
     Args:
         outbox: Writes requests.
         enabled: False hands on everything at once.
+        kept: The figures in force.
     """
 
     __slots__ = ("_due", "_enabled", "_lanes", "_outbox", "_windows")
 
-    def __init__(self, outbox: Outbox, *, enabled: bool) -> None:
+    def __init__(self, outbox: Outbox, *, enabled: bool, kept: Figures) -> None:
         self._outbox = outbox
         self._enabled = enabled
-        self._windows = Windows()
+        self._windows = Windows(kept)
         # Requests that wait, oldest first, by lane.
         self._lanes: dict[int, deque[Ticket]] = {}
         self._due: float | None = None
+
+    def adopt(self) -> None:
+        """The figures have changed: keep them from now on. What waits has to be submitted again."""
+        self._windows.adopt()
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """Write a request as soon as its rate allows."""
@@ -155,7 +161,7 @@ class Pacer:
 
     def _free_at(self, ticket: Ticket, now: float) -> float | None:
         full = self._windows.full(ticket.operation, _joined(ticket), now)
-        return None if full is None else full.free_at(now)
+        return None if full is None else full[1].free_at(now)
 
     def _count(self, ticket: Ticket, now: float) -> None:
         ticket.counted = True

@@ -45,6 +45,7 @@ from rtmcore.errors import (
     RtmError,
     error_for,
 )
+from rtmcore.figures import Figures, Sizes
 from rtmcore.limits import (
     OPERATION_TIMEOUT,
     REQUESTS_IN_FLIGHT,
@@ -107,14 +108,16 @@ class ClientParts:
         emit = self._events.append
         self._now = 0.0
         self._links = Links(config, emit, mask_key, nonce)
-        self._requests = Requests(self._settled)
+        self._figures = Figures()
+        self._requests = Requests(self._settled, self._figures)
         self._outbox = Outbox(self._requests)
-        self._rates = Rates(enabled=config.rate_limits, waiting=config.on_rate_limit == "wait")
-        self._pacer = Pacer(self._outbox, enabled=config.rate_limits)
+        waiting = config.on_rate_limit == "wait"
+        self._rates = Rates(enabled=config.rate_limits, waiting=waiting, kept=self._figures)
+        self._pacer = Pacer(self._outbox, enabled=config.rate_limits, kept=self._figures)
         # Questions about gaps that were asked while packets were read; they leave with the read turn.
         self._questions: list[Packet] = []
         self._inbox = Inbox(emit, self._questions.append, config.inbox_window, self._signaled)
-        self._channels = Channels(config.user_id, emit, self._questions.append)
+        self._channels = Channels(config.user_id, emit, self._questions.append, self._figures)
         # Channels that the server may believe this client to be in, against its will: left again without a word.
         self._unwanted: set[str] = set()
         self._renewals = Renewals(self._requests)
@@ -165,6 +168,7 @@ class ClientParts:
         if link.transport is None:
             raise LocalProtocolError("A transport that was not opened cannot be welcomed.")
         self._questions.clear()
+        self._take_figures(welcome)
         self._outbox.attach(link.id, link.transport, link.floor, welcome.limits.get("frame"))
         self._inbox.welcomed(welcome.inbox)
         scope, session = self._config.scope, self.session
@@ -282,6 +286,11 @@ class ClientParts:
     # --- For its parts ------------------------------------------------------------------------------------------
 
     @property
+    def sizes(self) -> Sizes:
+        """The sizes and counts in force: those of the last welcome, before the first one the documented ones."""
+        return self._figures.sizes
+
+    @property
     def current_state(self) -> State:
         """The state, of whichever kind of session."""
         return self.session.state
@@ -307,6 +316,14 @@ class ClientParts:
         self._rates.admit(operation, now, state, channel)
 
     # --- Helpers ------------------------------------------------------------------------------------------------
+
+    def _take_figures(self, welcome: Welcome) -> None:
+        """Keep the sizes and rates that the server tells."""
+        rates = self._figures.rates
+        self._figures.take(welcome.limits)
+        if self._figures.rates != rates:
+            self._rates.adopt()
+            self._pacer.adopt()
 
     def _scope_restored(self, packet: Restored, now: float) -> None:
         if packet.ch != self._config.scope or not packet.code:

@@ -93,8 +93,8 @@ def test_invalid_messages_are_refused_with_their_code(
     assert error.code is code
 
 
-def test_the_documented_rate_is_held_by_the_client(make: Connect) -> None:
-    client = make(rate_limits=True)
+def test_the_documented_rate_is_held_by_the_client(make: Connect, limited: str) -> None:
+    client = make(url=limited, rate_limits=True)
     client.login()
     futures = [client.send_peer_future(client.user_id, str(number)) for number in range(181)]
     error = futures[-1].exception(5)
