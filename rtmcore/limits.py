@@ -69,6 +69,8 @@ CHANNEL_ATTRIBUTES_BYTES: Final = 32 * KIB
 ATTRIBUTES_MAX: Final = 256
 #: Seconds that the attributes of an empty channel are kept ("several minutes" documented; the figure: design).
 CHANNEL_ATTRIBUTES_GRACE: Final = 120.0
+#: The same at most, however a server is configured (design).
+CHANNEL_ATTRIBUTES_GRACE_MAX: Final = float(DAY)
 #: Bytes of a metadata key of version 1.6 (documented).
 METADATA_KEY_BYTES: Final = 32
 
@@ -154,6 +156,10 @@ BEAT_INTERVAL: Final = 1.5
 REPLAY_WINDOW: Final = 30.0
 #: Channel messages replayed after a reconnect, the newest ones; per channel (seed 000; the scope: design).
 REPLAY_MAX: Final = 32
+#: The same at most, however a server is configured (design).
+REPLAY_MAX_CONFIGURED: Final = 256
+#: Bytes of a replay of one channel at most, however a server is configured; more would end a slow line (design).
+REPLAY_BYTES_MAX: Final = 4 * MIB
 #: Seconds that a replay may take on a slow line and still have what was young enough at the return (design).
 REPLAY_DRAIN: Final = 300.0
 #: First wait between attempts, before jitter; the first attempt waits for nothing (design).
@@ -218,8 +224,12 @@ REQUEST_OVERHEAD: Final = 256
 
 #: Inbox messages sent but not acknowledged, per session (design).
 INBOX_WINDOW_MESSAGES: Final = 256
+#: The same at most, however a server is configured (design).
+INBOX_WINDOW_MESSAGES_MAX: Final = 4096
 #: Bytes of inbox messages sent but not acknowledged, per session (design).
 INBOX_WINDOW_BYTES: Final = 1 * MIB
+#: The same at most, however a server is configured; more would end a slow line (design).
+INBOX_WINDOW_BYTES_MAX: Final = 4 * MIB
 #: Origins of peer messages that a client remembers to drop doubles (design).
 ORIGINS_REMEMBERED: Final = 4096
 #: Seconds that an origin is remembered at least (design).
@@ -237,12 +247,12 @@ CHANNEL_HELD_BYTES: Final = 1 * MIB
 ANSWER_MARGIN: Final = 0.5
 #: Results of one session's requests that the engine keeps for repeats (design).
 RESULTS_REMEMBERED: Final = 1024
+#: The same at most, however a server is configured (design).
+RESULTS_REMEMBERED_MAX: Final = 65_536
 #: Seconds that the results are kept after the session ended (design).
 RESULT_MEMORY: Final = 120.0
 #: Requests of one client that wait for their answer (design).
 REQUESTS_IN_FLIGHT: Final = 1024
-#: Engine commands of one session that wait to be executed (design).
-COMMANDS_WAITING: Final = 1024
 #: Seconds that an engine command waits before the operation fails (design).
 COMMAND_TIMEOUT: Final = 5.0
 #: Bytes that a client has made but its socket has not taken (design).
@@ -262,7 +272,9 @@ ALL_INBOXES_BYTES: Final = 512 * MIB
 OFFLINE_MESSAGES: Final = 200
 #: Days that an offline message is kept (documented).
 OFFLINE_DAYS: Final = 7
-#: The same in seconds (documented).
+#: The same at most, however a server is configured (design).
+KEPT_DAYS_MAX: Final = 3650
+#: The days of offline messages in seconds (documented).
 OFFLINE_SECONDS: Final = OFFLINE_DAYS * DAY
 #: Bytes stored on behalf of one sender (design).
 STORED_BYTES_PER_SENDER: Final = 64 * MIB
@@ -281,6 +293,8 @@ CHANNELS_JOINED: Final = 20
 CHANNELS_JOINED_MAX: Final = 64
 #: Members named in a member list; a larger channel answers with a random choice (documented).
 CHANNEL_MEMBERS_LISTED: Final = 512
+#: The same at most, however a server is configured: an answer fits into a frame (design).
+CHANNEL_MEMBERS_LISTED_MAX: Final = 1024
 #: Members above which joins and leaves are no longer announced (documented).
 MEMBER_EVENTS_MAX: Final = 512
 #: Seconds between member counts while joins are announced (documented).
@@ -504,6 +518,8 @@ ROOM_NETWORK_QUALITY_TIMEOUT: Final = 5.0
 ROOM_PARTICIPANTS: Final = 50
 #: Data frames that wait for one receiver; older ones are dropped (design).
 DATA_FRAMES_KEPT: Final = 64
+#: The same at most, however a server is configured (design).
+DATA_FRAMES_KEPT_MAX: Final = 1024
 #: Name of a data track (documented).
 TRACK_NAME_BYTES: Final = 128
 #: Data tracks of one participant (design).

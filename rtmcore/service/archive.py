@@ -6,7 +6,7 @@ from typing import Any, Final
 from rtmcore.arguments import explain_invalid_history
 from rtmcore.codes import QueryPeersOnlineError
 from rtmcore.figures import FLUSHES, HISTORY, STORED_LISTS
-from rtmcore.limits import DAY, HISTORY_DAYS, PAGE_BYTES, STORED_PAGE_MESSAGES
+from rtmcore.limits import DAY, PAGE_BYTES, STORED_PAGE_MESSAGES
 from rtmcore.service.admission import SharedRates
 from rtmcore.service.commands import DropStored, ListStored, ReadHistory, Session
 from rtmcore.service.connections import Connection
@@ -70,7 +70,7 @@ class Archive:
             return
         if not self._desk.admit(connection, packet, self._rates.of(session.name.app), HISTORY):
             return
-        oldest = self._context.wall - HISTORY_DAYS * DAY * _MICROSECONDS
+        oldest = self._context.wall - self._context.limits["history_days"] * DAY * _MICROSECONDS
         self._desk.wait(connection, packet)
         self._context.submit(
             ReadHistory(

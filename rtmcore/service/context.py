@@ -2,6 +2,7 @@
 
 from heapq import heappop, heappush
 
+from rtmcore.figures import announced_sizes
 from rtmcore.limits import COMMAND_TIMEOUT
 from rtmcore.service.commands import Command, Name, Session
 from rtmcore.service.config import NodeConfig
@@ -21,9 +22,7 @@ class NodeContext:
     """
 
     def __init__(self, config: NodeConfig, port: EnginePort) -> None:
-        self.config = config
-        self.rates = config.all_rates
-        """The rates that are in force, by name."""
+        self.use(config)
         self.now = 0.0
         """Monotonic seconds of the last input."""
         self.wall = 0
@@ -41,6 +40,18 @@ class NodeContext:
         self._port = port
         self._engine_failed: float | None = None
         self._deadlines: list[tuple[float, int]] = []
+
+    def use(self, config: NodeConfig) -> None:
+        """Take settings: they count from now on, the rates and what a welcome tells for sessions that begin."""
+        self.config = config
+        self.rates = config.all_rates
+        """The rates that are in force, by name."""
+        self.limits = config.all_limits
+        """The sizes and counts that are in force, by the names of `capacity.FIGURES`."""
+        self.sizes = announced_sizes(self.limits)
+        """Those among them that clients keep as well."""
+        self.announced = config.announced_limits
+        """What a welcome says of all of them."""
 
     def submit(self, command: Command) -> None:
         """Hand a command to the engine."""

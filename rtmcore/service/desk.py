@@ -37,7 +37,7 @@ from rtmcore.figures import (
     USER_WRITES,
     WITHDRAWALS,
 )
-from rtmcore.limits import COMMAND_TIMEOUT, RESULTS_REMEMBERED
+from rtmcore.limits import COMMAND_TIMEOUT
 from rtmcore.service.admission import TokenBucket
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
@@ -158,8 +158,6 @@ class Desk:
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
-        self._rates = context.config.rate_limits
-        self._texts = {name: f"{what} at most {context.rates[name]}." for name, what in _CALLS.items()}
 
     def admit(self, connection: Connection, packet: Request, bucket: TokenBucket, rate: str) -> bool:
         """Count a request, or refuse it. A repeat of one that was counted passes.
@@ -170,17 +168,20 @@ class Desk:
             bucket: What counts it.
             rate: The name of the bucket's rate.
         """
-        if not self._rates or self.was_admitted(connection, packet.i):
+        if not self._context.config.rate_limits or self.was_admitted(connection, packet.i):
             return True
         now = self._context.now
         wait = bucket.wait(now)
         if wait:
             code = OPERATIONS[packet.__class__].too_often
-            self.fail(connection, packet, code, self._texts[rate], wait)
+            self.fail(connection, packet, code, self._too_often(rate), wait)
             return False
         bucket.admit(now)
         self.remember(connection, packet.i)
         return True
+
+    def _too_often(self, rate: str) -> str:
+        return f"{_CALLS[rate]} at most {self._context.rates[rate]}."
 
     def admit_rare(self, connection: Connection, packet: Request, rate: str) -> bool:
         """Count a request of a kind that is rare, or refuse it; see `admit`."""
@@ -189,7 +190,7 @@ class Desk:
 
     def admit_join(self, connection: Connection, packet: Join) -> bool:
         """Count a join, or refuse it; see `admit`."""
-        if not self._rates or self.was_admitted(connection, packet.i):
+        if not self._context.config.rate_limits or self.was_admitted(connection, packet.i):
             return True
         assert connection.state is not None
         now = self._context.now
@@ -198,11 +199,11 @@ class Desk:
         wait = same.wait(now)
         if wait:
             code = JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
-            self.fail(connection, packet, code, self._texts[SAME_JOINS], wait)
+            self.fail(connection, packet, code, self._too_often(SAME_JOINS), wait)
             return False
         wait = rates.joins.wait(now)
         if wait:
-            self.fail(connection, packet, JoinChannelError.TOO_OFTEN, self._texts[JOINS], wait)
+            self.fail(connection, packet, JoinChannelError.TOO_OFTEN, self._too_often(JOINS), wait)
             return False
         same.admit(now)
         rates.joins.admit(now)
@@ -219,7 +220,7 @@ class Desk:
         assert connection.state is not None
         admitted = connection.state.admitted
         admitted[number] = None
-        if len(admitted) > RESULTS_REMEMBERED:
+        if len(admitted) > self._context.limits["results"]:
             del admitted[next(iter(admitted))]
 
     def wait(

@@ -9,7 +9,7 @@ from rtmcore.identifiers import is_valid_app_id, is_valid_id
 from rtmcore.limits import (
     APP_ID_LENGTH,
     BUSY_RETRY,
-    CHANNELS_JOINED,
+    CHANNELS_JOINED_MAX,
     COMMAND_TIMEOUT,
     INSTANCE_ID_MAX,
     INSTANCE_ID_MIN,
@@ -124,7 +124,6 @@ class Logins:
         self._verify = verify
         self._secret = secret
         self._rates = LoginRates(context.rates[LOGINS])
-        self._limits = context.config.announced_limits
 
     # --- The hello --------------------------------------------------------------------
 
@@ -136,8 +135,8 @@ class Logins:
             self._departures.close(connection, CloseCode.UNSUPPORTED, f"the kinds served are {kinds}")
         elif wrong is not None:
             self._departures.close(connection, CloseCode.MALFORMED, f"malformed hello: {wrong}")
-        elif len(hello.channels) > CHANNELS_JOINED:
-            text = f"a hello names at most {CHANNELS_JOINED} channels"
+        elif len(hello.channels) > CHANNELS_JOINED_MAX:
+            text = f"a hello names at most {CHANNELS_JOINED_MAX} channels"
             self._departures.close(connection, CloseCode.TOO_LARGE, text)
         elif self._is_admitted(connection, hello):
             self._claim(connection, hello)
@@ -302,10 +301,16 @@ class Logins:
         connection.stage_due = NEVER
         self._context.schedule(connection, connection.heard + UNREACHABLE_AFTER)
 
+    def _window(self, hello: Hello) -> tuple[int, int]:
+        """How much of the inbox may be unacknowledged: what the client asks for, within the limits."""
+        limits = self._context.limits
+        count, size = limits["window"], limits["window_bytes"]
+        return min(hello.window or count, count), min(hello.window_bytes or size, size)
+
     def _welcome(self, connection: Connection, hello: Hello, claimed: Claimed) -> None:
         grant, config = connection.grant, self._context.config
         assert grant is not None
-        connection.inbox = InboxLog(claimed.inbox, hello.window, hello.window_bytes)
+        connection.inbox = InboxLog(claimed.inbox, *self._window(hello))
         self._renewals.watch(connection, grant)
         welcome = Welcome(
             fence=claimed.fence,
@@ -320,7 +325,7 @@ class Logins:
             interrupted=_milliseconds(INTERRUPTED_AFTER),
             unreachable=_milliseconds(UNREACHABLE_AFTER),
             offline=_milliseconds(connection.keepalive),
-            limits=self._limits,
+            limits=self._context.announced,
             token_policy=config.token_policy,
             token_expires=grant.expires,
             media=media_secret(claimed.secret) if hello.kind == ROOM else None,

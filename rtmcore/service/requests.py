@@ -19,10 +19,8 @@ from rtmcore.identifiers import explain_invalid_id, is_valid_id
 from rtmcore.limits import (
     BUSY_RETRY,
     COMMAND_TIMEOUT,
-    COMMANDS_WAITING,
+    DAY,
     INVITATION_SIGNAL_BYTES,
-    MESSAGE_BYTES,
-    OFFLINE_SECONDS,
     SEND_TIMEOUT,
     SEND_WAIT_MAX,
 )
@@ -92,14 +90,20 @@ _RAW: Final = int(MessageType.RAW)
 _KINDS: Final = frozenset({_TEXT, _RAW, RAW_DESCRIBED})
 
 
-def explain_invalid_message(kind: int, body: bytes) -> str | None:
-    """Say what is wrong with a message; None where it is well-formed."""
-    if len(body) <= MESSAGE_BYTES and (kind == _RAW or (kind == _TEXT and body.isascii())):
+def explain_invalid_message(kind: int, body: bytes, most: int) -> str | None:
+    """Say what is wrong with a message; None where it is well-formed.
+
+    Args:
+        kind: As packets tell it.
+        body: The message.
+        most: Bytes that it may have.
+    """
+    if len(body) <= most and (kind == _RAW or (kind == _TEXT and body.isascii())):
         return None
     if kind not in _KINDS:
         return f"Messages are text ({_TEXT}), raw ({_RAW}) or raw with a description ({RAW_DESCRIBED})."
-    if message_size(kind, body) > MESSAGE_BYTES:
-        return f"The message has {message_size(kind, body)} bytes; at most {MESSAGE_BYTES} are allowed."
+    if message_size(kind, body) > most:
+        return f"The message has {message_size(kind, body)} bytes; at most {most} are allowed."
     if kind == _RAW:
         return None
     if kind == RAW_DESCRIBED:
@@ -114,9 +118,9 @@ def explain_invalid_message(kind: int, body: bytes) -> str | None:
     return None
 
 
-def _explain_invalid_peer_message(kind: int, body: bytes) -> str | None:
+def _explain_invalid_peer_message(kind: int, body: bytes, most: int) -> str | None:
     if kind != INVITATION:
-        return explain_invalid_message(kind, body)
+        return explain_invalid_message(kind, body, most)
     if len(body) > INVITATION_SIGNAL_BYTES:
         return f"The invitation has {len(body)} bytes; at most {INVITATION_SIGNAL_BYTES} are allowed."
     return None
@@ -173,12 +177,12 @@ class Requests:
         """
         if packet.i in connection.waiting:
             return
-        if len(connection.waiting) >= COMMANDS_WAITING:
+        if len(connection.waiting) >= self._context.sizes.in_flight:
             self._desk.fail(
                 connection,
                 packet,
                 OPERATIONS[packet.__class__].failure,
-                f"More than {COMMANDS_WAITING} requests wait for their answers.",
+                f"More than {self._context.sizes.in_flight} requests wait for their answers.",
                 BUSY_RETRY,
             )
             return
@@ -222,7 +226,7 @@ class Requests:
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_USER_ID, wrong)
             return
-        wrong = _explain_invalid_peer_message(packet.kind, packet.body)
+        wrong = _explain_invalid_peer_message(packet.kind, packet.body, self._context.sizes.message)
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_MESSAGE, wrong)
             return
@@ -249,12 +253,14 @@ class Requests:
                 offline=packet.offline,
                 wait=wait,
                 history=packet.history,
-                ttl=packet.ttl / 1000 if 0 < packet.ttl < OFFLINE_SECONDS * 1000 else None,
+                ttl=packet.ttl / 1000
+                if 0 < packet.ttl < self._context.limits["offline_days"] * DAY * 1000
+                else None,
             )
         )
 
     def _publish(self, connection: Connection, session: Session, packet: Publish) -> None:
-        wrong = explain_invalid_message(packet.kind, packet.body)
+        wrong = explain_invalid_message(packet.kind, packet.body, self._context.sizes.message)
         if wrong:
             self._desk.fail(connection, packet, SendChannelMessageError.INVALID_MESSAGE, wrong)
             return

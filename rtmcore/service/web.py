@@ -21,12 +21,11 @@ from rtmcore.limits import (
     BAN_REASON_LENGTH,
     BUSY_RETRY,
     COMMAND_TIMEOUT,
+    DAY,
     HTTP_CHANNEL_MESSAGE_RATE,
     HTTP_IDLE_TIMEOUT,
     HTTP_PEER_MESSAGE_RATE,
     IDEMPOTENCY_KEY_LENGTH,
-    MEMBER_COUNT_CHANNELS,
-    OFFLINE_SECONDS,
     SEND_TIMEOUT,
 )
 from rtmcore.service.admission import SharedRates
@@ -247,10 +246,11 @@ class WebService:
     def _send(self, job: _Job, fields: dict[str, Any]) -> float:
         to = fields.get("destination", "")
         self._check_id(job, to, "destination")
-        kind, message = _message(job, fields)
+        kind, message = _message(job, fields, self._context.sizes.message)
         ttl = fields.get("ttl")
-        if ttl is not None and not 0 < ttl <= OFFLINE_SECONDS:
-            raise _invalid(job, f"ttl is a number of seconds above 0 and at most {OFFLINE_SECONDS}.")
+        longest = self._context.limits["offline_days"] * DAY
+        if ttl is not None and not 0 < ttl <= longest:
+            raise _invalid(job, f"ttl is a number of seconds above 0 and at most {longest}.")
         self._admit(job, self._peer_rates)
         self._context.submit(
             SendAs(
@@ -272,7 +272,7 @@ class WebService:
     def _publish(self, job: _Job, fields: dict[str, Any]) -> float:
         channel = fields.get("channel", "")
         self._check_id(job, channel, "channel id")
-        kind, message = _message(job, fields)
+        kind, message = _message(job, fields, self._context.sizes.message)
         self._admit(job, self._channel_rates)
         name = Name(job.app, RTM, job.user)
         history = fields.get("history", False)
@@ -280,17 +280,18 @@ class WebService:
         return 0.0
 
     def _count(self, job: _Job) -> float:
+        most = self._context.sizes.count_channels
         try:
-            asked = parse_qs(job.query, max_num_fields=2 * MEMBER_COUNT_CHANNELS).get("channels", [])
+            asked = parse_qs(job.query, max_num_fields=2 * most).get("channels", [])
         except ValueError:
             asked = []
         channels = tuple(dict.fromkeys(name for part in asked for name in part.split("\n") if name))
         if not channels:
             raise _invalid(job, "Name at least one channel: ?channels=ID&channels=ID.")
-        if len(channels) > MEMBER_COUNT_CHANNELS:
+        if len(channels) > most:
             raise _Wrong(
                 HTTPStatus.BAD_REQUEST,
-                f"Members of at most {MEMBER_COUNT_CHANNELS} channels are counted at once.",
+                f"Members of at most {most} channels are counted at once.",
                 ChannelMemberCountError.EXCEED_LIMIT,
             )
         for channel in channels:
@@ -436,7 +437,7 @@ def _fields(job: _Job, body: bytes, known: Mapping[str, type]) -> dict[str, Any]
     return document
 
 
-def _message(job: _Job, fields: dict[str, Any]) -> tuple[int, bytes]:
+def _message(job: _Job, fields: dict[str, Any], most: int) -> tuple[int, bytes]:
     """Kind and body of a message."""
     if ("payload" in fields) is ("raw" in fields):
         raise _invalid(job, "A message has either payload, a text, or raw, bytes in base64.")
@@ -447,7 +448,7 @@ def _message(job: _Job, fields: dict[str, Any]) -> tuple[int, bytes]:
             kind, body = _TEXT, fields["payload"].encode()
     except ValueError:
         raise _invalid(job, "The payload is no valid Unicode, or raw is not base64.") from None
-    wrong = explain_invalid_message(kind, body) if body else "A message sent over HTTP is not empty."
+    wrong = explain_invalid_message(kind, body, most) if body else "A message sent over HTTP is not empty."
     if wrong is not None:
         raise _invalid(job, wrong)
     return kind, body

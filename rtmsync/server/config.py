@@ -12,6 +12,7 @@ from rtmcore.errors import InvalidArgument
 from rtmcore.figures import RATES
 from rtmcore.identifiers import is_valid_app_id
 from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT, RateLimit
+from rtmcore.service.capacity import explain_invalid_limits
 from rtmcore.service.config import ABORT, KEEP
 from rtmsync.server.serverkeys import check_server_keys
 from rtmsync.server.tokens import AppKeys
@@ -51,6 +52,8 @@ class ServerConfig:
         rate_factor: By how much more often than documented a client may call, above 0.
         rates: Rates in place of the documented ones, by the names of `rtmcore.service.config.RATES`; the factor does
             not concern them.
+        limits: Sizes and counts in place of the documented ones, by the names of
+            `rtmcore.service.capacity.FIGURES`.
         token_policy: What an expired token does to a connected client: ``keep`` (nothing, as in the seeds) or
             ``abort`` (version 1.5).
         drain_seconds: Over how long clients are sent away when the server stops.
@@ -73,6 +76,7 @@ class ServerConfig:
     rate_limits: bool = True
     rate_factor: float = 1.0
     rates: Mapping[str, RateLimit] = attrs.field(factory=dict)
+    limits: Mapping[str, int] = attrs.field(factory=dict)
     token_policy: Literal["keep", "abort"] = "keep"
     drain_seconds: float = DRAIN_TIMEOUT
     node: str | None = None
@@ -96,6 +100,9 @@ class ServerConfig:
         if not 0 <= self.drain_seconds < math.inf:
             raise _wrong(f"drain_seconds is {self.drain_seconds:g}.", "Use a number of seconds from 0 on.")
         self._check_rates()
+        wrong = explain_invalid_limits(self.limits)
+        if wrong:
+            raise _wrong(" ".join(wrong), "See docs/howto/settings.md.")
         check_server_keys(self.server_keys, [app.app for app in self.apps])
         if self.tls_key is not None and self.tls_certificate is None:
             raise _wrong("There is a TLS key but no certificate.", "Name the certificate's file too.")

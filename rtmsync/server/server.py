@@ -14,7 +14,7 @@ from rtmcore.errors import InvalidArgument, ServerFailure
 from rtmcore.limits import BAN_TIMEOUT, WAIT_SLICE
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.engine import EnginePort
-from rtmcore.service.memory import MemoryEngine
+from rtmcore.service.memory import MemoryEngine, caps_of
 from rtmcore.service.node import Node
 from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
@@ -93,6 +93,7 @@ class Server:
                     rate_limits=self.config.rate_limits,
                     rate_factor=self.config.rate_factor,
                     rates=self.config.rates,
+                    limits=self.config.limits,
                     token_policy=self.config.token_policy,
                     durability="memory" if self.config.data_dir is None else "disk",
                 ),
@@ -250,11 +251,14 @@ class Server:
     # --- Inside -------------------------------------------------------------------
 
     def _open_engine(self, node_id: str) -> EnginePort:
+        caps = caps_of(self.config.limits)
         if self.config.data_dir is None:
-            return MemoryEngine(epoch=secrets.token_hex(8)).port(node_id)
+            return MemoryEngine(epoch=secrets.token_hex(8), caps=caps).port(node_id)
         from rtmsync.server.engines.embedded import EmbeddedEngine
 
-        self._embedded = EmbeddedEngine(self.config.data_dir, epoch=secrets.token_hex(8), wake=self._wake)
+        self._embedded = EmbeddedEngine(
+            self.config.data_dir, epoch=secrets.token_hex(8), wake=self._wake, caps=caps
+        )
         self._embedded.start(Clock.now(), time.time_ns() // 1000)
         return self._embedded.port(node_id)
 

@@ -8,11 +8,8 @@ import attrs
 
 from rtmcore.codes import JoinChannelError, PeerOnlineState, RoomErrorCode
 from rtmcore.limits import (
-    CHANNEL_MEMBERS_LISTED,
     CHANNEL_MEMORY,
     REPLAY_DRAIN,
-    REPLAY_MAX,
-    REPLAY_WINDOW,
 )
 from rtmcore.service.commands import (
     ALREADY_JOINED,
@@ -83,7 +80,6 @@ class Channels:
 
     def __init__(self, state: State, attributes: AttributedChannels, history: History) -> None:
         self._state = state
-        self._caps = state.caps
         self._history = history
         self._unkept: dict[int, Held] = {}
         """Messages that are on their way into the history."""
@@ -135,7 +131,7 @@ class Channels:
         if command.restore:
             member = live.channels.get(command.channel)
             if member is not None:
-                outlet.answer(command, _membership(member.channel))
+                outlet.answer(command, self._membership(member.channel))
             else:
                 outlet.answer(command, self._enter(live, command, now))
             return
@@ -146,7 +142,7 @@ class Channels:
             member = live.channels.get(command.channel)
             if member is not None and member.cmid == command.cmid and known is not FORGOTTEN:
                 # The first answer was lost, and what it said of the members may be outdated.
-                known = _membership(member.channel)
+                known = self._membership(member.channel)
             outlet.answer(command, known)
             return
         value = self._enter(live, command, now)
@@ -172,7 +168,7 @@ class Channels:
         self._empty.pop(channel, None)
         live.channels[command.channel] = channel.members[name.name] = member
         self._changed(channel, name.name, joined=True)
-        return _membership(channel)
+        return self._membership(channel)
 
     def _refusal(self, live: Live, channel: str) -> Refusal | None:
         """Why a session cannot join a channel now; None where it can."""
@@ -274,8 +270,9 @@ class Channels:
             return
         channel = member.channel
         users = tuple(channel.members)
-        if len(users) > CHANNEL_MEMBERS_LISTED:
-            users = self._some(list(users), CHANNEL_MEMBERS_LISTED)
+        listed = self._state.caps.members_listed
+        if len(users) > listed:
+            users = self._some(list(users), listed)
         outlet.answer(
             command,
             Membership(channel.top, channel.version, len(channel.members), users, _unreachable(channel)),
@@ -364,9 +361,9 @@ class Channels:
         entry = Entry(entry_id, prev, author.name, command.iid, command.cmid, command.kind, body)
         window.append((now, entry))
         self._window_bytes += len(body)
-        if len(window) > REPLAY_MAX:
+        caps = self._state.caps
+        while len(window) > caps.replay:
             self._window_bytes -= len(window.popleft()[1].body)
-        caps = self._caps
         if self._window_bytes > caps.all_windows_bytes:
             self._shorten_window(channel)
         if len(positions.ids) >= 2 * caps.positions:
@@ -474,8 +471,9 @@ class Channels:
             if member is not None:
                 pages.append((name, self._page(member, after, now - command.waited)))
         found = sorted(entry.id for _, page in pages for entry in page.entries)
-        if len(found) > REPLAY_MAX:
-            oldest = found[-REPLAY_MAX]
+        most = self._state.caps.replay
+        if len(found) > most:
+            oldest = found[-most]
             for _, page in pages:
                 kept = [entry for entry in page.entries if entry.id >= oldest]
                 page.lost += len(page.entries) - len(kept)
@@ -487,7 +485,7 @@ class Channels:
         channel = member.channel
         reader = member.live.account.name.name
         after = max(position, member.since)
-        oldest = returned - REPLAY_WINDOW
+        oldest = returned - self._state.caps.replay_window
         entries = [
             entry
             for at, entry in channel.window
@@ -505,7 +503,7 @@ class Channels:
     def _forget_positions(self, channel: Channel) -> None:
         """Forget the older half of a log's positions; the window's own are always kept."""
         positions = channel.positions
-        count = max(0, min(len(positions.ids) // 2, len(positions.ids) - REPLAY_MAX))
+        count = max(0, min(len(positions.ids) // 2, len(positions.ids) - self._state.caps.replay))
         if not count:
             return
         positions.forget(count)
@@ -531,7 +529,7 @@ class Channels:
 
     def sweep(self, now: float) -> bool:
         """Forget what is too old; whether anything remains to be looked at."""
-        oldest = now - REPLAY_WINDOW - REPLAY_DRAIN
+        oldest = now - self._state.caps.replay_window - REPLAY_DRAIN
         for channel in list(self._with_window):
             window = channel.window
             while window and window[0][0] < oldest:
@@ -557,11 +555,10 @@ class Channels:
         self._window_bytes -= sum(len(entry.body) for _, entry in channel.window)
         self._with_window.pop(channel, None)
 
-
-def _membership(channel: Channel) -> Membership:
-    count = len(channel.members)
-    users = tuple(channel.members) if count <= CHANNEL_MEMBERS_LISTED else None
-    return Membership(channel.top, channel.version, count, users, _unreachable(channel))
+    def _membership(self, channel: Channel) -> Membership:
+        count = len(channel.members)
+        users = tuple(channel.members) if count <= self._state.caps.members_listed else None
+        return Membership(channel.top, channel.version, count, users, _unreachable(channel))
 
 
 def _unreachable(channel: Channel) -> tuple[str, ...]:

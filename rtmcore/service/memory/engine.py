@@ -104,7 +104,7 @@ class MemoryEngine:
     ) -> None:
         clock = IdClock() if image is None else IdClock(image.reserved, image.reserved)
         state = self._state = State(epoch, caps or Caps(), clock, Journal(enabled=image is not None))
-        stores = Stores(state.caps, state.journal)
+        stores = Stores(state)
         inboxes = Inboxes(state, stores)
         self._offline = Offline(state, stores, inboxes)
         self._history = History(state)
@@ -220,6 +220,15 @@ class MemoryEngine:
     def shift(self, outlet: Outlet, seconds: float) -> None:
         """Move the silence deadlines of a node's clients."""
         self._sessions.shift(outlet, seconds)
+
+    @property
+    def caps(self) -> Caps:
+        """How much the engine may hold. Others count from the next command on; what is held already stays."""
+        return self._state.caps
+
+    @caps.setter
+    def caps(self, caps: Caps) -> None:
+        self._state.caps = caps
 
     # --- Journal ------------------------------------------------------------------
 

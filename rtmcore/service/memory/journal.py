@@ -46,7 +46,7 @@ class StoredEntry:
     written: bool
     """It may have been written to a transport of its receiver."""
     expires: int = 0
-    """When it is to be dropped, in microseconds since 1970; 0 for the documented 7 days."""
+    """When it is to be dropped, in microseconds since 1970; 0 for the days of all."""
 
 
 @attrs.frozen

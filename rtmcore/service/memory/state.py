@@ -207,7 +207,7 @@ class Item:
     """It may be stored for an offline peer: the sender allowed it, and no cap forbids it."""
     storage: Storage = Storage.MEMORY
     expires: int = 0
-    """When it is to be dropped if it is stored, in microseconds since 1970; 0 for the documented 7 days."""
+    """When it is to be dropped if it is stored, in microseconds since 1970; 0 for the days of all."""
     hidden: bool = False
     """Nobody may see it before it is committed."""
     overdue: bool = False
@@ -245,7 +245,7 @@ class Inbox:
     unstored: deque[Item] = attrs.field(factory=deque)
     """Those that are to be journaled if they are not acknowledged in time, oldest first."""
     mortal: bool = False
-    """Some of its entries may be dropped before the documented 7 days are over."""
+    """Some of its entries may be dropped before the days of all are over."""
     alarm: float | None = None
 
     @property

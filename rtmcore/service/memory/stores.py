@@ -4,9 +4,8 @@ import attrs
 
 from rtmcore.limits import DAY
 from rtmcore.service.commands import Name
-from rtmcore.service.memory.caps import Caps
-from rtmcore.service.memory.journal import Journal, StoredEntry
-from rtmcore.service.memory.state import Item, Storage
+from rtmcore.service.memory.journal import StoredEntry
+from rtmcore.service.memory.state import Item, State, Storage
 
 _MICROSECONDS_A_DAY = DAY * 1_000_000
 
@@ -25,13 +24,12 @@ class Stores:
     """Hands entries to the journal, and counts them by sender and in all.
 
     Args:
-        caps: The caps to hold senders to.
-        journal: Where entries are stored.
+        state: The caps to hold senders to, and the journal where entries are stored.
     """
 
-    def __init__(self, caps: Caps, journal: Journal) -> None:
-        self._caps = caps
-        self._journal = journal
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._journal = state.journal
         self._total = 0
         self._senders: dict[Name, _Use] = {}
         self._writing: dict[int, Item] = {}
@@ -40,7 +38,7 @@ class Stores:
 
     def refusal(self, sender: Name, size: int, wall: int) -> str | None:
         """Why a message of so many bytes may not be stored now; None where it may."""
-        caps = self._caps
+        caps = self._state.caps
         if self._total + size > caps.stored_bytes:
             return f"The server stores {caps.stored_bytes} bytes of offline messages, and that is used up."
         use = self._senders.get(sender) or _NO_USE
