@@ -444,7 +444,8 @@ class ClientCore(ClientParts):
         """Act on what is due. Hand in what can be read first: silence is judged here."""
         self._now = now
         self._requests.expire(now, self.session.state.name)
-        self._pacer.handle_timer(now)
+        if self._pacer.due is not None:
+            self._pacer.handle_timer(now)
         self._outbox.handle_timer(now)
         self._links.handle_timer(now)
         self.session.handle_timer(now)
@@ -465,7 +466,7 @@ class ClientCore(ClientParts):
         """When `handle_timer` must be called, or None. Later than `now` after each `handle_timer(now)`."""
         earliest = self._requests.next_deadline()
         for due in (
-            self._pacer.next_deadline(),
+            self._pacer.due,
             self._outbox.next_deadline(),
             self._links.next_deadline(),
             self.session.next_deadline(),

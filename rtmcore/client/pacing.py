@@ -77,9 +77,12 @@ class Pacer:
         outbox: Writes requests.
         enabled: False hands on everything at once.
         kept: The figures in force.
+
+    Attributes:
+        due: When `handle_timer` must be called next.
     """
 
-    __slots__ = ("_due", "_enabled", "_lanes", "_outbox", "_windows")
+    __slots__ = ("_enabled", "_lanes", "_outbox", "_windows", "due")
 
     def __init__(self, outbox: Outbox, *, enabled: bool, kept: Figures) -> None:
         self._outbox = outbox
@@ -87,7 +90,7 @@ class Pacer:
         self._windows = Windows(kept)
         # Requests that wait, oldest first, by lane.
         self._lanes: dict[int, deque[Ticket]] = {}
-        self._due: float | None = None
+        self.due: float | None = None
 
     def adopt(self) -> None:
         """The figures have changed: keep them from now on. What waits has to be submitted again."""
@@ -95,7 +98,7 @@ class Pacer:
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """Write a request as soon as its rate allows."""
-        if self._outbox.usable and self._admits(ticket, now):
+        if not self._enabled or (self._outbox.usable and self._admits(ticket, now)):
             self._outbox.submit(ticket, now)
 
     def submit_all(self, tickets: Iterable[Ticket], now: float) -> None:
@@ -106,23 +109,20 @@ class Pacer:
             now: Monotonic seconds.
         """
         self.clear()
-        if self._outbox.usable:
-            self._outbox.submit_all([ticket for ticket in tickets if self._admits(ticket, now)], now)
+        if self._enabled and self._outbox.usable:
+            tickets = [ticket for ticket in tickets if self._admits(ticket, now)]
+        self._outbox.submit_all(tickets, now)
 
     def clear(self) -> None:
         """Nothing can be written: what waits has to be submitted again."""
         self._lanes.clear()
-        self._due = None
-
-    def next_deadline(self) -> float | None:
-        """When `handle_timer` must be called next."""
-        return self._due
+        self.due = None
 
     def handle_timer(self, now: float) -> None:
         """Write what has waited for long enough."""
-        if self._due is None or now < self._due:
+        if self.due is None or now < self.due:
             return
-        self._due = None
+        self.due = None
         for number, waiting in list(self._lanes.items()):
             while waiting:
                 ticket = waiting[0]
@@ -139,7 +139,7 @@ class Pacer:
 
     def _admits(self, ticket: Ticket, now: float) -> bool:
         """Whether a request can be written now; where not, it waits."""
-        if not self._enabled or ticket.counted or ticket.written:
+        if ticket.counted or ticket.written:
             return True
         lane = _LANES.get(ticket.operation)
         if lane is None:
@@ -169,8 +169,8 @@ class Pacer:
         self._windows.count(ticket.operation, _joined(ticket), now)
 
     def _wake_at(self, time: float) -> None:
-        if self._due is None or time < self._due:
-            self._due = time
+        if self.due is None or time < self.due:
+            self.due = time
 
 
 def _joined(ticket: Ticket) -> str | None:

@@ -313,7 +313,8 @@ class ClientParts:
         """Refuse a call for which there is no room, or that comes too often."""
         state = self.session.state
         self._requests.check_room(operation, size, state)
-        self._rates.admit(operation, now, state, channel)
+        if self._rates.refusing:
+            self._rates.admit(operation, now, state, channel)
 
     # --- Helpers ------------------------------------------------------------------------------------------------
 

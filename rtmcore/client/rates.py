@@ -214,11 +214,11 @@ class Rates:
         kept: The figures in force; the documented ones by default.
     """
 
-    __slots__ = ("_enabled", "_figures", "_login", "_refusing", "_windows")
+    __slots__ = ("_enabled", "_figures", "_login", "refusing", "_windows")
 
     def __init__(self, *, enabled: bool, waiting: bool = False, kept: Figures | None = None) -> None:
         self._enabled = enabled
-        self._refusing = enabled and not waiting
+        self.refusing = enabled and not waiting
         self._figures = kept or Figures()
         self._login = SlidingWindow(figures.RATES[LOGINS])
         self._windows = Windows(self._figures)
@@ -255,7 +255,7 @@ class Rates:
         Raises:
             RateLimited: There were too many.
         """
-        if not self._refusing:
+        if not self.refusing:
             return
         full = self._windows.full(operation, channel, now)
         if full is None:
