@@ -4,6 +4,7 @@ import contextlib
 import json
 import queue
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -74,6 +75,17 @@ class ServerProcess:
         assert line, "the server did not start; it said:\n" + "".join(self.said)
         assert json.loads(line)["app_ids"] == [DEV_APP_ID]
         return self
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """Let it end as if the power had gone: it does nothing any more."""
