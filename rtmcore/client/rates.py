@@ -214,7 +214,7 @@ class Rates:
         kept: The figures in force; the documented ones by default.
     """
 
-    __slots__ = ("_enabled", "_figures", "_login", "refusing", "_windows")
+    __slots__ = ("_enabled", "_figures", "_login", "_windows", "refusing")
 
     def __init__(self, *, enabled: bool, waiting: bool = False, kept: Figures | None = None) -> None:
         self._enabled = enabled
