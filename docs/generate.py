@@ -14,7 +14,7 @@ from enum import Enum, IntEnum, IntFlag
 from functools import partial
 from pathlib import Path
 
-from docs import timelines
+from docs import apimap, timelines
 from rtmcore import codes, errors, limits
 from rtmcore.connection.diagram import mermaid, rows
 from rtmcore.connection.machines import MACHINES, Machine
@@ -422,6 +422,7 @@ def diagram_page(name: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     **{f"diagrams/{name}.md": partial(diagram_page, name) for name in MACHINES},
     **{f"diagrams/{name}.svg": partial(svg, name) for name in MACHINES},
+    "reference/api-map.md": apimap.map_page,
     "reference/codes.md": codes_page,
     "reference/errors.md": errors_page,
     "reference/limits.md": limits_page,
