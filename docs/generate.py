@@ -177,8 +177,8 @@ def errors_page() -> str:
         "## From code to class",
         "",
         "0 is OK in every family and raises nothing, and so does `CACHED_BY_SERVER`. `PEER_UNREACHABLE` of a send is",
-        "a result of `send_peer`; an exception stands for it where a result cannot. `rtm errors CODE` prints the same in",
-        "the terminal.",
+        "a result of `send_peer`; an exception stands for it where a result cannot. `rtm errors CODE` prints what is",
+        "said here.",
     ]
     for family in errors.ERROR_FAMILIES:
         lines += ["", f"### {family.__name__}", "", summary(family), "", *explained(family, raised_as)]
