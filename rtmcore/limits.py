@@ -433,6 +433,8 @@ EVENT_FEED_STORED: Final = 2000
 EVENT_FEED_PER_CALL: Final = 1000
 #: Calls of an event feed (documented).
 EVENT_FEED_RATE: Final = RateLimit(10, 1.0)
+#: Events handed out that are kept for repeats of a call, per feed; each answer counts for one more (design).
+EVENT_FEED_REPEATED: Final = 20_000
 
 # --- Log files ------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,11 @@ from rtmcore.service.commands import (
     CountMembersOf,
     DetachMedia,
     DropStored,
+    Expel,
     Heard,
     JoinChannel,
     Kept,
+    Kick,
     LeaveChannel,
     ListMembers,
     ListStored,
@@ -35,12 +37,14 @@ from rtmcore.service.commands import (
     ReadChannels,
     ReadHistory,
     ReadInbox,
+    Record,
     Refusal,
     Release,
     SendAs,
     SendData,
     Silent,
     SubscribePresence,
+    TakeEvents,
     Trouble,
     Unban,
     UnsubscribePresence,
@@ -54,6 +58,7 @@ from rtmcore.service.memory.caps import Caps
 from rtmcore.service.memory.channel_attributes import Attributed, AttributedChannels
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
+from rtmcore.service.memory.event_feeds import EventFeeds
 from rtmcore.service.memory.history import History
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Batch, Image, Journal
@@ -111,7 +116,8 @@ class MemoryEngine:
         self._sends = Sends(state, stores, inboxes, self._offline, self._history)
         self._stored = StoredMessages(state, inboxes)
         self._attributes = AttributedChannels(state)
-        self._channels = Channels(state, self._attributes, self._history)
+        events = EventFeeds(epoch)
+        self._channels = Channels(state, self._attributes, self._history, events)
         publishing = Publishing(state, self._sends, self._channels)
         self._bans = Bans(state)
         presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
@@ -123,6 +129,7 @@ class MemoryEngine:
             presence=presence,
             media=media,
             bans=self._bans,
+            events=events,
         )
         self._ports: dict[str, MemoryPort] = {}
         self._reserve_at: float | None = None
@@ -158,8 +165,12 @@ class MemoryEngine:
             AttachMedia: media.attach,
             DetachMedia: media.detach,
             SendData: media.send,
-            Ban: self._sessions.ban,
-            Unban: self._bans.lift,
+            Ban: publishing.once(self._sessions.ban),
+            Unban: publishing.once(self._bans.lift),
+            Kick: publishing.once(self._sessions.kick),
+            Expel: publishing.once(self._channels.expel),
+            Record: events.record,
+            TakeEvents: events.take,
             SendAs: publishing.send,
             PublishAs: publishing.publish,
             CountMembersOf: publishing.count,

@@ -108,6 +108,10 @@ class Instance:
     attempt: int = 0
     digest: bytes | None = attrs.field(default=None, repr=False)
     """SHA-256 of the secret of its last session."""
+    kicked: Refusal | None = None
+    """What its returns are answered until it logs in again, where its session was ended on purpose."""
+    expelled: dict[str, Refusal] | None = None
+    """Channels that it was taken out of and has not joined since, and what their restoring is answered, if any."""
     older: bool = False
     """It was there before this engine, and has not returned yet."""
     returned: float | None = None
