@@ -17,8 +17,8 @@ from rtmcore.client.events import (
 )
 from rtmcore.client.inbox import KINDS
 from rtmcore.client.logs import LogReader
-from rtmcore.client.requests import JOIN, Operation, Ticket
-from rtmcore.codes import CloseCode, JoinChannelError
+from rtmcore.client.requests import JOIN, LEAVE, Operation, Ticket
+from rtmcore.codes import CloseCode, JoinChannelError, LeaveChannelError, LeaveChannelReason
 from rtmcore.connection.model import State
 from rtmcore.errors import RemoteProtocolError, error_for
 from rtmcore.figures import Figures
@@ -34,6 +34,7 @@ from rtmcore.wire.packets import (
     ChannelAttributesChanged,
     ChannelEntry,
     ChannelPosition,
+    Expelled,
     Joined,
     MemberChanged,
     MemberCount,
@@ -96,6 +97,8 @@ class Channels:
         self._ask = ask
         self._joined: dict[str, Channel] = {}
         self._joining: set[str] = set()
+        # Channels that this client was taken out of and has not joined since.
+        self._expelled: dict[str, None] = {}
         self._rosters: dict[str, Roster] = {}
         # Numbers of members that came before the answer to the join.
         self._early_counts: dict[str, MemberCount] = {}
@@ -148,6 +151,13 @@ class Channels:
             NotInChannel: This client is not in the channel.
         """
         if not self.is_member(name):
+            if operation is LEAVE and name in self._expelled:
+                raise error_for(
+                    LeaveChannelError.KICKED,
+                    "This client was taken out of the channel.",
+                    operation=operation.name,
+                    state=state.name,
+                )
             raise error_for(
                 operation.not_in_channel,
                 "This client is not in the channel.",
@@ -175,6 +185,7 @@ class Channels:
             channel.count = roster.count
             channel.members = self._others(roster)
         self._joined[name] = channel
+        self._expelled.pop(name, None)
         if early_count is not None:
             self.member_count(early_count)
         if ticket.link != ticket.first_link:
@@ -208,6 +219,7 @@ class Channels:
         """The session is over."""
         self._joined.clear()
         self._joining.clear()
+        self._expelled.clear()
         self._rosters.clear()
         self._early_counts.clear()
         self._given_up.clear()
@@ -258,6 +270,16 @@ class Channels:
         except ValueError:
             code = JoinChannelError.FAILURE
         self._emit(ChannelLost(packet.ch, code, packet.text))
+
+    def expelled(self, packet: Expelled) -> None:
+        """This client was taken out of a channel."""
+        if packet.ch not in self._joined:
+            return
+        self.left(packet.ch)
+        self._expelled[packet.ch] = None
+        if len(self._expelled) > CHANNELS_JOINED:
+            del self._expelled[next(iter(self._expelled))]
+        self._emit(ChannelLost(packet.ch, JoinChannelError.REJECTED, packet.text, LeaveChannelReason.KICKED))
 
     # --- Messages -----------------------------------------------------------------------------------------------
 

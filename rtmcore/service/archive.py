@@ -30,7 +30,8 @@ class Archive:
     def __init__(self, context: NodeContext, desk: Desk) -> None:
         self._context = context
         self._desk = desk
-        self._rates = SharedRates(context.rates[HISTORY])
+        self.history_rates = SharedRates(context.rates[HISTORY])
+        """How often the history is asked about, by whoever it is."""
         self.begin: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             GetStored: self._list_stored,
             FlushStored: self._drop_stored,
@@ -68,7 +69,7 @@ class Archive:
             text = "The history is open for messages that you have sent or received, and of channels that you are in."
             self._desk.fail(connection, packet, QueryPeersOnlineError.REJECTED, text)
             return
-        if not self._desk.admit(connection, packet, self._rates.of(session.name.app), HISTORY):
+        if not self._desk.admit(connection, packet, self.history_rates.of(session.name.app), HISTORY):
             return
         oldest = self._context.wall - self._context.limits["history_days"] * DAY * _MICROSECONDS
         self._desk.wait(connection, packet)

@@ -22,6 +22,7 @@ from rtmcore.limits import (
 from rtmcore.service.admission import LoginRates, SessionRates
 from rtmcore.service.commands import (
     BANNED,
+    EXPELLED,
     ROOM,
     RTM,
     Claim,
@@ -56,6 +57,7 @@ from rtmcore.service.pumps import Pumps
 from rtmcore.service.renewals import Renewals
 from rtmcore.wire.packets import (
     Bye,
+    Expelled,
     Hello,
     Ready,
     Refused,
@@ -440,6 +442,8 @@ class Logins:
         if connection.welcome is not None:
             self._scope_refused(connection, refusal)
             return False
+        if refusal.code is EXPELLED:
+            connection.say(Expelled(channel, refusal.text))
         known = isinstance(refusal.code, JoinChannelError)
         code = refusal.code if known else JoinChannelError.FAILURE
         connection.say(Restored(channel, int(code), refusal.text))

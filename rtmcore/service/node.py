@@ -13,7 +13,7 @@ by commands only. The driver's turn is always the same:
 Each closed socket is told by `connection_lost`, whoever closed it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, get_args
 
@@ -44,9 +44,12 @@ from rtmcore.service.commands import (
     DataNotice,
     Ended,
     Ending,
+    Expel,
+    ExpelNotice,
     Heard,
     InboxNotice,
     JoinChannel,
+    Kick,
     ListMembers,
     MemberNotice,
     MemberStateNotice,
@@ -55,9 +58,12 @@ from rtmcore.service.commands import (
     PublishAs,
     ReadChannel,
     ReadChannels,
+    ReadHistory,
     ReadInbox,
+    Record,
     Release,
     SendAs,
+    TakeEvents,
     Unban,
 )
 from rtmcore.service.config import NodeConfig
@@ -79,7 +85,7 @@ from rtmcore.service.pumps import Pumps
 from rtmcore.service.renewals import Renewals
 from rtmcore.service.requests import Requests
 from rtmcore.service.users import Users
-from rtmcore.service.web import Authorize, WebService
+from rtmcore.service.web.service import Authorize, WebService
 from rtmcore.wire.exchange import HttpBody, HttpHead
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
 from rtmcore.wire.packets import Floor, Packet, Unknown
@@ -132,6 +138,7 @@ class Node:
         desk = Desk(self._context)
         self._users = Users(self._context, desk)
         renewals = Renewals(self._context, desk, verify)
+        archive = Archive(self._context, desk)
         self._requests = Requests(
             self._context,
             self._feeds,
@@ -139,7 +146,7 @@ class Node:
             desk,
             self._users,
             Channels(self._context, desk),
-            Archive(self._context, desk),
+            archive,
             renewals,
             close,
         )
@@ -156,7 +163,14 @@ class Node:
         self._data = DataFrames(self._context, self._feeds, self._departures)
         self._media = MediaConnections(self._context, self._feeds, self._departures)
         self._orders = Orders(self._context)
-        self._web = WebService(self._context, self._departures, self._orders, authorize, self._take_events)
+        self._web = WebService(
+            self._context,
+            self._departures,
+            self._orders,
+            authorize,
+            archive.history_rates,
+            self._take_events,
+        )
         self._deadlines = Deadlines(
             self._context,
             self._departures,
@@ -166,6 +180,7 @@ class Node:
             self._web.expired,
         )
         self._events: list[CloseConnection] = []
+        self._recorded: set[str] = set()
         # Connections that were heard in this turn.
         self._heard: list[int] = []
         self._effects = self._bind_effects()
@@ -395,6 +410,20 @@ class Node:
         self._context.now = now
         self._orders.submit(Unban(Name(app, RTM, user)), report)
 
+    def record_events(self, apps: Collection[str], now: float) -> None:
+        """Record who comes and goes in some apps, and in no other: those whose server keys can take the events.
+
+        Args:
+            apps: The app ids.
+            now: Monotonic seconds.
+        """
+        self._context.now = now
+        for app in sorted(self._recorded - set(apps)):
+            self._context.submit(Record(app, on=False))
+        for app in sorted(set(apps) - self._recorded):
+            self._context.submit(Record(app, on=True))
+        self._recorded = set(apps)
+
     @property
     def media_connections(self) -> AbstractSet[int]:
         """Numbers of the media connections: a driver reads message sockets before theirs."""
@@ -529,6 +558,8 @@ class Node:
                 self._feeds.change_attributes(output)
             elif isinstance(output, MemberStateNotice):
                 self._feeds.change_state(output)
+            elif isinstance(output, ExpelNotice):
+                self._requests.expelled(output)
             elif isinstance(output, Ended):
                 self._end_session(output)
 
@@ -548,6 +579,10 @@ class Node:
             SendAs: self._web.answered,
             PublishAs: self._web.answered,
             CountMembersOf: self._web.answered,
+            Kick: self._web.answered,
+            Expel: self._web.answered,
+            TakeEvents: self._web.answered,
+            ReadHistory: self._take_history,
         }
 
     def _change_members(self, notice: MemberNotice) -> None:
@@ -558,6 +593,12 @@ class Node:
     def _take_membership(self, command: JoinChannel, value: object) -> None:
         if command.restore and command.cmid == OF_NO_REQUEST:
             self._logins.rejoined(command, value)
+        else:
+            self._requests.answered(command, value)
+
+    def _take_history(self, command: ReadHistory, value: object) -> None:
+        if command.asker is None:
+            self._web.answered(command, value)
         else:
             self._requests.answered(command, value)
 

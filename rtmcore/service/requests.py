@@ -30,6 +30,7 @@ from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     ROOM,
     RTM,
+    ExpelNotice,
     JoinChannel,
     LeaveChannel,
     ListMembers,
@@ -57,6 +58,7 @@ from rtmcore.wire.packets import (
     INVITATION,
     RAW_DESCRIBED,
     Done,
+    Expelled,
     Failed,
     GetMembers,
     Join,
@@ -377,7 +379,7 @@ class Requests:
         elif isinstance(value, Membership) and waiting.kind is GetMembers:
             connection.say(MemberList(command.cmid, list(value.users or ())))
         elif isinstance(value, Settled) and isinstance(command, LeaveChannel) and waiting.kind is Leave:
-            self._left(connection, command)
+            self._left(connection, command.channel)
             connection.say(Done(command.cmid))
         else:
             packet = answer_to(command, waiting.kind, value)
@@ -406,11 +408,18 @@ class Requests:
         if not complete:
             self._close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
 
-    def _left(self, connection: Connection, command: LeaveChannel) -> None:
+    def expelled(self, notice: ExpelNotice) -> None:
+        """A client of this node was taken out of a channel."""
+        connection = self._context.connection_at(notice.session)
+        if connection is not None:
+            self._left(connection, notice.channel)
+            connection.say(Expelled(notice.channel, notice.text))
+
+    def _left(self, connection: Connection, channel: str) -> None:
         state = connection.state
         assert state is not None
-        state.strays.discard(command.channel)
-        member = connection.members.get(command.channel)
+        state.strays.discard(channel)
+        member = connection.members.get(channel)
         if member is not None:
             member.feed.leave(member)
             self._feeds.release(member.feed)
@@ -445,7 +454,7 @@ class Requests:
             if command.channel not in connection.members and connection.state is not None:
                 connection.state.strays.add(command.channel)
         elif isinstance(command, LeaveChannel) and isinstance(value, Settled):
-            self._left(connection, command)
+            self._left(connection, command.channel)
 
     def _used_twice(self, connection: Connection, command: RequestCommand, waiting: Waiting) -> None:
         """The engine answered with the result of another kind of request: the client used an id twice."""

@@ -102,6 +102,7 @@ class Server:
                 secret=lambda: secrets.token_urlsafe(24),
                 authorize=self._server_keys.authorize,
             )
+            self._node.record_events(self._server_keys.apps, Clock.now())
             self._loop = ServerLoop(self._node, [listener], context)
         except BaseException:
             listener.close()
@@ -164,6 +165,7 @@ class Server:
             self._orders.reload(merged)
             if self._loop is not None:
                 self._loop.use(context)
+                self._loop.call(self._record_events)
             if self._node is not None:
                 origins = tuple(merged.allowed_origins)
                 self._node.config = attrs.evolve(self._node.config, allowed_origins=origins)
@@ -277,6 +279,10 @@ class Server:
         except BaseException as error:  # noqa: BLE001 - handed to whoever calls stop()
             self._failure = error
             _log.exception("the server failed")
+
+    def _record_events(self, now: float) -> None:
+        assert self._node is not None
+        self._node.record_events(self._server_keys.apps, now)
 
     def _drain(self, now: float) -> None:
         assert self._node is not None

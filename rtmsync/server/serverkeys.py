@@ -47,6 +47,11 @@ class ServerKeys:
         """Go on with other keys. Any thread may call this."""
         self._digests = {app: [_digest(key) for key in several] for app, several in keys.items() if several}
 
+    @property
+    def apps(self) -> frozenset[str]:
+        """The apps that have a key."""
+        return frozenset(self._digests)
+
     def authorize(self, app: str, key: str) -> bool | None:
         """Whether a key is good for an app; None where the app has no key or is unknown."""
         digests = self._digests.get(app)

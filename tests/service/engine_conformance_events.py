@@ -274,6 +274,15 @@ class PuttingOut:
         assert isinstance(alice.join("room"), Membership)
         assert isinstance(alice.join("room", restore=True), Membership)
 
+    def test_a_repeated_join_does_not_bring_him_back_either(self, harness: Harness, office: Office) -> None:
+        (alice,) = harness.online("alice")
+        alice.join("room", cmid=7)
+        alice.silent(gone=True)
+        office.expel("alice", text="be nice")
+        alice.come_back()
+        assert alice.join("room", cmid=7) == Refusal(JoinChannelError.REJECTED, "be nice")
+        assert isinstance(alice.join("room", cmid=8), Membership)
+
     def test_a_login_forgets_it(self, harness: Harness, office: Office) -> None:
         (alice,) = harness.online("alice")
         alice.join("room")

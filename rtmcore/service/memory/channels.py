@@ -235,13 +235,16 @@ class Channels:
         """Carry out `Expel`."""
         account = self._state.accounts.get(command.name)
         live = None if account is None else account.live
-        if live is None or command.channel not in live.channels:
+        member = None if live is None else live.channels.get(command.channel)
+        if live is None or member is None:
             outlet.answer(command, PutOut(there=False))
             return
         expelled = live.instance.expelled
         if expelled is None:
             expelled = live.instance.expelled = {}
-        expelled[command.channel] = Refusal(EXPELLED, command.text)
+        refusal = expelled[command.channel] = Refusal(EXPELLED, command.text)
+        # Where the answer to the join was lost, a repeat must not say that he is in.
+        live.instance.results.replace(member.cmid, refusal)
         if len(expelled) > self._state.caps.channels_joined:
             # A client that is away cannot have been in more, and one that is here learns of each at once.
             del expelled[next(iter(expelled))]

@@ -100,6 +100,11 @@ class Results:
             if oldest > self._given_up:
                 self._given_up = oldest
 
+    def replace(self, cmid: int, result: Result) -> None:
+        """Answer repeats of a request in another way from now on, if its result is remembered."""
+        if cmid in self._done:
+            self._done[cmid] = result
+
     def settle(self, cmid: int, result: Result) -> None:
         """Remember the outcome of a request that was pending."""
         if self.pending.pop(cmid, None) is not None and cmid >= self.floor:
