@@ -417,6 +417,8 @@ HTTP_PEER_MESSAGE_RATE: Final = RateLimit(500, 1.0)
 HTTP_CHANNEL_MESSAGE_RATE: Final = RateLimit(1000, 1.0)
 #: Bytes of the body of an HTTP request or answer: a message of the documented size in the longest JSON (design).
 HTTP_BODY_BYTES: Final = 256 * KIB
+#: Bytes of the body of an answer that a client reads: a message as large as can be configured is longer (design).
+HTTP_ANSWER_BYTES: Final = 1 * MIB
 #: Bytes of an HTTP connection that are kept before their turn has come (design).
 HTTP_EARLY_BYTES: Final = HTTP_BODY_BYTES + 2 * HANDSHAKE_BYTES
 #: Seconds that an HTTP connection may be idle, or a request takes to arrive (design).

@@ -193,7 +193,7 @@ class Publisher:
         """
         names = [channels] if isinstance(channels, str) else list(channels)
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
-        path = f"/counts?{urlencode([('channels', name) for name in names])}"
+        path = f"/counts?{urlencode([('channels', name) for name in names], errors='surrogatepass')}"
         answer = self._call("member_counts", ChannelMemberCountError, "GET", path, None, None, budget)
         return {str(name): int(count) for name, count in answer["counts"].items()}
 
@@ -234,7 +234,7 @@ class Publisher:
         query = _question(source, destination, channel, start, end)
         query += [("offset", str(offset)), ("limit", str(limit)), ("order", "asc" if ascending else "desc")]
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
-        path = f"/history?{urlencode(query, errors='replace')}"
+        path = f"/history?{urlencode(query, errors='surrogatepass')}"
         answer = self._call("history", QueryPeersOnlineError, "GET", path, None, None, budget)
         return HistoryPage(tuple(_kept(one) for one in answer["messages"]), int(answer["count"]))
 
@@ -251,7 +251,7 @@ class Publisher:
         """Ask how many messages are kept. For arguments and errors see `history`."""
         query = _question(source, destination, channel, start, end)
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
-        path = f"/history/count?{urlencode(query, errors='replace')}"
+        path = f"/history/count?{urlencode(query, errors='surrogatepass')}"
         answer = self._call("history_count", QueryPeersOnlineError, "GET", path, None, None, budget)
         return int(answer["count"])
 
@@ -357,7 +357,8 @@ class Publisher:
     ) -> bool:
         """Take a member out of a channel; he may join again.
 
-        His client gets `ChannelLost` with the reason KICKED, at once or when it comes back; the others get `MemberLeft`.
+        His client gets `ChannelLost` with the reason KICKED, at once or when it comes back. The others get
+        `MemberLeft`.
 
         Args:
             channel: The channel id.
@@ -494,7 +495,7 @@ class Publisher:
 def _quoted(name: str) -> str:
     if not isinstance(name, str) or not name or name in (".", ".."):
         raise InvalidArgument("An id is a text that is not empty.", operation="publisher")
-    return quote(name, safe="", errors="replace")
+    return quote(name, safe="", errors="surrogatepass")
 
 
 def _message(message: str | bytes) -> dict[str, Any]:

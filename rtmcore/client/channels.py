@@ -277,7 +277,7 @@ class Channels:
             return
         self.left(packet.ch)
         self._expelled[packet.ch] = None
-        if len(self._expelled) > CHANNELS_JOINED:
+        if len(self._expelled) > self._figures.sizes.channels:
             del self._expelled[next(iter(self._expelled))]
         self._emit(ChannelLost(packet.ch, JoinChannelError.REJECTED, packet.text, LeaveChannelReason.KICKED))
 

@@ -13,7 +13,13 @@ import attrs
 import h11
 
 from rtmcore.errors import LocalProtocolError
-from rtmcore.limits import HANDSHAKE_BYTES, HANDSHAKE_HEADERS, HTTP_BODY_BYTES, HTTP_EARLY_BYTES
+from rtmcore.limits import (
+    HANDSHAKE_BYTES,
+    HANDSHAKE_HEADERS,
+    HTTP_ANSWER_BYTES,
+    HTTP_BODY_BYTES,
+    HTTP_EARLY_BYTES,
+)
 from rtmcore.wire.http import Headers, decoded, encoded, header_values, local_errors, names_token
 
 _PIECE: Final = 1024
@@ -52,7 +58,7 @@ class HttpResponse:
     Attributes:
         status: 200 to 599.
         headers: All header fields.
-        body: At most `limits.HTTP_BODY_BYTES`.
+        body: At most `limits.HTTP_ANSWER_BYTES`.
         reusable: Whether another request can be sent on this connection.
     """
 
@@ -89,9 +95,10 @@ class _Broken(Exception):
 class _Exchange:
     """What both roles share."""
 
-    __slots__ = ("_body", "_http", "_output", "_unread", "closed")
+    __slots__ = ("_body", "_http", "_longest", "_output", "_unread", "closed")
 
-    def __init__(self, role: type[h11.CLIENT] | type[h11.SERVER]) -> None:
+    def __init__(self, role: type[h11.CLIENT] | type[h11.SERVER], longest: int) -> None:
+        self._longest = longest
         self._http = h11.Connection(role, max_incomplete_event_size=HANDSHAKE_BYTES)
         self._unread = bytearray()
         self._body = bytearray()
@@ -124,12 +131,18 @@ class _Exchange:
         except h11.RemoteProtocolError as error:
             raise _Broken("the message is not valid HTTP", error.error_status_hint) from None
         if isinstance(event, h11.Request | h11.Response | h11.InformationalResponse):
-            _check_head(event)
+            self._check_head(event)
         elif isinstance(event, h11.Data):
             self._body += event.data
-            if len(self._body) > HTTP_BODY_BYTES:
-                raise _Broken(f"the body is longer than {HTTP_BODY_BYTES} bytes", 413)
+            if len(self._body) > self._longest:
+                raise _Broken(f"the body is longer than {self._longest} bytes", 413)
         return event
+
+    def _check_head(self, event: h11.Request | h11.Response | h11.InformationalResponse) -> None:
+        _check_head(event)
+        lengths = header_values(decoded(event.headers), "content-length")
+        if any(int(length) > self._longest for length in lengths):
+            raise _Broken(f"the body is longer than {self._longest} bytes", 413)
 
     def _send(self, *events: h11.Event) -> None:
         with local_errors():
@@ -154,9 +167,6 @@ def _check_head(event: h11.Request | h11.Response | h11.InformationalResponse) -
         size += len(event.target)
     if size > HANDSHAKE_BYTES:
         raise _Broken(f"the head is longer than {HANDSHAKE_BYTES} bytes", 431)
-    lengths = header_values(decoded(event.headers), "content-length")
-    if any(int(length) > HTTP_BODY_BYTES for length in lengths):
-        raise _Broken(f"the body is longer than {HTTP_BODY_BYTES} bytes", 413)
 
 
 # --- Server ----------------------------------------------------------------------------------------------------
@@ -173,7 +183,7 @@ class HttpServerConnection(_Exchange):
     __slots__ = ("_events", "_of_head", "_phase")
 
     def __init__(self) -> None:
-        super().__init__(h11.SERVER)
+        super().__init__(h11.SERVER, HTTP_BODY_BYTES)
         self._of_head = False
         self._events: deque[HttpHead | HttpBody | HttpFailed | HttpEnded] = deque()
         self._phase = "head"
@@ -318,7 +328,7 @@ class HttpClientConnection(_Exchange):
     __slots__ = ("_events", "_host", "_response", "_waiting", "started")
 
     def __init__(self, host: str) -> None:
-        super().__init__(h11.CLIENT)
+        super().__init__(h11.CLIENT, HTTP_ANSWER_BYTES)
         self._host = host
         self._events: deque[HttpResponse | HttpFailed] = deque()
         self._response: h11.Response | None = None

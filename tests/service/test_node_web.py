@@ -35,6 +35,7 @@ class Web(Raw):
         headers += [(name.replace("_", "-"), value) for name, value in fields.items()]
         body = None if document is None else json.dumps(document).encode()
         self.http.request(method, path, headers, body)
+        self.world.settle()
         for data in self.http.data_to_send():
             self.world.node.receive_data(self.number, data, self.world.now)
         self.world.settle()

@@ -132,6 +132,12 @@ def test_no_server_and_silent_servers():
                 lambda: publisher.member_counts("a", timeout=0.2),
                 lambda: publisher.ban("a", timeout=0.2),
                 lambda: publisher.unban("a", timeout=0.2),
+                lambda: publisher.kick("a", timeout=0.2),
+                lambda: publisher.kick_member("room", "a", timeout=0.2),
+                lambda: publisher.history(source="a", timeout=0.2),
+                lambda: publisher.history_count(source="a", timeout=0.2),
+                lambda: publisher.user_events(timeout=0.2),
+                lambda: publisher.channel_events(timeout=0.2),
             ):
                 with pytest.raises(rtmsync.RequestTimeout):
                     call()

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from rtmcore.codes import MessageType
 from rtmcore.limits import (
+    DAY,
     HTTP_CHANNEL_MESSAGE_RATE,
     HTTP_PEER_MESSAGE_RATE,
-    OFFLINE_SECONDS,
     SEND_TIMEOUT,
 )
 from rtmcore.service.admission import SharedRates
@@ -42,10 +42,11 @@ class Messages:
         fields = read_fields(job, body)
         to = fields.get("destination", "")
         check_id(job, to, "destination")
-        kind, message = _message(job, fields)
+        kind, message = _message(job, fields, self._context.sizes.message)
         ttl = fields.get("ttl")
-        if ttl is not None and not 0 < ttl <= OFFLINE_SECONDS:
-            raise invalid(job, f"ttl is a number of seconds above 0 and at most {OFFLINE_SECONDS}.")
+        longest = self._context.limits["offline_days"] * DAY
+        if ttl is not None and not 0 < ttl <= longest:
+            raise invalid(job, f"ttl is a number of seconds above 0 and at most {longest}.")
         admit(self._context, job, self._peer_rates)
         self._context.submit(
             SendAs(
@@ -69,7 +70,7 @@ class Messages:
         fields = read_fields(job, body)
         channel = fields.get("channel", "")
         check_id(job, channel, "channel id")
-        kind, message = _message(job, fields)
+        kind, message = _message(job, fields, self._context.sizes.message)
         admit(self._context, job, self._channel_rates)
         name = Name(job.app, RTM, job.names["user"])
         history = fields.get("history", False)
@@ -83,7 +84,7 @@ class Messages:
         return job.key or f"{self._context.config.node} {self._context.wall} {job.number}"
 
 
-def _message(job: Job, fields: dict[str, Any]) -> tuple[int, bytes]:
+def _message(job: Job, fields: dict[str, Any], most: int) -> tuple[int, bytes]:
     """Kind and body of a message."""
     if ("payload" in fields) is ("raw" in fields):
         raise invalid(job, "A message has either payload, a text, or raw, bytes in base64.")
@@ -94,7 +95,7 @@ def _message(job: Job, fields: dict[str, Any]) -> tuple[int, bytes]:
             kind, body = _TEXT, fields["payload"].encode()
     except ValueError:
         raise invalid(job, "The payload is no valid Unicode, or raw is not base64.") from None
-    wrong = explain_invalid_message(kind, body) if body else "A message sent over HTTP is not empty."
+    wrong = explain_invalid_message(kind, body, most) if body else "A message sent over HTTP is not empty."
     if wrong is not None:
         raise invalid(job, wrong)
     return kind, body

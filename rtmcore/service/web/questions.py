@@ -6,7 +6,7 @@ from typing import Final
 
 from rtmcore.arguments import explain_invalid_history
 from rtmcore.codes import ChannelMemberCountError
-from rtmcore.limits import EVENT_FEED_RATE, HISTORY_PAGE_SIZES, MEMBER_COUNT_CHANNELS
+from rtmcore.limits import EVENT_FEED_RATE, HISTORY_PAGE_SIZES
 from rtmcore.service.admission import SharedRates
 from rtmcore.service.commands import CountMembersOf, ReadHistory, TakeEvents
 from rtmcore.service.context import NodeContext
@@ -52,13 +52,16 @@ class Questions:
         """What carries out each operation; returns the seconds that it may take besides the engine's own."""
 
     def _count(self, job: Job, body: bytes) -> float:
-        channels = tuple(dict.fromkeys(read_query(job).get("channels", [])))
+        most = self._context.sizes.count_channels
+        channels = tuple(
+            dict.fromkeys(read_query(job, self._context.sizes.count_channels).get("channels", []))
+        )
         if not channels:
             raise invalid(job, "Name at least one channel: ?channels=ID&channels=ID.")
-        if len(channels) > MEMBER_COUNT_CHANNELS:
+        if len(channels) > most:
             raise Problem(
                 HTTPStatus.BAD_REQUEST,
-                f"Members of at most {MEMBER_COUNT_CHANNELS} channels are counted at once.",
+                f"Members of at most {most} channels are counted at once.",
                 ChannelMemberCountError.EXCEED_LIMIT,
             )
         for channel in channels:
@@ -67,7 +70,9 @@ class Questions:
         return 0.0
 
     def _read_history(self, job: Job, body: bytes) -> float:
-        query = {name: values[0] for name, values in read_query(job).items()}
+        query = {
+            name: values[0] for name, values in read_query(job, self._context.sizes.count_channels).items()
+        }
         if "destination" in query and "channel" in query:
             raise invalid(job, "Messages go to a user or to a channel, not to both.")
         start, end = (_time(job, query, name) for name in ("start", "end"))
@@ -79,7 +84,13 @@ class Questions:
         channel = "channel" in query
         source, destination = query.get("source"), query.get("channel", query.get("destination"))
         wrong = explain_invalid_history(
-            source, destination, channel=channel, start=start, end=end, limit=limit
+            source,
+            destination,
+            channel=channel,
+            start=start,
+            end=end,
+            limit=limit,
+            sizes=self._context.sizes,
         )
         if wrong is not None:
             raise invalid(job, wrong[1])
@@ -102,7 +113,7 @@ class Questions:
         return 0.0
 
     def _take_events(self, job: Job, body: bytes) -> float:
-        read_query(job)
+        read_query(job, self._context.sizes.count_channels)
         operation = job.route.operation
         admit(self._context, job, self._event_rates[operation])
         self._context.submit(TakeEvents(job.number, job.app, job.key, operation == CHANNEL_EVENTS))

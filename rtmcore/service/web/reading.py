@@ -7,11 +7,11 @@ from urllib.parse import parse_qs
 
 from rtmcore.codes import SendPeerMessageError
 from rtmcore.identifiers import explain_invalid_id
-from rtmcore.limits import MEMBER_COUNT_CHANNELS
 from rtmcore.service.web.problems import Problem, invalid
 from rtmcore.service.web.routes import Job
 
-_QUERY_FIELDS: Final = 2 * MEMBER_COUNT_CHANNELS
+_FIELDS: Final = 16
+"""Fields that any query may have, were they known or not."""
 
 
 def read_fields(job: Job, body: bytes) -> dict[str, Any]:
@@ -37,17 +37,21 @@ def read_fields(job: Job, body: bytes) -> dict[str, Any]:
     return document
 
 
-def read_query(job: Job) -> dict[str, list[str]]:
+def read_query(job: Job, most: int) -> dict[str, list[str]]:
     """The values of the query by name.
+
+    Args:
+        job: The request.
+        most: How often a name may make sense that may be repeated.
 
     Raises:
         Problem: A name is unknown, or stands there too often.
     """
     known = job.route.query
     try:
-        query = parse_qs(job.query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
+        query = parse_qs(job.query, keep_blank_values=True, max_num_fields=_FIELDS + 2 * most)
     except ValueError:
-        raise invalid(job, f"The query has more than {_QUERY_FIELDS} fields.") from None
+        raise invalid(job, "The query has far too many fields.") from None
     for name, values in query.items():
         if name not in known:
             text = f"the names {', '.join(known)}, and no other" if known else "no names"
