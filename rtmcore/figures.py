@@ -21,6 +21,8 @@ from rtmcore.limits import (
     CHANNELS_JOINED,
     CHANNELS_JOINED_MAX,
     HISTORY_RATE,
+    INVITATION_CONTENT_BYTES,
+    INVITATION_RESPONSE_BYTES,
     JOIN_RATE,
     JOIN_SAME_CHANNEL_RATE,
     LISTED_NAMES_MAX,
@@ -146,6 +148,8 @@ class Sizes:
         channel_attributes_bytes: Bytes of their keys and values together.
         count_channels: Channels in one question for member counts.
         query_users: Users in one question for online states.
+        invitation_content: Bytes of the content of an invitation.
+        invitation_response: Bytes of an answer to one.
         member_events: Members of a channel above which joins and leaves are not told.
         track: Bytes of the name of a data track.
     """
@@ -164,6 +168,8 @@ class Sizes:
     channel_attributes_bytes: int = CHANNEL_ATTRIBUTES_BYTES
     count_channels: int = MEMBER_COUNT_CHANNELS
     query_users: int = PRESENCE_QUERY_USERS
+    invitation_content: int = INVITATION_CONTENT_BYTES
+    invitation_response: int = INVITATION_RESPONSE_BYTES
     member_events: int = MEMBER_EVENTS_MAX
     track: int = TRACK_NAME_BYTES
 
@@ -186,6 +192,8 @@ SIZES_MAX: Final[dict[str, int]] = {
     "channel_attributes_bytes": CHANNEL_ATTRIBUTES_BYTES,
     "count_channels": LISTED_NAMES_MAX,
     "query_users": LISTED_NAMES_MAX,
+    "invitation_content": INVITATION_CONTENT_BYTES,
+    "invitation_response": INVITATION_RESPONSE_BYTES,
     "member_events": LISTED_NAMES_MAX,
     "track": TRACK_NAME_BYTES,
 }

@@ -137,7 +137,7 @@ class ClientParts:
         self._handlers[MemberCounts] = self.channel_info.member_counts
         self.history = History(self, self._requests)
         self._handlers[MessagePage] = self.history.page
-        self.invitations = Invitations(self, self._requests, emit, iid, self.session)
+        self.invitations = Invitations(self, self._requests, emit, iid, self.session, self._figures)
         if config.scope:
             self._handlers[Restored] = self._scope_restored
         else:

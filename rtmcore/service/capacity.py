@@ -133,6 +133,8 @@ FIGURES: Final[dict[str, Figure]] = {
     ),
     "offline_days": Figure(OFFLINE_DAYS, KEPT_DAYS_MAX, "Days that they are kept"),
     "history_days": Figure(HISTORY_DAYS, KEPT_DAYS_MAX, "Days that the history of messages goes back"),
+    "invitation_content": _shared("invitation_content", "Bytes of the content of a call invitation"),
+    "invitation_response": _shared("invitation_response", "Bytes of an answer to one"),
     "participants": Figure(ROOM_PARTICIPANTS, ROOM_PARTICIPANTS, "Participants of a room"),
     "track": _shared("track", "Bytes of the name of a data track"),
     "frames_kept": Figure(

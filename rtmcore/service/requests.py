@@ -14,13 +14,12 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
-from rtmcore.figures import MEMBERS, SENDS
+from rtmcore.figures import MEMBERS, SENDS, Sizes
 from rtmcore.identifiers import explain_invalid_id, is_valid_id
 from rtmcore.limits import (
     BUSY_RETRY,
     COMMAND_TIMEOUT,
     DAY,
-    INVITATION_SIGNAL_BYTES,
     SEND_TIMEOUT,
     SEND_WAIT_MAX,
 )
@@ -54,6 +53,7 @@ from rtmcore.service.kinds import SERVED
 from rtmcore.service.renewals import Renewals
 from rtmcore.service.users import Users
 from rtmcore.wire.described import SIZE_BYTES, message_size
+from rtmcore.wire.invitations import explain_oversize
 from rtmcore.wire.packets import (
     INVITATION,
     RAW_DESCRIBED,
@@ -120,12 +120,10 @@ def explain_invalid_message(kind: int, body: bytes, most: int) -> str | None:
     return None
 
 
-def _explain_invalid_peer_message(kind: int, body: bytes, most: int) -> str | None:
+def _explain_invalid_peer_message(kind: int, body: bytes, sizes: Sizes) -> str | None:
     if kind != INVITATION:
-        return explain_invalid_message(kind, body, most)
-    if len(body) > INVITATION_SIGNAL_BYTES:
-        return f"The invitation has {len(body)} bytes; at most {INVITATION_SIGNAL_BYTES} are allowed."
-    return None
+        return explain_invalid_message(kind, body, sizes.message)
+    return explain_oversize(body, sizes)
 
 
 class Requests:
@@ -228,7 +226,7 @@ class Requests:
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_USER_ID, wrong)
             return
-        wrong = _explain_invalid_peer_message(packet.kind, packet.body, self._context.sizes.message)
+        wrong = _explain_invalid_peer_message(packet.kind, packet.body, self._context.sizes)
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_MESSAGE, wrong)
             return
