@@ -5,7 +5,9 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import DEFAULT_URL
 from rtmsync.cli.serve import paste_lines
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
+from rtmsync.server.engines.embedded import JOURNAL_FILE
 from rtmsync.server.tokens import TokenKey, make_token
 from tests.cli.conftest import Rtm
 from tests.cli.ends import RTM, call, running, serving
@@ -186,7 +189,20 @@ def test_a_data_directory_that_is_in_use(tmp_path: Path) -> None:
         second = call("serve", "--dev", "--port", "0", "--data", data)
     assert second.returncode == ExitCode.FAILURE
     assert b"Traceback" not in second.stderr
-    assert b"in use" in second.stderr or b"another" in second.stderr.lower()
+    assert b"Another server (process " in second.stderr
+    assert b"uses the data directory" in second.stderr
+
+
+def test_a_data_directory_of_a_newer_server(rtm: Rtm, tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path)) as (_, server):
+        server.end_input()
+        assert server.wait() == 0
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection, connection:
+        connection.execute("UPDATE meta SET value = 99 WHERE key = 'schema'")
+    outcome = rtm("serve", "--dev", "--port", "0", "--data", str(tmp_path))
+    assert outcome.status == ExitCode.FAILURE
+    assert "has schema version 99, this server knows version" in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 # --- Settings from a file and the environment -----------------------------------------------------------------------
