@@ -178,7 +178,7 @@ def errors_page() -> str:
         "",
         "0 is OK in every family and raises nothing, and so does `CACHED_BY_SERVER`. `PEER_UNREACHABLE` of a send is",
         "a result of `send_peer`; an exception stands for it where a result cannot. `rtm errors CODE` prints what is",
-        "said here.",
+        "said here. Figures are the documented ones; a server that has others tells them at the login.",
     ]
     for family in errors.ERROR_FAMILIES:
         lines += ["", f"### {family.__name__}", "", summary(family), "", *explained(family, raised_as)]

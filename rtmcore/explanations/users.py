@@ -59,8 +59,10 @@ from rtmcore.limits import (
 )
 
 _ATTRIBUTE_CALLS: Final = "The call on attributes"
-_SCOPE_ATTR: Final = " Or the token does not have the scope `attr`; then another try changes nothing."
-_SCOPE_PRESENCE: Final = " Or the token does not have the scope `presence`; then another try changes nothing."
+_SCOPE_ATTR: Final = " Or the scope `attr` of the token does not permit it; then another try changes nothing."
+_SCOPE_PRESENCE: Final = (
+    " Or the scope `presence` of the token does not permit it; then another try changes nothing."
+)
 _AGAIN: Final = "Ask again: asking changes nothing."
 
 _ATTRIBUTES: Final = {
