@@ -404,7 +404,7 @@ TESTS: Mapping[type[Enum], Mapping[str, str]] = {
     },
     LeaveChannelReason: {
         "QUIT": f"{NEVER}one's own leave returns, and is no event",
-        "KICKED": "",
+        "KICKED": "tests/sync/test_publisher_orders.py::test_a_member_who_is_taken_out_loses_the_channel",
     },
     LogFilter: {
         **dict.fromkeys(("OFF", "INFO", "WARN", "ERROR", "CRITICAL"), _FILTER),

@@ -171,9 +171,9 @@ _LEAVE: Final = {
         "Nothing, if not being a member is what you want.",
     ),
     "KICKED": Explanation(
-        "You were removed from the channel before you could leave it.",
-        "The server took the membership away while `leave()` was under way.",
-        "Nothing: you are out. Ask whoever removed you before joining again.",
+        "There is nothing to leave: you were taken out of the channel before.",
+        "Whoever runs the service took you out, which `ChannelLost` told with the reason KICKED.",
+        "Nothing: you are out. Whether you may join again is up to them.",
     ),
     "NOT_INITIALIZED": closed("`leave`"),
     "NOT_LOGGED_IN": not_logged_in("`leave`"),

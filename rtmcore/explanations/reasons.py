@@ -194,11 +194,15 @@ _OFFLINE: Final = {
 }
 
 _LEFT: Final = {
-    "QUIT": Explanation("A member is gone from the channel.", "It left by itself.", _NOTHING),
+    "QUIT": Explanation(
+        "A member has left by itself.",
+        "`leave()` was called. It returns when it is done; no event says so to the one who left.",
+        _NOTHING,
+    ),
     "KICKED": Explanation(
-        "A member is gone from the channel.",
-        "The server took its membership away.",
-        "If it was you: ask whoever runs the server before joining again.",
+        "You are out of the channel.",
+        "Whoever runs the service took you out; `ChannelLost` says so.",
+        "Ask them before joining again.",
     ),
 }
 
