@@ -197,7 +197,13 @@ _ERRORS = (
             "NOT_IN_CHANNEL": "",
         },
     ),
-    Family(CreateChannelError, "CREATE_CHANNEL_ERR (Web)", "", "CREATE_CHANNEL_ERR_"),
+    Family(
+        CreateChannelError,
+        "CREATE_CHANNEL_ERR (Web)",
+        "",
+        "CREATE_CHANNEL_ERR_",
+        also={"OK": "", "NOT_INITIALIZED": ""},
+    ),
     Family(
         JoinChannelError,
         "AgoraRtmJoinChannelErrorCode",
