@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -44,10 +45,15 @@ class Server:
 
     Args:
         config: The settings.
+        engine: Given the engine's port, returns the one that is used: for what watches the engine, and for tests that
+            let it fail. By default the port itself.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(
+        self, config: ServerConfig, *, engine: Callable[[EnginePort], EnginePort] | None = None
+    ) -> None:
         self.config = config
+        self._wrap = engine
         self._port = 0
         self._loop: ServerLoop | None = None
         self._node: Node | None = None
@@ -85,6 +91,8 @@ class Server:
         try:
             node_id = self.config.node or f"node-{secrets.token_hex(4)}"
             port = self._open_engine(node_id)
+            if self._wrap is not None:
+                port = self._wrap(port)
             self._node = Node(
                 NodeConfig(
                     node=node_id,

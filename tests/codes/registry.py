@@ -4,6 +4,10 @@ A test that produces a code through the public API, against a real server, says 
 
     @pytest.mark.produces(JoinChannelError.TIMEOUT)
 
+or, where it is one of several that differ in their arguments only:
+
+    @pytest.mark.parametrize(("code", "call"), [case(JoinChannelError.TIMEOUT, lambda channel: channel.join(0.1))])
+
 The marks are read from the sources, so that nothing has to run. Codes are named `Family.MEMBER` here: members of
 different enumerations with the same number are equal, and would be one key.
 """
@@ -13,7 +17,9 @@ from collections.abc import Iterator
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
 
 from rtmcore import codes
 from rtmcore.codes import ConnectionChangeReason, RtcConnectionChangeReason
@@ -36,6 +42,11 @@ PERMITTED: Final = ("reserved", "deprecated", "internal", "out")
 def name_of(member: IntEnum) -> str:
     """A code as it is named here, `JoinChannelError.TIMEOUT` for example."""
     return f"{type(member).__name__}.{member.name}"
+
+
+def case(code: IntEnum, *values: object) -> Any:
+    """The arguments of a test that produces a code, the code among them, which comes first."""
+    return pytest.param(code, *values, marks=pytest.mark.produces(code), id=name_of(code))
 
 
 _MEDIA_FAMILIES: Final = (codes.UploadMediaError, codes.DownloadMediaError, codes.CancelMediaError)
@@ -68,7 +79,7 @@ def producers() -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for file in sorted(TESTS.rglob("test_*.py")):
         source = file.read_text(encoding="utf-8")
-        if f"mark.{MARK}" not in source:
+        if f"mark.{MARK}" not in source and "case(" not in source:
             continue
         for function in ast.walk(ast.parse(source)):
             if isinstance(function, ast.FunctionDef):
@@ -84,13 +95,19 @@ def _marked(function: ast.FunctionDef, test: str) -> Iterator[IntEnum]:
     """What the decorators of a test name, those of its parameters included."""
     for decorator in function.decorator_list:
         for call in ast.walk(decorator):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == MARK:
-                for argument in call.args:
+            if isinstance(call, ast.Call):
+                if isinstance(call.func, ast.Attribute) and call.func.attr == MARK:
+                    named = call.args
+                elif isinstance(call.func, ast.Name) and call.func.id == case.__name__:
+                    named = call.args[:1]
+                else:
+                    continue
+                for argument in named:
                     yield _member(ast.unparse(argument), test)
 
 
 def _member(text: str, test: str) -> IntEnum:
-    family, _, name = text.removeprefix("codes.").partition(".")
+    family, _, name = text.removeprefix("codes.").removeprefix("rtmsync.").partition(".")
     for known in FAMILIES:
         if known.__name__ == family and name in known.__members__:
             return known[name]
