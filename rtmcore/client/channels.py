@@ -97,6 +97,8 @@ class Channels:
         self._ask = ask
         self._joined: dict[str, Channel] = {}
         self._joining: set[str] = set()
+        # Channels that are left before they were joined.
+        self._aborted: set[str] = set()
         # Channels that this client was taken out of and has not joined since.
         self._expelled: dict[str, None] = {}
         self._rosters: dict[str, Roster] = {}
@@ -128,7 +130,7 @@ class Channels:
             AlreadyJoined: The channel is joined or being joined.
             LimitExceeded: As many are as the server allows, `limits.CHANNELS_JOINED` if it says no other figure.
         """
-        if name in self._joining or name in self._joined:
+        if name in self._joining or name in self._joined or name in self._aborted:
             raise error_for(
                 JoinChannelError.ALREADY_JOINED,
                 "This client is in the channel, or is joining it, already.",
@@ -202,11 +204,16 @@ class Channels:
         channel.reader.restart(replaying=True)
 
     def leave_begun(self, name: str) -> None:
-        """A leave was requested."""
-        self._joined[name].leaving = True
+        """A leave was requested, perhaps during the join."""
+        channel = self._joined.get(name)
+        if channel is None:
+            self._aborted.add(name)
+        else:
+            channel.leaving = True
 
     def leave_given_up(self, name: str) -> None:
         """A leave was certainly not carried out: the client is still in the channel."""
+        self._aborted.discard(name)
         channel = self._joined.get(name)
         if channel is not None:
             channel.leaving = False
@@ -214,9 +221,11 @@ class Channels:
     def left(self, name: str) -> None:
         """This client is not in the channel any more."""
         self._joined.pop(name, None)
+        self._aborted.discard(name)
 
     def clear(self) -> None:
         """The session is over."""
+        self._aborted.clear()
         self._joined.clear()
         self._joining.clear()
         self._expelled.clear()

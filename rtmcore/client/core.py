@@ -332,23 +332,29 @@ class ClientCore(ClientParts):
     def leave(self, channel: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
         """Leave a channel. The ticket's value is None.
 
+        A join of it that is under way ends with ABORTED_BY_LEAVE (201), whatever has become of it at the server.
         A leave that is given up without an answer counts as carried out here, and the server is told again.
 
         Args:
-            channel: A channel that this client is in.
+            channel: A channel that this client is in, or joins.
             timeout: Total time in seconds.
             now: Monotonic seconds.
 
         Raises:
             ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
-            NotInChannel: The channel is not joined, or being left already (3).
+            NotInChannel: The channel is not joined, or being left already (3); or the server has put this client out
+                of it (4).
             LimitExceeded: Too much waits for an answer already.
         """
         self.begin(LEAVE, now)
         state = self.session.state
-        self._channels.check_member(channel, LEAVE, state)
+        joining = self._join_of(channel)
+        if joining is None:
+            self._channels.check_member(channel, LEAVE, state)
         size = request_size(b"")
         self._requests.check_room(LEAVE, size, state)
+        if joining is not None:
+            self._abort_join(joining)
         self._channels.leave_begun(channel)
         return self.request(LEAVE, Leave(self._requests.next_id(), channel), size, timeout, now)
 

@@ -22,6 +22,7 @@ from rtmcore.client.rates import Rates
 from rtmcore.client.renewals import Renewals
 from rtmcore.client.requests import (
     FORGET,
+    JOIN,
     RENEW_TOKEN,
     RESTORE,
     SIGNAL,
@@ -35,6 +36,7 @@ from rtmcore.codes import (
     JoinChannelError,
     LoginError,
     PeerConnectionState,
+    RenewTokenError,
     RoomErrorCode,
 )
 from rtmcore.connection.aggregate import peer_connection_state
@@ -237,6 +239,8 @@ class ClientParts:
         self.users.session_over()
         self.invitations.session_over(self._now)
         self._renewals.session_over()
+        if not self.session.closed and self.session.state is not self._config.policy.model.ended:
+            self._abort_renewals()
         self._requests.end_all(self._refusal)
 
     def token_refused(self, number: int, refusal: Refused) -> None:
@@ -380,6 +384,38 @@ class ClientParts:
         if ticket.value is None:
             self._channels.join_ended(packet.ch)
             self._leave_unwanted(ticket, packet.ch)
+
+    def _join_of(self, channel: str) -> Ticket | None:
+        """The join of a channel that is under way."""
+        for ticket in self._requests:
+            if isinstance(ticket.packet, Join) and ticket.packet.ch == channel:
+                return ticket
+        return None
+
+    def _abort_join(self, joining: Ticket) -> None:
+        """End a join because of a leave."""
+        error = error_for(
+            JoinChannelError.ABORTED_BY_LEAVE,
+            "leave() was called during join().",
+            operation=JOIN.name,
+            state=self.session.state.name,
+            request_id=joining.request_id,
+        )
+        self._requests.fail(joining, error)
+        self._requests.expire_at(self._now)
+
+    def _abort_renewals(self) -> None:
+        """End the renewals that wait for an answer because of a logout."""
+        for ticket in [ticket for ticket in self._requests if ticket.operation is RENEW_TOKEN]:
+            logout = KINDS[self._config.kind].logout
+            error = error_for(
+                RenewTokenError.ABORTED_BY_LOGOUT,
+                f"{logout.name}() was called during {RENEW_TOKEN.name}().",
+                operation=RENEW_TOKEN.name,
+                state=self.session.state.name,
+                request_id=ticket.request_id,
+            )
+            self._requests.fail(ticket, error)
 
     def _leave_ended(self, ticket: Ticket, packet: Leave) -> None:
         channel = packet.ch

@@ -411,6 +411,10 @@ class Requests:
         """When `expire` must be called next."""
         return self._earliest if self._pending else None
 
+    def expire_at(self, now: float) -> None:
+        """Have `expire` called at a time, so that the end of a request that a call has ended is told by then."""
+        self._earliest = now
+
     def expire(self, now: float, state: str) -> None:
         """End requests whose time is over."""
         if self._earliest is None or now < self._earliest:

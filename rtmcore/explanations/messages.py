@@ -155,8 +155,8 @@ _JOIN: Final = {
     ),
     "ALREADY_JOINED_CHANNEL_OF_SAME_ID": Explanation(
         "Another object of this client is in the channel of that id.",
-        "On the Web each channel object joins for itself. Here all objects of one client and id are one channel, and a "
-        "second join is ALREADY_JOINED.",
+        "`join()` was called on an object that has not joined, while another one of the same id has. All objects of "
+        "one client and id are one channel.",
         "Use the object that joined, or any other of the same id: they are equal.",
     ),
 }

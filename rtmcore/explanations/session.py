@@ -30,7 +30,7 @@ _INIT: Final = {
     "OK": succeeded("The client was made; it has done nothing yet."),
     "FAILURE": Explanation(
         "The client could not be made.",
-        "The process could not give it what it needs, such as a thread or a pair of sockets.",
+        "The process could not give it what it needs, a thread or a descriptor; that is asked for at the login only.",
         "Look at the error's cause: most often the limit of open files or of threads is reached.",
     ),
     "ALREADY_INITIALIZED": Explanation(
@@ -41,8 +41,8 @@ _INIT: Final = {
     ),
     "INVALID_APP_ID": Explanation(
         "The app id is malformed.",
-        f"It does not have exactly {APP_ID_LENGTH} visible ASCII characters.",
-        "Copy the app id from the settings of the server, without spaces around it.",
+        "It is no string. Whether a string is an app id is judged at the login, with a code of the login.",
+        f"Give the {APP_ID_LENGTH} characters from the settings of the server.",
     ),
     "INVALID_ARGUMENT": Explanation(
         "A value that the client is made with is not possible.",

@@ -34,6 +34,13 @@ def muted(server: Server, connect: Callable[..., rtmsync.Client]) -> Iterator[Mu
 
 
 @pytest.fixture(scope="module")
+def limited() -> Iterator[Server]:
+    """A server with the documented rates."""
+    with Server(ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def engine() -> RefusingEngine:
     """The engine of `refusing`, to be told what to refuse."""
     return RefusingEngine()

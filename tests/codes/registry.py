@@ -56,9 +56,9 @@ EXCUSED: Final[dict[str, str]] = {
     "RenewTokenError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
     "LeaveChannelError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
     "GetMembersError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
-    "QueryPeersOnlineError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
     "PeerSubscriptionStatusError.REJECTED": "reserved: seed 004, `RESERVED FOR FUTURE USE`",
     "AttributeOperationError.NOT_READY": "deprecated: seed 004, `DEPRECATED`",
+    "SendPeerMessageError.INCOMPATIBLE_MESSAGE": "out: it is about files and images, an issue of their own",
     **{
         name_of(member): "out: files and images are an issue of their own"
         for family in _MEDIA_FAMILIES

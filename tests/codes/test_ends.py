@@ -40,7 +40,9 @@ Call = Callable[[Client], Any]
         case(CreateChannelError.NOT_INITIALIZED, lambda client: client.channel("room")),
         case(JoinChannelError.NOT_INITIALIZED, lambda client: rtmsync.Channel(client, "room").join()),
         case(LeaveChannelError.NOT_INITIALIZED, lambda client: rtmsync.Channel(client, "room").leave()),
-        case(SendChannelMessageError.NOT_INITIALIZED, lambda client: rtmsync.Channel(client, "room").send("x")),
+        case(
+            SendChannelMessageError.NOT_INITIALIZED, lambda client: rtmsync.Channel(client, "room").send("x")
+        ),
         case(GetMembersError.NOT_INITIALIZED, lambda client: rtmsync.Channel(client, "room").members()),
         case(ChannelMemberCountError.NOT_INITIALIZED, lambda client: client.member_counts("room")),
         case(AttributeOperationError.NOT_INITIALIZED, lambda client: client.set_attributes({"a": "b"})),

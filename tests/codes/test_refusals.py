@@ -53,7 +53,9 @@ CHANNEL = "room"
     ("code", "command", "call"),
     [
         case(SendPeerMessageError.FAILURE, PeerSend, lambda client: client.send_peer("bob", "x")),
-        case(SendChannelMessageError.FAILURE, PublishMessage, lambda client: client.channel(CHANNEL).send("x")),
+        case(
+            SendChannelMessageError.FAILURE, PublishMessage, lambda client: client.channel(CHANNEL).send("x")
+        ),
         case(JoinChannelError.FAILURE, JoinChannel, lambda client: client.channel("other").join()),
         case(LeaveChannelError.FAILURE, LeaveChannel, lambda client: client.channel(CHANNEL).leave()),
         case(GetMembersError.FAILURE, ListMembers, lambda client: client.channel(CHANNEL).members()),
@@ -61,7 +63,9 @@ CHANNEL = "room"
         case(QueryPeersOnlineError.FAILURE, QueryPresence, lambda client: client.query_presence("bob")),
         case(QueryPeersOnlineError.FAILURE, ListStored, lambda client: client.stored_messages()),
         case(QueryPeersOnlineError.FAILURE, DropStored, lambda client: client.flush_stored()),
-        case(QueryPeersOnlineError.FAILURE, ReadHistory, lambda client: client.history(source=client.user_id)),
+        case(
+            QueryPeersOnlineError.FAILURE, ReadHistory, lambda client: client.history(source=client.user_id)
+        ),
         case(
             QueryPeersOnlineError.FAILURE,
             ReadHistory,

@@ -100,4 +100,3 @@ def test_a_call_is_accepted(connect: Connect, name: str) -> None:
         assert call.wait() is LocalInvitationState.ACCEPTED_BY_REMOTE
         assert event.invitation.wait() is RemoteInvitationState.ACCEPTED
         assert call.error is event.invitation.error is None
-

@@ -47,16 +47,14 @@ CHANNEL = "room"
         case(RenewTokenError.FAILURE, lambda client: client.renew_token("x", SOON)),
     ],
 )
-def test_a_call_that_nobody_answers_times_out(
-    muted: Muted, code: Any, call: Callable[[Client], Any]
-) -> None:
+def test_a_call_that_nobody_answers_times_out(muted: Muted, code: Any, call: Callable[[Client], Any]) -> None:
     client = muted(CHANNEL)
     with pytest.raises(rtmsync.RequestTimeout) as caught:
         call(client)
     assert (caught.value.code, type(caught.value.code)) == (code, type(code))
 
 
-@pytest.mark.produces(LoginError.TIMEOUT)
+@pytest.mark.produces(LoginError.TIMEOUT, rtmsync.ConnectionChangeReason.LOGIN_TIMEOUT)
 def test_a_login_that_nobody_answers_times_out(make: Connect, proxy: FaultProxy, proxied: str) -> None:
     proxy.blackhole()
     client = make(url=proxied)
