@@ -33,7 +33,7 @@ from rtmcore.service.commands import (
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.results import Results, Written
 from rtmcore.service.memory.sends import Sends
-from rtmcore.service.memory.state import Account, Instance, Live, Member, Outlet, State
+from rtmcore.service.memory.state import Account, Instance, Item, Live, Member, Outlet, State
 
 _CMID: Final = 1
 """The only request of an instance that is made for one message."""
@@ -50,11 +50,13 @@ _Handler: TypeAlias = Callable[[Outlet, Any, float, int], None]
 class _Ticket(Results):
     """What was asked for under one key came to, and who waits to hear it."""
 
-    __slots__ = ("_forget", "_value", "_waiting", "expires")
+    __slots__ = ("_forget", "_value", "_waiting", "accepts_when_kept", "expires")
 
     def __init__(self, expires: float, forget: Callable[[], None]) -> None:
         super().__init__(1)
         self.expires = expires
+        self.accepts_when_kept = False
+        """Nobody waits for the receiver, only for the history."""
         self._forget = forget
         self._value: Value | None = None
         self._waiting: list[tuple[Outlet, _Ask]] = []
@@ -76,6 +78,11 @@ class _Ticket(Results):
         super().settle(cmid, result)
         if not isinstance(result, Written):
             self.tell(result)
+
+    def is_kept(self) -> None:
+        """The message is in the history; see `Results.is_kept`."""
+        if self.accepts_when_kept:
+            self.tell(Accepted())
 
     def tell(self, value: Value) -> None:
         """Answer whoever waits; only the first outcome counts."""
@@ -151,7 +158,10 @@ class Publishing:
                 command.ttl,
             )
             self._sends.send(borrowed, send, now, wall)
-        if not ticket.told and not command.acknowledged:
+        pending = ticket.pending.get(_CMID)
+        if isinstance(pending, Item) and self._sends.is_unkept(pending) and not command.acknowledged:
+            ticket.accepts_when_kept = True
+        elif not ticket.told and not command.acknowledged:
             receiver = self._state.accounts.get(command.name._replace(name=command.to))
             # To one who is not there for certain, the answer says whether the message is stored.
             if receiver is not None and receiver.live is not None and not receiver.live.unreachable:

@@ -110,6 +110,9 @@ class Results:
         if self.pending.pop(cmid, None) is not None and cmid >= self.floor:
             self.keep(cmid, result)
 
+    def is_kept(self) -> None:
+        """A pending message is in the history, as its sender wanted; its outcome may still be open."""
+
     @property
     def full(self) -> bool:
         """Whether so many requests wait that no other may."""
