@@ -115,6 +115,12 @@ class SharedRates:
         self._rate = rate
         self._buckets: dict[str, TokenBucket] = {}
 
+    def use(self, rate: RateLimit) -> None:
+        """Count by another limit from now on; where it is another one, all apps begin anew."""
+        if rate != self._rate:
+            self._rate = rate
+            self._buckets.clear()
+
     def of(self, app: str) -> TokenBucket:
         """The bucket of an app."""
         bucket = self._buckets.get(app)
@@ -136,6 +142,13 @@ class LoginRates:
         self._rate = rate
         self._buckets: dict[Name, TokenBucket] = {}
         self._recent: deque[tuple[float, Name]] = deque()
+
+    def use(self, rate: RateLimit) -> None:
+        """Count by another limit from now on; where it is another one, everybody begins anew."""
+        if rate != self._rate:
+            self._rate = rate
+            self._buckets.clear()
+            self._recent.clear()
 
     def admit(self, name: Name, now: float) -> float:
         """Count a login, or say in how many seconds it would have room; 0 where it was counted."""

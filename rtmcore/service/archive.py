@@ -69,6 +69,7 @@ class Archive:
             text = "The history is open for messages that you have sent or received, and of channels that you are in."
             self._desk.fail(connection, packet, QueryPeersOnlineError.REJECTED, text)
             return
+        self.history_rates.use(self._context.rates[HISTORY])
         if not self._desk.admit(connection, packet, self.history_rates.of(session.name.app), HISTORY):
             return
         oldest = self._context.wall - self._context.limits["history_days"] * DAY * _MICROSECONDS

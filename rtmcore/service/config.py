@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.figures import RATES
-from rtmcore.limits import RateLimit
+from rtmcore.limits import RATE_COUNT_MAX, RATE_SECONDS_MAX, RateLimit
 from rtmcore.service.capacity import explain_invalid_limits, in_force, told
 
 KEEP: Final = "keep"
@@ -30,12 +30,22 @@ the same with ``_ms`` behind it the time.
 """
 
 
+def explain_invalid_rate(rate: RateLimit) -> str | None:
+    """Say what is wrong with a rate, in the rest of a sentence; None where all is well."""
+    if not 1 <= rate.count <= RATE_COUNT_MAX:
+        return f"has the count {rate.count}; it is 1 to {RATE_COUNT_MAX}."
+    if not 0 < rate.seconds <= RATE_SECONDS_MAX:
+        return f"has {rate.seconds:g} seconds; they are above 0 and at most {RATE_SECONDS_MAX:g}."
+    return None
+
+
 def _check_rates(config: Any, attribute: Any, rates: Mapping[str, RateLimit]) -> None:
     for name, rate in rates.items():
         if name not in RATES:
             raise ValueError(f"rates names {name!r}, which is no rate; there are {', '.join(RATES)}.")
-        if rate.count < 1 or not 0 < rate.seconds < math.inf:
-            raise ValueError(f"rates has a count below 1 or a time that is not above 0 s for {name!r}.")
+        wrong = explain_invalid_rate(rate)
+        if wrong is not None:
+            raise ValueError(f"rates.{name} {wrong}")
 
 
 def _check_limits(config: Any, attribute: Any, limits: Mapping[str, int]) -> None:
@@ -81,7 +91,7 @@ class NodeConfig:
         """The rates that are in force, by name."""
         factor = self.rate_factor
         usual = {
-            name: RateLimit(max(1, math.floor(rate.count * factor)), rate.seconds)
+            name: RateLimit(min(max(1, math.floor(rate.count * factor)), RATE_COUNT_MAX), rate.seconds)
             for name, rate in RATES.items()
         }
         return {**usual, **self.rates}

@@ -166,6 +166,7 @@ class Logins:
             text = f"The token does not have the scope {scope}."
             return self._refuse(connection, kind, LoginError.NOT_AUTHORIZED, text)
         if hello.login and self._context.config.rate_limits:
+            self._rates.use(self._context.rates[LOGINS])
             wait = self._rates.admit(_name(hello), self._context.now)
             if wait:
                 text = "This user logs in too often."

@@ -126,7 +126,6 @@ class Node:
         secret: Callable[[], str],
         authorize: Authorize = _no_server_keys,
     ) -> None:
-        self.config = config
         self._port = port
         self._context = NodeContext(config, port)
         self._connections = self._context.connections
@@ -374,6 +373,19 @@ class Node:
 
     # --- Looking after the node -------------------------------------------------------
 
+    @property
+    def config(self) -> NodeConfig:
+        """The settings that are in force."""
+        return self._context.config
+
+    def use(self, config: NodeConfig) -> None:
+        """Go on with other settings; nobody is sent away. Any thread may call this.
+
+        Rates, the token policy and what the welcome tells count for sessions that begin, sizes and counts for every
+        request from now on. ``node``, ``dev`` and ``durability`` have to be as they were.
+        """
+        self._context.use(config)
+
     def drain(self, now: float, over: float) -> None:
         """Send everybody away, and let nobody new in.
 
@@ -480,7 +492,7 @@ class Node:
         return True
 
     def _upgrade(self, connection: Connection, request: UpgradeRequested) -> None:
-        judged = judge_upgrade(self.config, request, draining=self._context.draining)
+        judged = judge_upgrade(self._context.config, request, draining=self._context.draining)
         if isinstance(judged, HttpAnswer):
             connection.transport.refuse(judged.status, judged.text, judged.headers)
             return

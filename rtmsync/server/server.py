@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rtmsync.server")
 
 _BACKLOG = 1024
-_RELOADED = frozenset(
-    {"apps", "server_keys", "tls_certificate", "tls_key", "allowed_origins", "drain_seconds"}
-)
-"""The settings that count from a reload on."""
+_KEPT = ("host", "port", "data_dir", "dev", "node")
+"""The settings that a reload cannot change."""
 
 
 class Server:
@@ -58,6 +56,7 @@ class Server:
         self._loop: ServerLoop | None = None
         self._node: Node | None = None
         self._embedded: EmbeddedEngine | None = None
+        self._memory: MemoryEngine | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._orders = Orders(config)
@@ -94,17 +93,7 @@ class Server:
             if self._wrap is not None:
                 port = self._wrap(port)
             self._node = Node(
-                NodeConfig(
-                    node=node_id,
-                    allowed_origins=tuple(self.config.allowed_origins),
-                    dev=self.config.dev,
-                    rate_limits=self.config.rate_limits,
-                    rate_factor=self.config.rate_factor,
-                    rates=self.config.rates,
-                    limits=self.config.limits,
-                    token_policy=self.config.token_policy,
-                    durability="memory" if self.config.data_dir is None else "disk",
-                ),
+                _node_config(self.config, node_id),
                 port,
                 self._verifier,
                 secret=lambda: secrets.token_urlsafe(24),
@@ -123,7 +112,7 @@ class Server:
         """Serve in this thread until `stop` or the end of a `drain`."""
         self.open()
         assert self._loop is not None
-        _log.info("serving on %s", self.url)
+        _log.info("serving on %s", self.url, extra={"fields": {"url": self.url}})
         try:
             self._orders.begin()
             self._loop.run()
@@ -146,8 +135,10 @@ class Server:
         """Go on with other settings, as far as they can change while clients are connected. Nobody is sent away.
 
         Apps and their keys, certificates and formats, the server keys, the TLS files, which are read again, the
-        allowed origins and `drain_seconds` count from now on, for logins and connections that begin. Any thread may
-        call this, but no signal handler.
+        allowed origins, the rates, the token policy and `drain_seconds` count from now on, for logins and connections
+        that begin. The limits count for all: a connected client keeps to those that its welcome told, and what is
+        beyond the new ones is refused. ``host``, ``port``, ``data_dir``, ``dev`` and ``node`` need a restart, and so
+        does to begin or to end with TLS. Any thread may call this, but no signal handler.
 
         Args:
             config: The settings.
@@ -159,9 +150,8 @@ class Server:
             InvalidArgument: The settings are not possible, or the TLS files cannot be read. Nothing has changed then.
         """
         with self._reloading:
-            names = [each.name for each in attrs.fields(ServerConfig) if each.name not in _RELOADED]
-            kept = {name: getattr(self.config, name) for name in names}
-            changed = [name for name in names if getattr(config, name) != kept[name]]
+            kept = {name: getattr(self.config, name) for name in _KEPT}
+            changed = [name for name in _KEPT if getattr(config, name) != kept[name]]
             if (config.tls_certificate is None) is not (self.config.tls_certificate is None):
                 changed.append("tls_certificate")
                 kept.update(tls_certificate=self.config.tls_certificate, tls_key=self.config.tls_key)
@@ -175,8 +165,10 @@ class Server:
                 self._loop.use(context)
                 self._loop.call(self._record_events)
             if self._node is not None:
-                origins = tuple(merged.allowed_origins)
-                self._node.config = attrs.evolve(self._node.config, allowed_origins=origins)
+                self._node.use(_node_config(merged, self._node.config.node))
+            engine = self._embedded or self._memory
+            if engine is not None:
+                engine.caps = caps_of(merged.limits)
         _log.info("the settings were reloaded")
         return tuple(f"{name} stays as it was: it changes with a restart only." for name in changed)
 
@@ -263,7 +255,8 @@ class Server:
     def _open_engine(self, node_id: str) -> EnginePort:
         caps = caps_of(self.config.limits)
         if self.config.data_dir is None:
-            return MemoryEngine(epoch=secrets.token_hex(8), caps=caps).port(node_id)
+            self._memory = MemoryEngine(epoch=secrets.token_hex(8), caps=caps)
+            return self._memory.port(node_id)
         from rtmsync.server.engines.embedded import EmbeddedEngine
 
         self._embedded = EmbeddedEngine(
@@ -298,6 +291,20 @@ class Server:
         _log.info("draining over %g s", self.config.drain_seconds)
         self._loop.stop_when_empty()
         self._node.drain(now, self.config.drain_seconds)
+
+
+def _node_config(config: ServerConfig, node: str) -> NodeConfig:
+    return NodeConfig(
+        node=node,
+        allowed_origins=tuple(config.allowed_origins),
+        dev=config.dev,
+        rate_limits=config.rate_limits,
+        rate_factor=config.rate_factor,
+        rates=config.rates,
+        limits=config.limits,
+        token_policy=config.token_policy,
+        durability="memory" if config.data_dir is None else "disk",
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

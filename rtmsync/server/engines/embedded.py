@@ -198,6 +198,18 @@ class EmbeddedEngine:
         return port
 
     @property
+    def caps(self) -> Caps:
+        """How much the engine may hold. Others count from the next command on; any thread may set them."""
+        return self._caps or Caps()
+
+    @caps.setter
+    def caps(self, caps: Caps) -> None:
+        self._caps = caps
+        memory = self._memory
+        if memory is not None:
+            memory.caps = caps
+
+    @property
     def committing(self) -> bool:
         """Whether a commit is under way, or has ended and `collect` has not seen it."""
         return self._memory is not None and self._memory.committing
