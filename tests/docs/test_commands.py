@@ -83,10 +83,10 @@ def test_every_setting_of_a_server_is_documented_in_its_three_places() -> None:
     assert documented == there
     keys = {row["In the file"].strip("`") for row in rows} - {""}
     plain = {key for key in keys if "." not in key}
-    assert plain == {*settings.PLAIN_KEYS, "rates"}
+    assert plain == {*settings.PLAIN_KEYS, "rates", "limits"}
     assert keys - plain == {f"apps.{key}" for key in settings.APP_KEYS} | {
         f"tls.{key}" for key in settings.TLS_KEYS
-    }
+    } | {f"log.{key}" for key in settings.LOG_KEYS}
 
 
 def test_the_settings_that_are_shown_can_be_read(tmp_path: Path) -> None:
