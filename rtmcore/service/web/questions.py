@@ -6,7 +6,7 @@ from typing import Final
 
 from rtmcore.arguments import explain_invalid_history
 from rtmcore.codes import ChannelMemberCountError
-from rtmcore.figures import HISTORY
+from rtmcore.figures import HISTORY as HISTORY_RATE
 from rtmcore.limits import EVENT_FEED_RATE, HISTORY_PAGE_SIZES
 from rtmcore.service.admission import SharedRates
 from rtmcore.service.commands import CountMembersOf, ReadHistory, TakeEvents
@@ -95,7 +95,7 @@ class Questions:
         )
         if wrong is not None:
             raise invalid(job, wrong[1])
-        self._history_rates.use(self._context.rates[HISTORY])
+        self._history_rates.use(self._context.rates[HISTORY_RATE])
         admit(self._context, job, self._history_rates)
         self._context.submit(
             ReadHistory(
