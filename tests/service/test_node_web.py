@@ -15,6 +15,7 @@ from rtmcore.limits import (
 )
 from rtmcore.wire.exchange import HttpClientConnection, HttpResponse
 from rtmcore.wire.packets import Ack, ChannelEntry, InboxEntry
+from tests.openapi import check_answer
 from tests.service.test_node_http import Raw
 from tests.service.wires import APP, OTHER_APP, SERVER_KEY, World
 
@@ -35,6 +36,7 @@ class Web(Raw):
         headers += [(name.replace("_", "-"), value) for name, value in fields.items()]
         body = None if document is None else json.dumps(document).encode()
         self.http.request(method, path, headers, body)
+        self.asked = method, path
         self.world.settle()
         for data in self.http.data_to_send():
             self.world.node.receive_data(self.number, data, self.world.now)
@@ -50,7 +52,9 @@ class Web(Raw):
             return None
         assert isinstance(response, HttpResponse)
         self.headers = dict(response.headers)
-        return response.status, json.loads(response.body)
+        answer = json.loads(response.body)
+        check_answer(*self.asked, response.status, self.headers, answer)
+        return response.status, answer
 
     def do(self, method, path, document=None, **fields):
         self.begin(method, path, document, **fields)

@@ -15,6 +15,17 @@ from rtmcore.limits import (
     OFFLINE_AFTER,
     SERVER_RATE_BURST,
 )
+from rtmcore.service.commands import (
+    RTM,
+    Answer,
+    Claim,
+    JoinChannel,
+    Membership,
+    Name,
+    Place,
+    Release,
+    Session,
+)
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.packets import Done, Leave, MemberChanged, MessagePage, QueryHistory
 from tests.service.test_node_web import BASE, CHANNEL, PEER, Web
@@ -80,22 +91,63 @@ def test_users_who_come_and_go(world, web):
     ]
 
 
+class Elsewhere:
+    """Another node of the same engine, whose users say nothing."""
+
+    def __init__(self, world):
+        self.world = world
+        self.port = world.engine.port("n2")
+
+    def join(self, user, number):
+        place, iid = Place("n2", number), f"iid-of-{user}".ljust(16, "-")
+        name = Name(APP, RTM, user)
+        claimed = self.answer(
+            Claim(
+                name=name,
+                place=place,
+                iid=iid,
+                attempt=1,
+                login=True,
+                fence=None,
+                secret=None,
+                fresh_secret=iid,
+                keepalive=OFFLINE_AFTER,
+                inbox=None,
+                floor=0,
+                authorized=True,
+            )
+        )
+        session = Session(name, claimed.fence, place)
+        assert isinstance(self.answer(JoinChannel(session, 1, 0, "room")), Membership)
+        return session
+
+    def answer(self, command):
+        self.port.submit(command, self.world.now, self.world.wall)
+        found = []
+        while (output := self.port.next_output()) is not None:
+            if isinstance(output, Answer):
+                found.append(output.value)
+        (value,) = found
+        return value
+
+
 def test_members_of_a_large_channel_are_known_although_nobody_is_told(world, web):
-    wires = [world.login(f"user{number}") for number in range(MEMBER_EVENTS_MAX + 2)]
-    for wire in wires:
-        wire.join("room")
+    alice = world.login("alice")
+    alice.join("room")
+    node = Elsewhere(world)
+    users = [f"user{number}" for number in range(MEMBER_EVENTS_MAX + 1)]
+    sessions = [node.join(user, number) for number, user in enumerate(users)]
     events = taken(web, CHANNELS)
     assert [(one["channel"], one["user"], one["type"]) for one in events] == [
-        ("room", wire.user, "Join") for wire in wires
+        ("room", user, "Join") for user in ["alice", *users]
     ]
-    world.settle()
-    before = len(wires[0].all_of(MemberChanged))
-    assert before == MEMBER_EVENTS_MAX - 1
-    wires[-1].cut()
-    world.pass_time(OFFLINE_AFTER + 1)
+    told = len(alice.all_of(MemberChanged))
+    assert told == MEMBER_EVENTS_MAX - 1
+    node.answer(Release(sessions[-1]))
     (left,) = taken(web, CHANNELS)
-    assert (left["user"], left["type"]) == (wires[-1].user, "Leave")
-    assert len(wires[0].all_of(MemberChanged)) == before
+    assert (left["user"], left["type"]) == (users[-1], "Leave")
+    node.answer(Release(sessions[-2]))
+    assert len(alice.all_of(MemberChanged)) == told + 1, "of 512 members, one has left"
 
 
 def test_a_lost_answer_is_had_again_with_its_key(world, web):
