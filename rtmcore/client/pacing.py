@@ -1,7 +1,7 @@
 """Requests that wait for their rate: after an outage, or because the application would rather wait than be refused.
 
-What was written once, and is repeated on another transport, does not count again. Requests that follow on one another
-go in the order in which they were made.
+What was written once, and is repeated on another transport, does not count again, unless an outage has left more repeats
+than a rate admits at once. Requests that follow on one another go in the order in which they were made.
 """
 
 from collections import deque
@@ -82,7 +82,7 @@ class Pacer:
         due: When `handle_timer` must be called next.
     """
 
-    __slots__ = ("_enabled", "_lanes", "_outbox", "_windows", "due")
+    __slots__ = ("_enabled", "_lanes", "_outbox", "_repeats", "_repeats_on", "_windows", "due")
 
     def __init__(self, outbox: Outbox, *, enabled: bool, kept: Figures) -> None:
         self._outbox = outbox
@@ -90,6 +90,9 @@ class Pacer:
         self._windows = Windows(kept)
         # Requests that wait, oldest first, by lane.
         self._lanes: dict[int, deque[Ticket]] = {}
+        # Repeats that were written on one transport without counting, by rate.
+        self._repeats: dict[str, int] = {}
+        self._repeats_on = 0
         self.due: float | None = None
 
     def adopt(self) -> None:
@@ -139,10 +142,8 @@ class Pacer:
 
     def _admits(self, ticket: Ticket, now: float) -> bool:
         """Whether a request can be written now; where not, it waits."""
-        if ticket.counted or ticket.written:
-            return True
         lane = _LANES.get(ticket.operation)
-        if lane is None:
+        if lane is None or (ticket.written and ticket.link == self._outbox.link):
             return True
         if self._lanes:
             waiting = self._lanes.get(lane)
@@ -150,6 +151,8 @@ class Pacer:
                 ticket.paced = True
                 waiting.append(ticket)
                 return False
+        if ticket.counted and self._goes_freely(ticket):
+            return True
         free = self._free_at(ticket, now)
         if free is None:
             self._count(ticket, now)
@@ -158,6 +161,27 @@ class Pacer:
         self._lanes[lane] = deque((ticket,))
         self._wake_at(free)
         return False
+
+    def _goes_freely(self, ticket: Ticket) -> bool:
+        """Whether what was counted once goes without counting again.
+
+        That holds for as many repeats as a rate admits at once, since a server takes twice as many. What an outage has
+        left beyond that may reach the server only now, and is paced as if it had not been written.
+        """
+        link = self._outbox.link
+        if not ticket.written:
+            return True
+        if self._repeats_on != link:
+            self._repeats_on = link
+            self._repeats.clear()
+        name, limit = self._windows.rate_of(ticket.operation)
+        if limit is None:
+            return True
+        repeated = self._repeats.get(name, 0)
+        if repeated >= limit.count:
+            return False
+        self._repeats[name] = repeated + 1
+        return True
 
     def _free_at(self, ticket: Ticket, now: float) -> float | None:
         full = self._windows.full(ticket.operation, _joined(ticket), now)

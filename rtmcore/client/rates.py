@@ -162,6 +162,11 @@ class Windows:
             for window in self._same.values():
                 window.adopt(same)
 
+    def rate_of(self, operation: Operation) -> tuple[str, RateLimit | None]:
+        """The name of an operation's rate, and the rate; None where there is none."""
+        name = _RATES.get(operation, "")
+        return name, self._figures.rates.get(name)
+
     def full(self, operation: Operation, channel: str | None, now: float) -> tuple[str, SlidingWindow] | None:
         """The rate, and its window, that has no room for a call; None where all have.
 
