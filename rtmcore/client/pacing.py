@@ -1,7 +1,7 @@
 """Requests that wait for their rate: after an outage, or because the application would rather wait than be refused.
 
-What was written once, and is repeated on another transport, does not count again, unless an outage has left more repeats
-than a rate admits at once. Requests that follow on one another go in the order in which they were made.
+What was written once, and is repeated on another transport, does not count again, unless an outage has left more
+repeats than a rate admits at once. Requests that follow on one another go in the order in which they were made.
 """
 
 from collections import deque
