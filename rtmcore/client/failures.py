@@ -236,6 +236,8 @@ def _final_failure_at_login(error: RtmError, login: Operation, state: State) -> 
 def _as_login_error(error: RtmError, login: Operation, state: State) -> RtmError:
     final = copy.copy(error)
     final.code = login.failure
+    if login.codes is RoomErrorCode and isinstance(error, RemoteProtocolError):
+        final.code = RoomErrorCode.SIGNALING_INCOMING_MESSAGE_INVALID
     final.operation = login.name
     final.state = state.name
     final.__cause__ = error

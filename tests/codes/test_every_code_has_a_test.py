@@ -4,20 +4,16 @@ from enum import IntEnum
 
 import pytest
 
-from rtmcore import codes
 from tests.codes.registry import EXCUSED, FAMILIES, PERMITTED, name_of, producers
 
 CODES = [member for family in FAMILIES for member in family]
 NAMES = {name_of(member) for member in CODES}
 
-PENDING = {codes.RoomErrorCode, codes.RtcConnectionChangeReason}
-"""Families of which a part is still without tests."""
-
 
 @pytest.mark.parametrize("code", CODES, ids=name_of)
 def test_a_code_has_a_test_or_may_be_without(code: IntEnum) -> None:
     name = name_of(code)
-    assert name in producers() or name in EXCUSED or type(code) in PENDING
+    assert name in producers() or name in EXCUSED
 
 
 @pytest.mark.parametrize("code", EXCUSED)
