@@ -55,8 +55,8 @@ _NO_SDP: Final = (
     "out: only in Twilio's full catalogue, which no seed has; there are no descriptions, codecs or TURN here"
 )
 _NO_SOUND: Final = (
-    "out: only in the headers of native RTC, which no seed has; there are no broadcasters and no echo test here, and no "
-    "calls that change proxies or addresses"
+    "out: only in the headers of native RTC, which no seed has; there are no broadcasters and no echo test here, and "
+    "no calls that change proxies or addresses"
 )
 
 EXCUSED: Final[dict[str, str]] = {
