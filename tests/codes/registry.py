@@ -50,13 +50,12 @@ def case(code: IntEnum, *values: object) -> Any:
 
 
 _RESERVED: Final = "reserved: seed 004, `RESERVED FOR FUTURE USE`"
-_NO_REST: Final = "out: only in Twilio's full catalogue, which no seed has; rooms are not made, changed or ended over HTTP here"
+_NO_REST: Final = "out: only in Twilio's full catalogue, which no seed has; rooms are not managed over HTTP"
 _NO_SDP: Final = (
-    "out: only in Twilio's full catalogue, which no seed has; there are no descriptions, codecs or TURN here"
+    "out: only in Twilio's full catalogue, which no seed has; there are no descriptions or codecs"
 )
 _NO_SOUND: Final = (
-    "out: only in the headers of native RTC, which no seed has; there are no broadcasters and no echo test here, and "
-    "no calls that change proxies or addresses"
+    "out: only in the headers of native RTC, which no seed has; there is no call that leads to it"
 )
 
 EXCUSED: Final[dict[str, str]] = {
