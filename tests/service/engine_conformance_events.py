@@ -330,6 +330,17 @@ def members(client: Client, channel: str) -> tuple[str, ...]:
 
 
 class PuttingOutWithLateDisk:
+    def test_one_whom_a_restart_brought_back_can_be_kicked(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        harness.settle()
+        harness.restart()
+        office = Office(harness)
+        assert office.kick("alice", text="be nice") == PutOut(there=True)
+        assert alice.come_back() == Refusal(BANNED, "be nice")
+        harness.settle()
+        harness.restart()
+        assert isinstance(alice.claim(), Claimed), "a kick is forgotten then, and a new session begins"
+
     def test_repeats_of_a_ban_wait_for_the_disk_together(self, harness: Harness) -> None:
         harness.settle()
         harness.system.hold()

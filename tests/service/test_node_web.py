@@ -34,7 +34,9 @@ class Web(Raw):
     def begin(self, method, path, document=None, *, key=SERVER_KEY, **fields) -> None:
         headers = [("Authorization", f"Bearer {key}")] if key else []
         headers += [(name.replace("_", "-"), value) for name, value in fields.items()]
-        body = None if document is None else json.dumps(document).encode()
+        self.send(method, path, headers, None if document is None else json.dumps(document).encode())
+
+    def send(self, method, path, headers, body) -> None:
         self.http.request(method, path, headers, body)
         self.asked = method, path
         self.world.settle()

@@ -307,6 +307,8 @@ def test_a_page_of_large_messages_is_shorter(world, web):
         "source=a&order=up",
         "source=a&start=yesterday",
         "source=a&start=nan",
+        "source=a&start=1_0",
+        "source=a&start=%201",
         "source=a&start=0",
         "source=a&end=-1",
         "source=a&end=inf",

@@ -1,6 +1,7 @@
 """Questions over HTTP: how many members there are, what was said, and who came and went."""
 
 import math
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -26,6 +27,7 @@ from rtmcore.service.web.routes import (
 _MICROSECONDS: Final = 1_000_000
 _LAST: Final = 2**53 - 1
 """The last position that there can be."""
+_NUMBER: Final = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?([eE][+-]?[0-9]{1,3})?")
 _ORDERS: Final = {"asc": True, "desc": False}
 
 
@@ -127,10 +129,7 @@ def _time(job: Job, query: dict[str, str], name: str) -> int:
     text = query.get(name)
     if text is None:
         return 0
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
+    seconds = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not 0 < seconds < _LAST / _MICROSECONDS:
         raise invalid(job, f"{name} is a time in seconds since 1970.")
     return max(1, round(seconds * _MICROSECONDS))
