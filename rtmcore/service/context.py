@@ -8,6 +8,7 @@ from rtmcore.service.commands import Command, Name, Session
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, Connection, SessionState
 from rtmcore.service.engine import EnginePort
+from rtmcore.service.statistics import Statistics
 
 OF_NO_REQUEST = 0
 """Stands for the request id of a command that the node itself issues."""
@@ -36,7 +37,9 @@ class NodeContext:
         self.media: set[int] = set()
         """Those of them that carry the data frames of rooms."""
         self.sessions: dict[Name, SessionState] = {}
-        self.counters: dict[str, int] = {}
+        self.statistics = Statistics()
+        self.count = self.statistics.count
+        """Adds to a sum of the statistics."""
         self._port = port
         self._engine_failed: float | None = None
         self._deadlines: list[tuple[float, int]] = []
@@ -68,10 +71,6 @@ class NodeContext:
         if connection is None or connection.session is None or connection.session.fence != session.fence:
             return None
         return connection
-
-    def count(self, what: str, by: int = 1) -> None:
-        """Add to a counter of the statistics."""
-        self.counters[what] = self.counters.get(what, 0) + by
 
     # --- Deadlines of connections ---------------------------------------------------
 

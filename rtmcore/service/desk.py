@@ -173,15 +173,15 @@ class Desk:
         now = self._context.now
         wait = bucket.wait(now)
         if wait:
-            code = OPERATIONS[packet.__class__].too_often
-            self.fail(connection, packet, code, self._too_often(rate), wait)
+            self._limit(connection, packet, OPERATIONS[packet.__class__].too_often, rate, wait)
             return False
         bucket.admit(now)
         self.remember(connection, packet.i)
         return True
 
-    def _too_often(self, rate: str) -> str:
-        return f"{_CALLS[rate]} at most {self._context.rates[rate]}."
+    def _limit(self, connection: Connection, packet: Request, code: IntEnum, rate: str, wait: float) -> None:
+        self._context.statistics.rate_limited += 1
+        self.fail(connection, packet, code, f"{_CALLS[rate]} at most {self._context.rates[rate]}.", wait)
 
     def admit_rare(self, connection: Connection, packet: Request, rate: str) -> bool:
         """Count a request of a kind that is rare, or refuse it; see `admit`."""
@@ -199,11 +199,11 @@ class Desk:
         wait = same.wait(now)
         if wait:
             code = JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
-            self.fail(connection, packet, code, self._too_often(SAME_JOINS), wait)
+            self._limit(connection, packet, code, SAME_JOINS, wait)
             return False
         wait = rates.joins.wait(now)
         if wait:
-            self.fail(connection, packet, JoinChannelError.TOO_OFTEN, self._too_often(JOINS), wait)
+            self._limit(connection, packet, JoinChannelError.TOO_OFTEN, JOINS, wait)
             return False
         same.admit(now)
         rates.joins.admit(now)
@@ -251,5 +251,12 @@ class Desk:
         retry_after: float | None = None,
     ) -> None:
         """Refuse a request."""
+        self.refuse(connection, packet.i, code, text, retry_after)
+
+    def refuse(
+        self, connection: Connection, number: int, code: IntEnum, text: str, retry_after: float | None = None
+    ) -> None:
+        """Refuse the request of a number, which may be one of which no more is known."""
+        self._context.statistics.refuse(code)
         retry = None if retry_after is None else max(1, round(retry_after * 1000))
-        connection.say(Failed(packet.i, int(code), text, retry))
+        connection.say(Failed(number, int(code), text, retry))

@@ -7,7 +7,7 @@ waits until the announcements have come to where it is.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rtmcore.limits import ANSWER_BYTES, HELD_BYTES, HELD_ENTRIES, PACKETS_PER_FRAME
 from rtmcore.service.answers import attributes_by_key
@@ -414,6 +414,9 @@ class Feeds:
 
     def __len__(self) -> int:
         return len(self._feeds)
+
+    def __iter__(self) -> Iterator[Feed]:
+        return iter(self._feeds.values())
 
     def open(self, app: str, kind: str, channel: str) -> Feed:
         """The feed of a channel; a new one is asked for at the engine."""

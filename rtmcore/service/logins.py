@@ -213,6 +213,7 @@ class Logins:
     ) -> bool:
         retry = None if retry_after is None else max(1, _milliseconds(retry_after))
         exact = int(detail or room_code(code)) if kind == ROOM else 0
+        self._context.statistics.refuse(code, rate_limited=code is LoginError.TOO_OFTEN)
         connection.say(Refused(int(code), text, retry, exact))
         # A room that is full rejects as well, but bans nobody.
         banned = code is BANNED and detail is None
@@ -283,6 +284,7 @@ class Logins:
         if goodbye is not None and goodbye.fence in (None, session.fence):
             self.say_goodbye(connection, goodbye)
             return
+        self._context.count("returns" if claimed.resumed else "logins")
         self._welcome(connection, hello, claimed)
         connection.advance(Cue.WELCOME)
         self._restore(connection, session, hello, resumed=claimed.resumed)

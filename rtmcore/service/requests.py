@@ -210,10 +210,11 @@ class Requests:
                 continue
             del connection.waiting[number]
             self._context.engine_failed()
-            connection.say(
-                Failed(
-                    number, int(OPERATIONS[waiting.kind].timeout), "The server did not get it done in time."
-                )
+            self._desk.refuse(
+                connection,
+                number,
+                OPERATIONS[waiting.kind].timeout,
+                "The server did not get it done in time.",
             )
             if waiting.joins is not None:
                 waiting.joins.expect_no_more()
@@ -361,6 +362,10 @@ class Requests:
         if waiting is None:
             self._take_late(connection, command, value)
             return
+        statistics = self._context.statistics
+        if waiting.kind is not SendPeer:
+            # All requests but these wait as long.
+            statistics.answers.observe(self._context.now - waiting.due + COMMAND_TIMEOUT)
         if refusal is not None:
             self._refused(connection, command, waiting, refusal)
             return
@@ -369,8 +374,10 @@ class Requests:
             member = connection.members.get(command.channel) if isinstance(command, PublishMessage) else None
             if member is not None:
                 member.feed.close_segment_for(connection)
+            statistics.count("channel_messages_accepted")
             connection.say(Published(command.cmid, value.id, value.prev))
         elif isinstance(value, PeerOutcome) and waiting.kind is SendPeer:
+            statistics.count("peer_messages_accepted")
             connection.say(PeerSent(command.cmid, value.code, value.id))
         elif isinstance(value, Membership) and isinstance(command, JoinChannel) and waiting.joins is not None:
             self._joined(connection, command, waiting.joins, value)
@@ -443,8 +450,7 @@ class Requests:
         if isinstance(code, Trouble):
             text = text or _TROUBLES[code]
             code = operation.timeout if code is Trouble.TIMED_OUT else operation.failure
-        retry = None if refusal.retry_after is None else round(refusal.retry_after * 1000)
-        connection.say(Failed(command.cmid, int(code), text, retry))
+        self._desk.refuse(connection, command.cmid, code, text, refusal.retry_after)
 
     def _take_late(self, connection: Connection, command: RequestCommand, value: object) -> None:
         """An answer whose request has failed here already: only what the engine changed is noted."""
@@ -459,12 +465,11 @@ class Requests:
         if waiting.joins is not None:
             waiting.joins.expect_no_more()
             self._feeds.release(waiting.joins)
-        connection.say(
-            Failed(
-                command.cmid,
-                int(OPERATIONS[waiting.kind].failure),
-                "The request has the id of an earlier one; each request needs an id of its own.",
-            )
+        self._desk.refuse(
+            connection,
+            command.cmid,
+            OPERATIONS[waiting.kind].failure,
+            "The request has the id of an earlier one; each request needs an id of its own.",
         )
 
 

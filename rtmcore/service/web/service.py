@@ -22,6 +22,7 @@ from rtmcore.service.commands import (
 from rtmcore.service.connections import Connection, Cue, Phase
 from rtmcore.service.context import NodeContext
 from rtmcore.service.departures import Departures
+from rtmcore.service.endpoint import bearer
 from rtmcore.service.orders import Orders
 from rtmcore.service.web.documents import document_of
 from rtmcore.service.web.exclusions import Exclusions
@@ -37,7 +38,6 @@ Authorize: TypeAlias = Callable[[str, str], bool | None]
 
 WebCommand: TypeAlias = SendAs | PublishAs | CountMembersOf | ReadHistory | TakeEvents | Kick | Expel
 
-_BEARER: Final = re.compile(r"[Bb]earer +([\x21-\x7e]+)")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _JSON: Final = ("Content-Type", "application/json")
 _FRESH: Final = ("Cache-Control", "no-store")
@@ -109,9 +109,7 @@ class WebService:
     def _judge(self, connection: Connection, head: HttpHead) -> Job:
         path, _, query = head.target.partition("?")
         app = app_of(path)
-        bearers = [_BEARER.fullmatch(value) for value in header_values(head.headers, "authorization")]
-        offered = bearers[0].group(1) if len(bearers) == 1 and bearers[0] is not None else ""
-        known = self._authorize(app, offered)
+        known = self._authorize(app, bearer(head.headers))
         if known is None:
             raise nothing_here()
         if not known:
