@@ -20,6 +20,7 @@ from rtmcore.service.node import Node
 from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
 from rtmsync.server.loop import ServerLoop
+from rtmsync.server.metrics import Metrics
 from rtmsync.server.orders import Orders
 from rtmsync.server.serverkeys import ServerKeys
 from rtmsync.server.tokens import AppVerifier
@@ -62,6 +63,7 @@ class Server:
         self._orders = Orders(config)
         self._verifier = AppVerifier(config.apps)
         self._server_keys = ServerKeys(config.server_keys)
+        self._metrics = Metrics(config)
         self._reloading = threading.Lock()
 
     @property
@@ -98,6 +100,7 @@ class Server:
                 self._verifier,
                 secret=lambda: secrets.token_urlsafe(24),
                 authorize=self._server_keys.authorize,
+                observe=self._metrics.page,
             )
             self._node.record_events(self._server_keys.apps, Clock.now())
             self._loop = ServerLoop(self._node, [listener], context)
@@ -106,6 +109,7 @@ class Server:
             self._close_engine()
             raise
         self._orders.open(self._loop, self._node)
+        self._metrics.open(self._node, self._loop, self._embedded or self._memory)
         self._port = int(listener.getsockname()[1])
 
     def run(self) -> None:
@@ -160,6 +164,7 @@ class Server:
             self.config = merged
             self._verifier.replace(merged.apps)
             self._server_keys.replace(merged.server_keys)
+            self._metrics.use(merged)
             self._orders.reload(merged)
             if self._loop is not None:
                 self._loop.use(context)

@@ -111,6 +111,7 @@ class MemoryEngine:
         state = self._state = State(epoch, caps or Caps(), clock, Journal(enabled=image is not None))
         stores = Stores(state)
         inboxes = Inboxes(state, stores)
+        self._stores, self._inboxes = stores, inboxes
         self._offline = Offline(state, stores, inboxes)
         self._history = History(state)
         self._sends = Sends(state, stores, inboxes, self._offline, self._history)
@@ -240,6 +241,18 @@ class MemoryEngine:
     @caps.setter
     def caps(self, caps: Caps) -> None:
         self._state.caps = caps
+
+    def stats(self) -> dict[str, int]:
+        """What the engine holds now, by name."""
+        entries, size = self._stores.size
+        return {
+            "names": len(self._state.accounts),
+            "channels": len(self._state.channels),
+            "inbox_bytes": self._inboxes.size,
+            "stored_messages": entries,
+            "stored_bytes": size,
+            "journal_waiting": self._state.journal.waiting,
+        }
 
     # --- Journal ------------------------------------------------------------------
 

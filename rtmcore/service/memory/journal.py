@@ -276,6 +276,19 @@ class Journal:
             or self._reserved is not None
         )
 
+    @property
+    def waiting(self) -> int:
+        """How many records wait for the next batch."""
+        return (
+            len(self._stored)
+            + len(self._sessions)
+            + len(self._removed)
+            + len(self._marks)
+            + len(self._bans)
+            + len(self._attributes)
+            + len(self._history)
+        )
+
     def next_batch(self, now: float) -> Batch | None:
         """The records to commit next, or None where there are none, or the last ones are not committed yet."""
         if self._committing is not None or not self._waiting:

@@ -31,6 +31,7 @@ class Stores:
         self._state = state
         self._journal = state.journal
         self._total = 0
+        self._entries = 0
         self._senders: dict[Name, _Use] = {}
         self._writing: dict[int, Item] = {}
         self._swept = 0
@@ -97,10 +98,17 @@ class Stores:
         use.count += 1
         use.size += len(item.entry.body)
         self._total += len(item.entry.body)
+        self._entries += 1
 
     def _uncount(self, item: Item) -> None:
         self._total -= len(item.entry.body)
+        self._entries -= 1
         self._senders[item.author].size -= len(item.entry.body)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many entries are stored, and the bytes of their bodies."""
+        return self._entries, self._total
 
     def release(self, item: Item) -> None:
         """An entry leaves its inbox, and with it the disk."""
