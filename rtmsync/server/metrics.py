@@ -39,7 +39,7 @@ class Metrics:
 
     def __init__(self, config: ServerConfig) -> None:
         self._keys = ServerKeys({})
-        self._began = time.time()
+        self._began = 0.0
         self._sources: tuple[Node, ServerLoop, EmbeddedEngine | MemoryEngine | None] | None = None
         self.use(config)
 
@@ -123,6 +123,12 @@ def _of_node(node: Node) -> Iterator[str]:
         ("outcome", "dropped"): of("data_frames_dropped", 0),
     }
     yield from _lines("rtm_data_frames_total", "counter", "Data frames for receivers.", frames)
+    answered = {
+        ("status", name[5:]): count for name, count in sorted(stats.items()) if name.startswith("http_")
+    }
+    yield from _lines(
+        "rtm_http_requests_total", "counter", "Requests with a server key, by status.", answered
+    )
     refused = {("code", code): count for code, count in sorted(counted.refused.items())}
     yield from _lines("rtm_refused_total", "counter", "Requests and logins refused, by code.", refused)
     limited = counted.rate_limited

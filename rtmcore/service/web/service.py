@@ -182,6 +182,7 @@ class WebService:
         headers: list[tuple[str, str]] | None = None,
     ) -> None:
         self._jobs.pop(connection.number, None)
+        self._context.count(f"http_{int(status)}")
         body = json.dumps(document).encode() + b"\n"
         connection.transport.answer(
             status, [_JSON, _FRESH, *(headers or ())], body, close=self._context.draining
