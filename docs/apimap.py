@@ -515,7 +515,9 @@ def shown_by(member: Enum) -> str:
     assert kind in PRODUCED, f"{name} has no test"
     if name in EXCUSED:
         reason, _, where = EXCUSED[name].partition(": ")
-        return f"{NEVER}{reason}, {where}"
+        if "files and images" in where:
+            return MEDIA
+        return f"*out*: {where}" if reason == "out" else f"{NEVER}{reason}, {where}"
     found = producers().get(name)
     return f"`{found[0]}`" if found else ""
 

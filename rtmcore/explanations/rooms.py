@@ -95,8 +95,8 @@ SIGNALING: Final = {
     ),
     "SIGNALING_INCOMING_MESSAGE_INVALID": Explanation(
         "The server sent what the client cannot handle.",
-        "One of the two does not keep to the protocol; the connection was closed, and the room comes back.",
-        "Update both to one version. If it stays, report it as a bug.",
+        "What answered the connect is no such server, something on the way changes bytes, or one of the two has a bug.",
+        "Check the URL with `rtm doctor`, and update both to one version. If it stays, report it as a bug.",
     ),
     "SIGNALING_OUTGOING_MESSAGE_INVALID": Explanation(
         "The message cannot be sent to the room.",

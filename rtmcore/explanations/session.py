@@ -35,8 +35,8 @@ _INIT: Final = {
     ),
     "ALREADY_INITIALIZED": Explanation(
         "The client is initialized already.",
-        "In C++ an instance is made first and initialized later, and that is done once. Here making a client does "
-        "both.",
+        "`__init__` was called on a client that is made. In C++ an instance is made first and initialized later, and "
+        "that is done once, too.",
         "Make another client; a process may have several.",
     ),
     "INVALID_APP_ID": Explanation(

@@ -15,7 +15,6 @@ from docs import apimap
 from rtmcore import codes, errors, models
 from rtmsync.server.server import Server
 from rtmsync.subscriptions import Subscription
-from tests.codes.registry import FAMILIES
 from tests.docs.documented import NAMES, NUMBERS, RTC_NUMBERS
 from tests.docs.pages import DOCS, page, section, tables
 
@@ -42,8 +41,6 @@ CLASSES = (
     Server,
 )
 
-
-PRODUCED = frozenset(family.__name__ for family in FAMILIES)
 
 #: Words in code type that are no names of ours.
 WORDS = frozenset(
@@ -134,9 +131,7 @@ def test_every_row_has_a_test_or_a_reason() -> None:
     for row in ROWS:
         assert bool(shown_in(row["Test"])) != row["Python"].startswith(WITHOUT_TEST), row
     for row in CODES:
-        # tests/codes says which codes still wait for theirs.
-        if row["Test"] or quoted(row["Python"])[0].partition(".")[0] not in PRODUCED:
-            assert bool(shown_in(row["Test"])) != row["Test"].startswith(WITHOUT_TEST), row
+        assert bool(shown_in(row["Test"])) != row["Test"].startswith(WITHOUT_TEST), row
 
 
 def test_nothing_but_files_and_images_is_still_to_come() -> None:
