@@ -162,6 +162,12 @@ def test_an_app_without_a_key_has_no_service(web):
 )
 def test_paths_and_methods(web, method, path, status):
     assert web.do(method, path)[0] == status
+    assert ("allow" in web.headers) is (status == 405)
+
+
+def test_the_methods_of_a_path_are_told(web):
+    assert web.do("PUT", f"{BASE}/bans/alice")[0] == 405
+    assert web.headers["allow"] == "POST, DELETE"
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,19 @@ class Problem(Exception):
         text: One sentence.
         code: The documented code; None where there is none.
         retry_after: Seconds after which another try may succeed.
+        methods: Those that the path has, where it does not have the one that was used.
     """
 
-    def __init__(self, status: int, text: str, code: Any = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        code: Any = None,
+        retry_after: float | None = None,
+        methods: str | None = None,
+    ) -> None:
         super().__init__(text)
+        self.methods = methods
         self.status = status
         self.code = code
         self.retry_after = retry_after
@@ -33,6 +42,8 @@ class Problem(Exception):
             headers.append(("Retry-After", str(max(1, round(self.retry_after)))))
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", "Bearer"))
+        if self.methods is not None:
+            headers.append(("Allow", self.methods))
         return headers
 
     @property

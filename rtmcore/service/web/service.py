@@ -125,7 +125,7 @@ class WebService:
             if route.method == head.method:
                 return Job(app, route, names, query, _key(head.headers))
         methods = ", ".join(route.method for route, _ in found)
-        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"The methods here: {methods}.")
+        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"The methods here: {methods}.", methods=methods)
 
     # --- Answers ------------------------------------------------------------------
 
