@@ -14,10 +14,11 @@ from enum import Enum, IntEnum, IntFlag
 from functools import partial
 from pathlib import Path
 
-from docs import timelines
+from docs import apimap, timelines
 from rtmcore import codes, errors, limits
 from rtmcore.connection.diagram import mermaid, rows
 from rtmcore.connection.machines import MACHINES, Machine
+from rtmcore.explanations.lookup import FAMILIES, explanation
 
 DOCS = Path(__file__).resolve().parent
 MADE_FROM = "<!-- Made from {} by docs/generate.py; do not edit. -->"
@@ -126,7 +127,7 @@ def codes_page() -> str:
     lines = [
         "# Codes",
         "",
-        MADE_FROM.format("rtmcore/codes.py"),
+        MADE_FROM.format("rtmcore/codes.py and rtmcore/explanations"),
         "",
         "States, reasons and kinds, in `rtmcore.codes`. The numbers are the documented ones and go over the wire",
         "and into logs unchanged. The codes of failed calls have [a page of their own](errors.md).",
@@ -138,15 +139,12 @@ def codes_page() -> str:
         if heading != last:
             lines += ["", f"## {heading}"]
             last = heading
+        lines += ["", f"### {family.__name__}", "", summary(family), ""]
+        if family in FAMILIES:
+            lines += explained(family)
+            continue
         rows = [(number(member), f"`{member.name}`", remark(family, member)) for member in members(family)]
-        lines += [
-            "",
-            f"### {family.__name__}",
-            "",
-            summary(family),
-            "",
-            *table(("Value", "Name", "Note"), rows),
-        ]
+        lines += table(("Value", "Name", "Note"), rows)
     return "\n".join(lines) + "\n"
 
 
@@ -155,7 +153,7 @@ def errors_page() -> str:
     lines = [
         "# Errors",
         "",
-        MADE_FROM.format("rtmcore/codes.py and rtmcore/errors.py"),
+        MADE_FROM.format("rtmcore/codes.py, rtmcore/errors.py and rtmcore/explanations"),
         "",
         "Every failed call raises a subclass of `RtmError`. The class says what you can do about it. `error.code` has",
         "the documented code, a member of the operation's enumeration, because the same number means different things",
@@ -179,21 +177,45 @@ def errors_page() -> str:
         "## From code to class",
         "",
         "0 is OK in every family and raises nothing, and so does `CACHED_BY_SERVER`. `PEER_UNREACHABLE` of a send is",
-        "a result of `send_peer`; an exception stands for it where a result cannot.",
+        "a result of `send_peer`; an exception stands for it where a result cannot. `rtm errors CODE` prints what is",
+        "said here. Figures are the documented ones; a server that has others tells them at the login.",
     ]
     for family in errors.ERROR_FAMILIES:
-        rows = []
-        for member in members(family):
-            try:
-                raised = f"`{errors.error_class(member).__name__}`"
-            except ValueError:
-                continue
-            rows.append((number(member), f"`{member.name}`", raised, remark(family, member)))
-        titles = ("Code", "Name", "Class", "Note")
-        lines += ["", f"### {family.__name__}", "", summary(family), "", *table(titles, rows)]
+        lines += ["", f"### {family.__name__}", "", summary(family), "", *explained(family, raised_as)]
     lines += ["", "## The classes", "", "```{eval-rst}", ".. automodule:: rtmcore.errors", "   :members:"]
     lines += ["   :show-inheritance:", "```", ""]
     return "\n".join(lines)
+
+
+def raised_as(member: Enum) -> str:
+    """The exception that stands for a code; empty for a result."""
+    assert isinstance(member, IntEnum)
+    try:
+        return f"`{errors.error_class(member).__name__}`"
+    except ValueError:
+        return ""
+
+
+def explained(family: type[Enum], kind: Callable[[Enum], str] | None = None) -> list[str]:
+    """The table of a family with what each code means, why it happens and what to do."""
+    rows = []
+    for member in members(family):
+        assert isinstance(member, IntEnum)
+        said = explanation(member)
+        name = "<br>".join(
+            [f"`{member.name}`", *([remark(family, member)] if remark(family, member) else [])]
+        )
+        raised = [] if kind is None else [kind(member)]
+        rows.append((number(member), name, *raised, said.means, said.why, said.advice))
+    titles = (
+        "Code",
+        "Name",
+        *(() if kind is None else ("Class",)),
+        "What it means",
+        "Why it happens",
+        "What to do",
+    )
+    return table(titles, rows)
 
 
 def exceptions() -> list[str]:
@@ -401,6 +423,7 @@ def diagram_page(name: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     **{f"diagrams/{name}.md": partial(diagram_page, name) for name in MACHINES},
     **{f"diagrams/{name}.svg": partial(svg, name) for name in MACHINES},
+    "reference/api-map.md": apimap.map_page,
     "reference/codes.md": codes_page,
     "reference/errors.md": errors_page,
     "reference/limits.md": limits_page,

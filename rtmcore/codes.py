@@ -617,9 +617,7 @@ class CloseCode(IntEnum):
     UNSUPPORTED = 4012  # protocol version or capability unknown; comes back with backoff
     REPLACED = 4013  # a newer transport of the same session took over; the newer one goes on, nothing to do
     STALE_ATTEMPT = 4014  # the hello's attempt is not the newest; comes back only without a newer one
-    NO_SESSION = (
-        4015  # a media connection without its room session; comes back while the room's signaling stands
-    )
+    NO_SESSION = 4015  # a media connection without its room; comes back while its signaling stands
 
     REMOTE_LOGIN = 4500  # another instance logged in; ABORTED / REMOTE_LOGIN
     BANNED = 4501  # ABORTED / BANNED_BY_SERVER; at a login LOGIN_FAILURE

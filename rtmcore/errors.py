@@ -477,6 +477,7 @@ _CLASS_OF_NAME: Final[dict[str, type[RtmError]]] = {
 #: Families in which one name means something else.
 _CLASS_OF_NAME_IN: Final[dict[type[IntEnum], dict[str, type[RtmError]]]] = {
     ServiceContextError: {"FAILURE": StateError},
+    InitError: {"FAILURE": ConnectionFailed},
     UploadMediaError: {"FAILURE": TransferFailed},
     DownloadMediaError: {"FAILURE": TransferFailed},
     CancelMediaError: {"FAILURE": TransferFailed},

@@ -9,43 +9,45 @@ from rtmcore.limits import APP_ID_LENGTH, ID_CHARACTERS, USER_ID_BYTES
 _RESERVED = "null"
 
 
-def is_valid_id(value: object) -> bool:
+def is_valid_id(value: object, most: int = USER_ID_BYTES) -> bool:
     """Whether a value can be a user id or a channel id.
 
     Args:
         value: Anything; only a `str` can be valid.
+        most: Bytes that it may have.
 
     Returns:
         True for 1 to 64 allowed characters that are not the word ``null``.
     """
     return (
         isinstance(value, str)
-        and 0 < len(value) <= USER_ID_BYTES
+        and 0 < len(value) <= most
         and ID_CHARACTERS.issuperset(value)
         and value != _RESERVED
     )
 
 
-def explain_invalid_id(value: object, what: str) -> str | None:
+def explain_invalid_id(value: object, what: str, most: int = USER_ID_BYTES) -> str | None:
     """Say what is wrong with a user id or channel id.
 
     Args:
         value: Anything.
         what: What the value is meant to be, in the words of the caller, for example ``"user id"``.
+        most: Bytes that it may have.
 
     Returns:
         One sentence, or None when the value is valid. The value itself is not repeated, since it may be of any
         length and of any origin.
     """
-    if is_valid_id(value):
+    if is_valid_id(value, most):
         return None
     if not isinstance(value, str):
         return f"The {what} has to be a string, not {type(value).__name__}."
     if not value:
-        return f"The {what} is empty; it has to have 1 to {USER_ID_BYTES} bytes."
+        return f"The {what} is empty; it has to have 1 to {most} bytes."
     size = len(value.encode("utf-8", "surrogatepass"))
-    if size > USER_ID_BYTES:
-        return f"The {what} has {size} bytes; at most {USER_ID_BYTES} are allowed."
+    if size > most:
+        return f"The {what} has {size} bytes; at most {most} are allowed."
     if value == _RESERVED:
         return f'The {what} is the word "{_RESERVED}", which is reserved.'
     wrong = sorted(set(value) - ID_CHARACTERS)

@@ -51,6 +51,8 @@ ID_CHARACTERS: Final = frozenset(
 )
 #: Bytes of one message: text, raw data with its description, or media with name and thumbnail (seed 004).
 MESSAGE_BYTES: Final = 32 * KIB
+#: The same at most, however a server is configured: it has to fit into a frame, in Base64 too (design).
+MESSAGE_BYTES_MAX: Final = 128 * KIB
 #: UTF-8 bytes of an attribute key, from 1 (documented).
 ATTRIBUTE_KEY_BYTES: Final = 32
 #: UTF-8 bytes of an attribute value, from 1 (seed 004).
@@ -63,8 +65,12 @@ USER_ATTRIBUTES_BYTES: Final = 16 * KIB
 CHANNEL_ATTRIBUTES: Final = 32
 #: Keys and values of one channel's attributes together, in UTF-8 bytes (seed 004).
 CHANNEL_ATTRIBUTES_BYTES: Final = 32 * KIB
+#: Attributes of a user or a channel at most, however a server is configured: all fit into a frame (design).
+ATTRIBUTES_MAX: Final = 256
 #: Seconds that the attributes of an empty channel are kept ("several minutes" documented; the figure: design).
 CHANNEL_ATTRIBUTES_GRACE: Final = 120.0
+#: The same at most, however a server is configured (design).
+CHANNEL_ATTRIBUTES_GRACE_MAX: Final = float(DAY)
 #: Bytes of a metadata key of version 1.6 (documented).
 METADATA_KEY_BYTES: Final = 32
 
@@ -102,6 +108,10 @@ CHANNEL_ATTRIBUTES_READ_RATE: Final = RateLimit(10, 5.0)
 STORED_RATE: Final = RateLimit(10, 5.0)
 #: Times the count of a rate that a server takes at once; the mean is that of the rate (design).
 SERVER_RATE_BURST: Final = 2
+#: Calls of a rate at most, however a server is configured; a client remembers so many (design).
+RATE_COUNT_MAX: Final = 100_000
+#: Seconds of a rate at most, however a server is configured (design).
+RATE_SECONDS_MAX: Final = 3600.0
 
 # --- Total time of a call, in seconds ------------------------------------------------------------------------
 
@@ -146,6 +156,10 @@ BEAT_INTERVAL: Final = 1.5
 REPLAY_WINDOW: Final = 30.0
 #: Channel messages replayed after a reconnect, the newest ones; per channel (seed 000; the scope: design).
 REPLAY_MAX: Final = 32
+#: The same at most, however a server is configured (design).
+REPLAY_MAX_CONFIGURED: Final = 256
+#: Bytes of a replay of one channel at most, however a server is configured; more would end a slow line (design).
+REPLAY_BYTES_MAX: Final = 4 * MIB
 #: Seconds that a replay may take on a slow line and still have what was young enough at the return (design).
 REPLAY_DRAIN: Final = 300.0
 #: First wait between attempts, before jitter; the first attempt waits for nothing (design).
@@ -210,8 +224,12 @@ REQUEST_OVERHEAD: Final = 256
 
 #: Inbox messages sent but not acknowledged, per session (design).
 INBOX_WINDOW_MESSAGES: Final = 256
+#: The same at most, however a server is configured (design).
+INBOX_WINDOW_MESSAGES_MAX: Final = 4096
 #: Bytes of inbox messages sent but not acknowledged, per session (design).
 INBOX_WINDOW_BYTES: Final = 1 * MIB
+#: The same at most, however a server is configured; more would end a slow line (design).
+INBOX_WINDOW_BYTES_MAX: Final = 4 * MIB
 #: Origins of peer messages that a client remembers to drop doubles (design).
 ORIGINS_REMEMBERED: Final = 4096
 #: Seconds that an origin is remembered at least (design).
@@ -229,12 +247,12 @@ CHANNEL_HELD_BYTES: Final = 1 * MIB
 ANSWER_MARGIN: Final = 0.5
 #: Results of one session's requests that the engine keeps for repeats (design).
 RESULTS_REMEMBERED: Final = 1024
+#: The same at most, however a server is configured (design).
+RESULTS_REMEMBERED_MAX: Final = 65_536
 #: Seconds that the results are kept after the session ended (design).
 RESULT_MEMORY: Final = 120.0
 #: Requests of one client that wait for their answer (design).
 REQUESTS_IN_FLIGHT: Final = 1024
-#: Engine commands of one session that wait to be executed (design).
-COMMANDS_WAITING: Final = 1024
 #: Seconds that an engine command waits before the operation fails (design).
 COMMAND_TIMEOUT: Final = 5.0
 #: Bytes that a client has made but its socket has not taken (design).
@@ -254,7 +272,9 @@ ALL_INBOXES_BYTES: Final = 512 * MIB
 OFFLINE_MESSAGES: Final = 200
 #: Days that an offline message is kept (documented).
 OFFLINE_DAYS: Final = 7
-#: The same in seconds (documented).
+#: The same at most, however a server is configured (design).
+KEPT_DAYS_MAX: Final = 3650
+#: The days of offline messages in seconds (documented).
 OFFLINE_SECONDS: Final = OFFLINE_DAYS * DAY
 #: Bytes stored on behalf of one sender (design).
 STORED_BYTES_PER_SENDER: Final = 64 * MIB
@@ -269,8 +289,12 @@ DELIVERY_JOURNAL_DELAY: Final = 1.0
 
 #: Channels that one client is in at the same time (seed 004).
 CHANNELS_JOINED: Final = 20
+#: The same at most, however a server is configured: a hello names them all (design).
+CHANNELS_JOINED_MAX: Final = 64
 #: Members named in a member list; a larger channel answers with a random choice (documented).
 CHANNEL_MEMBERS_LISTED: Final = 512
+#: The same at most, however a server is configured: an answer fits into a frame (design).
+CHANNEL_MEMBERS_LISTED_MAX: Final = 1024
 #: Members above which joins and leaves are no longer announced (documented).
 MEMBER_EVENTS_MAX: Final = 512
 #: Seconds between member counts while joins are announced (documented).
@@ -283,6 +307,8 @@ MEMBER_COUNT_CHANNELS: Final = 32
 PRESENCE_QUERY_USERS: Final = 256
 #: Users subscribed to, per call and in total (seed 004).
 PRESENCE_SUBSCRIPTIONS: Final = 512
+#: Users or channels in one request at most, however a server is configured: they fit into a frame (design).
+LISTED_NAMES_MAX: Final = 2048
 #: Members from which a channel counts as medium in the advice on sending rates (documented).
 MEDIUM_CHANNEL_MEMBERS: Final = 1_000
 #: Members from which a channel counts as large in that advice (documented).
@@ -391,6 +417,8 @@ HTTP_PEER_MESSAGE_RATE: Final = RateLimit(500, 1.0)
 HTTP_CHANNEL_MESSAGE_RATE: Final = RateLimit(1000, 1.0)
 #: Bytes of the body of an HTTP request or answer: a message of the documented size in the longest JSON (design).
 HTTP_BODY_BYTES: Final = 256 * KIB
+#: Bytes of the body of an answer that a client reads: a message as large as can be configured is longer (design).
+HTTP_ANSWER_BYTES: Final = 1 * MIB
 #: Bytes of an HTTP connection that are kept before their turn has come (design).
 HTTP_EARLY_BYTES: Final = HTTP_BODY_BYTES + 2 * HANDSHAKE_BYTES
 #: Bytes of a body in pieces that are read or written ahead, per direction of an HTTP connection (design).
@@ -417,6 +445,8 @@ EVENT_FEED_STORED: Final = 2000
 EVENT_FEED_PER_CALL: Final = 1000
 #: Calls of an event feed (documented).
 EVENT_FEED_RATE: Final = RateLimit(10, 1.0)
+#: Events handed out that are kept for repeats of a call, per feed; each answer counts for one more (design).
+EVENT_FEED_REPEATED: Final = 20_000
 
 # --- Log files ------------------------------------------------------------------------------------------------
 
@@ -502,6 +532,8 @@ ROOM_NETWORK_QUALITY_TIMEOUT: Final = 5.0
 ROOM_PARTICIPANTS: Final = 50
 #: Data frames that wait for one receiver; older ones are dropped (design).
 DATA_FRAMES_KEPT: Final = 64
+#: The same at most, however a server is configured (design).
+DATA_FRAMES_KEPT_MAX: Final = 1024
 #: Name of a data track (documented).
 TRACK_NAME_BYTES: Final = 128
 #: Data tracks of one participant (design).

@@ -1,7 +1,7 @@
 """The values that applications see: messages, results of calls, the state of a connection."""
 
 from enum import IntEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import attrs
 
@@ -264,6 +264,44 @@ class HistoryPage:
     messages: tuple[HistoricalMessage, ...]
     count: int
     """All that fit the question to the history; for stored messages those that are left, this page included."""
+
+
+@attrs.frozen
+class UserEvent:
+    """A user has come online, or gone offline: an event of the feed of users."""
+
+    user: str
+    online: bool
+    """Whether he has logged in; otherwise his session is over, by a logout or by whatever else."""
+    server_time: float
+    """When, in seconds since 1970."""
+
+
+@attrs.frozen
+class MembershipEvent:
+    """A user has joined or left a channel: an event of the feed of channels."""
+
+    channel: str
+    user: str
+    joined: bool
+    server_time: float
+    """When, in seconds since 1970."""
+
+
+EventT = TypeVar("EventT", UserEvent, MembershipEvent)
+
+
+@attrs.frozen
+class EventBatch(Generic[EventT]):
+    """Events that were taken out of a feed, oldest first."""
+
+    events: tuple[EventT, ...]
+    lost: int
+    """Events right before these that were dropped: the feed keeps `limits.EVENT_FEED_STORED`."""
+    left: int
+    """Events that are in the feed yet: take those, too."""
+    epoch: str
+    """Changes when the server has started again, which begins with empty feeds."""
 
 
 @attrs.frozen

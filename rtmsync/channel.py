@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from rtmcore.client.core import ClientCore
 from rtmcore.client.events import ChannelGap
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import SendChannelMessageError
-from rtmcore.errors import Aborted, ClientClosed, NotInChannel, NotLoggedIn
+from rtmcore.codes import JoinChannelError, SendChannelMessageError
+from rtmcore.errors import Aborted, AlreadyJoined, ClientClosed, NotInChannel, NotLoggedIn
 from rtmcore.models import ChannelAttribute, ChannelMessage, JoinResult, PublishResult
 from rtmsync.bodies import kind_and_body
 from rtmsync.driver.clock import FOREVER, Timeout, checked_seconds
@@ -39,13 +39,15 @@ class Channel(EventSource):
         id: 1 to 64 bytes of the documented characters.
     """
 
-    __slots__ = ("_client", "id")
+    __slots__ = ("_client", "_joins", "id")
 
     _EVENTS = CHANNEL_EVENTS
 
     def __init__(self, client: "Client", id: str) -> None:
         self._client = client
         self.id = id
+        # Whether it was by this object that the channel was joined, if it is.
+        self._joins = False
 
     def __repr__(self) -> str:
         return f"<Channel {self.id!r}>"
@@ -75,8 +77,9 @@ class Channel(EventSource):
             timeout: Seconds in all, 5 by default.
 
         Raises:
-            RtmError: With a `JoinChannelError` as its code: AlreadyJoined, LimitExceeded above 20 channels,
-                RateLimited, RequestTimeout, NotLoggedIn, …
+            RtmError: With a `JoinChannelError` as its code: AlreadyJoined (202 where another object of the same
+                channel has joined it), StateError where `leave` was called meanwhile, LimitExceeded above 20
+                channels, RateLimited, RequestTimeout, NotLoggedIn, …
         """
         seconds = self._client._seconds("join", timeout)
         result: JoinResult = self._driver.call("join", self._join(seconds), seconds)
@@ -87,13 +90,14 @@ class Channel(EventSource):
         return self._driver.future(self._join(self._client._seconds("join", timeout)))
 
     def leave(self, timeout: Timeout = None) -> None:
-        """Leave the channel.
+        """Leave the channel. A `join` of it that is under way ends with ABORTED_BY_LEAVE.
 
         Args:
             timeout: Seconds in all, 5 by default.
 
         Raises:
-            RtmError: With a `LeaveChannelError` as its code.
+            RtmError: With a `LeaveChannelError` as its code: NotInChannel (4 where the server has put this client
+                out of it), RequestTimeout, NotLoggedIn, …
         """
         seconds = self._client._seconds("leave", timeout)
         self._driver.call("leave", self._leave(seconds), seconds)
@@ -301,7 +305,19 @@ class Channel(EventSource):
 
     def _join(self, seconds: float) -> Intent:
         core = self._driver.core
-        return lambda now: core.join(self.id, timeout=seconds, now=now)
+
+        def intent(now: float) -> Ticket:
+            try:
+                ticket = core.join(self.id, timeout=seconds, now=now)
+            except AlreadyJoined as error:
+                if not self._joins:
+                    error.code = JoinChannelError.ALREADY_JOINED_CHANNEL_OF_SAME_ID
+                    error.message = "Another object of this channel has joined it, or is joining it, already."
+                raise
+            self._joins = True
+            return ticket
+
+        return intent
 
     def _leave(self, seconds: float) -> Intent:
         core = self._driver.core

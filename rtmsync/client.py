@@ -13,8 +13,14 @@ from rtmcore.client.events import (
     TokenWillExpire,
 )
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import ConnectionChangeReason, ConnectionState, SendPeerMessageError
-from rtmcore.errors import RtmError
+from rtmcore.codes import (
+    ConnectionChangeReason,
+    ConnectionState,
+    CreateChannelError,
+    SendPeerMessageError,
+)
+from rtmcore.errors import RtmError, error_for
+from rtmcore.identifiers import explain_invalid_id
 from rtmcore.models import PeerMessage, SendResult
 from rtmsync.bodies import kind_and_body
 from rtmsync.calls import Request
@@ -314,7 +320,20 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
         return LocalInvitation(self._driver, OutgoingInvitation(callee, content, channel_id))
 
     def channel(self, id: str) -> Channel:
-        """A channel, to join, send to and listen to. Asks nobody."""
+        """A channel, to join, send to and listen to. Asks nobody, and needs no login.
+
+        Args:
+            id: 1 to 64 bytes of the documented characters.
+
+        Raises:
+            InvalidArgument: There can be no such channel.
+            ClientClosed: The client is closed.
+        """
+        if self._driver.core.closed:
+            raise error_for(CreateChannelError.NOT_INITIALIZED, "The client is closed.", operation="channel")
+        wrong = explain_invalid_id(id, "channel id")
+        if wrong is not None:
+            raise error_for(CreateChannelError.INVALID_ARGUMENT, wrong, operation="channel")
         return Channel(self, id)
 
     # --- Inside -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import attrs
 from rtmcore import __version__
 from rtmcore.client.config import ClientConfig as CoreConfig
 from rtmcore.client.config import explain_invalid_token
-from rtmcore.codes import LoginError
+from rtmcore.codes import InitError, LoginError
 from rtmcore.connection.policy import POLICIES, Policy
 from rtmcore.errors import InvalidArgument
 from rtmcore.limits import (
@@ -147,17 +147,21 @@ def _as_token(token: object) -> object:
     return Secret(token) if isinstance(token, str) else token
 
 
+def _invalid(message: str) -> InvalidArgument:
+    return InvalidArgument(message, code=InitError.INVALID_ARGUMENT, operation="client")
+
+
 def _timeouts(defaults: Mapping[str, float], given: Mapping[str, float]) -> dict[str, float]:
     timeouts = dict(defaults)
     for name, seconds in given.items():
         if name not in timeouts:
-            raise InvalidArgument(f"There is no call {name!r}; timeouts are for {', '.join(timeouts)}.")
+            raise _invalid(f"There is no call {name!r}; timeouts are for {', '.join(timeouts)}.")
         if (
             isinstance(seconds, bool)
             or not isinstance(seconds, int | float)
             or not 0 < seconds < float("inf")
         ):
-            raise InvalidArgument(f"The timeout of {name} is a number of seconds above 0, not {seconds!r}.")
+            raise _invalid(f"The timeout of {name} is a number of seconds above 0, not {seconds!r}.")
         timeouts[name] = float(seconds)
     return timeouts
 
@@ -221,7 +225,7 @@ class Settings:
         if proxy is None or proxy == "auto":
             return
         if not isinstance(proxy, str):
-            raise InvalidArgument(f"proxy is a URL, 'auto' or None, not {type(proxy).__name__}.")
+            raise _invalid(f"proxy is a URL, 'auto' or None, not {type(proxy).__name__}.")
         parse_proxy(proxy)
 
     @tls.validator
@@ -230,7 +234,7 @@ class Settings:
             wanted = "wss://" if tls else "ws://"
             for url in self.urls:
                 if not url.lower().startswith(wanted):
-                    raise InvalidArgument(f"tls={tls} needs URLs that begin with {wanted}.")
+                    raise _invalid(f"tls={tls} needs URLs that begin with {wanted}.")
 
     @classmethod
     def of(cls, url: str | Iterable[str], options: Mapping[str, Any]) -> "Self":
@@ -242,7 +246,7 @@ class Settings:
         known = {field.name for field in attrs.fields(cls)} - {"urls"}
         unknown = sorted(set(options) - known)
         if unknown:
-            raise InvalidArgument(f"There is no option {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+            raise _invalid(f"There is no option {unknown[0]!r}; there are {', '.join(sorted(known))}.")
         config = cls(urls=url, **options)
         config.for_core()
         return config

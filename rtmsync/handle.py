@@ -9,7 +9,8 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import PeerConnectionState
+from rtmcore.codes import InitError, PeerConnectionState
+from rtmcore.errors import error_for
 from rtmcore.models import ConnectionInfo
 from rtmsync.driver.clock import Timeout, seconds_of
 from rtmsync.driver.core import Core
@@ -51,6 +52,12 @@ class Handle(EventSource, Generic[D, S]):
     """
 
     def __init__(self, config: "Settings") -> None:
+        if "_drivers" in vars(self):
+            raise error_for(
+                InitError.ALREADY_INITIALIZED,
+                f"This {type(self).__name__} was made already.",
+                operation="client",
+            )
         _made.add(True)
         self._settings = config
         self._drivers = {os.getpid(): self._make_driver(())}

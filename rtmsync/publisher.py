@@ -1,49 +1,43 @@
-"""Sending without a session: for web applications and scripts that have something to say and nothing to hear."""
+"""Acting without a session: for web applications and scripts that have something to say, or to ask."""
 
 import base64
-import contextlib
 import enum
 import json
 import os
 import secrets
-import socket
 import ssl
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from rtmcore.client.config import Endpoint
-from rtmcore.codes import ChannelMemberCountError, SendChannelMessageError, SendPeerMessageError
-from rtmcore.errors import (
-    ClientClosed,
-    ConnectionFailed,
-    InvalidAppId,
-    InvalidArgument,
-    NotAuthorized,
-    RequestTimeout,
-    RtmError,
-    ServerFailure,
-    TlsError,
-    error_for,
+from rtmcore.codes import (
+    ChannelMemberCountError,
+    MessageType,
+    QueryPeersOnlineError,
+    SendChannelMessageError,
+    SendPeerMessageError,
 )
-from rtmcore.limits import BAN_TIMEOUT, OPERATION_TIMEOUT, READ_CHUNK, SEND_TIMEOUT
-from rtmcore.wire.exchange import HttpClientConnection, HttpFailed, HttpResponse
+from rtmcore.errors import ClientClosed, ConnectionFailed, InvalidArgument, RtmError
+from rtmcore.limits import BAN_TIMEOUT, HISTORY_PAGE_SIZES, OPERATION_TIMEOUT, SEND_TIMEOUT
+from rtmcore.models import EventBatch, HistoricalMessage, HistoryPage, MembershipEvent, UserEvent
+from rtmcore.wire.exchange import HttpResponse
 from rtmsync.config import Secret
 from rtmsync.driver.clock import Deadline, Timeout, seconds_of
-from rtmsync.driver.helpers import addresses_of, unresolved
+from rtmsync.driver.http import HttpLine
 from rtmsync.driver.tls import TlsConfig
+from rtmsync.http_answers import late, understood
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_FAMILIES: Final[dict[str, type[enum.IntEnum]]] = {
-    family.__name__: family
-    for family in (SendPeerMessageError, SendChannelMessageError, ChannelMemberCountError)
-}
 _KEY_BYTES: Final = 16
 _ANSWERED_WITHIN: Final = 1.0
 """Seconds of the network besides those for which the server waits for the peer."""
+_USER_EVENTS: Final = "/user_events"
+_CHANNEL_EVENTS: Final = "/channel_events"
 
 
 class PublishStatus(enum.Enum):
@@ -59,62 +53,10 @@ class PublishStatus(enum.Enum):
     """He is offline, and it is not stored."""
 
 
-class _Line:
-    """One connection to the server."""
-
-    def __init__(self, endpoint: Endpoint, tls: TlsConfig | ssl.SSLContext | None, budget: Deadline) -> None:
-        self.http = HttpClientConnection(endpoint.authority)
-        self.sock = _connect(endpoint, budget)
-        if endpoint.tls:
-            try:
-                self.sock.settimeout(_left(budget))
-                self.sock = _secured(self.sock, endpoint, tls)
-            except BaseException:
-                self.sock.close()
-                raise
-
-    def ask(
-        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | None, budget: Deadline
-    ) -> HttpResponse:
-        """One request and its answer.
-
-        Raises:
-            OSError: The connection broke, or the time is up (TimeoutError).
-            ConnectionFailed: What came is no answer.
-        """
-        self.http.request(method, target, headers, body)
-        data = b"".join(self.http.data_to_send())
-        while data:
-            self.sock.settimeout(_left(budget))
-            data = data[self.sock.send(data) :]
-        while True:
-            self.sock.settimeout(_left(budget))
-            piece = self.sock.recv(READ_CHUNK)
-            if piece:
-                self.http.receive_data(piece)
-            else:
-                self.http.receive_eof()
-            event = self.http.next_event()
-            if isinstance(event, HttpResponse):
-                return event
-            if isinstance(event, HttpFailed):
-                raise ConnectionFailed(f"The server's answer cannot be read: {event.what}.")
-
-    def close(self) -> None:
-        """End the connection."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
-
-    def abandon(self) -> None:
-        """In a forked child: give the descriptor back without a word on the connection."""
-        descriptor = self.sock.detach()
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
 class Publisher:
-    """Sends messages with a server key, for any user, without a session and without a thread.
+    """Acts with a server key, for any user of an app, without a session and without a thread.
+
+    It sends messages, puts users out, counts members, and asks for the history and for who came and went.
 
     Each call is one HTTP request. The connection is kept and made anew where the server has closed it meanwhile; a
     repeated request is carried out once. Several threads may share a publisher: their calls take turns. A forked
@@ -149,8 +91,10 @@ class Publisher:
         self._tls = tls
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._line: _Line | None = None
+        self._line: HttpLine | None = None
         self._closed = False
+        self._untaken: dict[str, deque[str]] = {_USER_EVENTS: deque(), _CHANNEL_EVENTS: deque()}
+        """Keys of calls for events that did not get their answer: the next calls ask for the same ones."""
 
     # --- Messages -----------------------------------------------------------------
 
@@ -249,18 +193,120 @@ class Publisher:
         """
         names = [channels] if isinstance(channels, str) else list(channels)
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
-        path = f"/counts?{urlencode([('channels', name) for name in names])}"
+        path = f"/counts?{urlencode([('channels', name) for name in names], errors='surrogatepass')}"
         answer = self._call("member_counts", ChannelMemberCountError, "GET", path, None, None, budget)
         return {str(name): int(count) for name, count in answer["counts"].items()}
 
-    # --- Bans ---------------------------------------------------------------------
+    # --- The history --------------------------------------------------------------
 
-    def ban(self, user: str, reason: str = "", *, timeout: Timeout = None) -> None:
+    def history(
+        self,
+        *,
+        source: str | None = None,
+        destination: str | None = None,
+        channel: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        offset: int = 0,
+        limit: int = HISTORY_PAGE_SIZES[0],
+        ascending: bool = False,
+        timeout: Timeout = None,
+    ) -> HistoryPage:
+        """Ask for messages that their senders wanted to be kept, of any user and any channel.
+
+        Args:
+            source: Only messages of this user.
+            destination: Only messages to this user.
+            channel: Only messages to this channel. One of these three is needed, and of the last two only one.
+            start: Only messages from this time on, in seconds since 1970; None for all that are kept.
+            end: Only messages before this time, in seconds since 1970; None for all until now.
+            offset: Messages to leave out at the beginning.
+            limit: Messages at most, 20, 50 or 100. There may be fewer where they are large: for the next page, add
+                as many as you got to `offset`.
+            ascending: Oldest first; otherwise newest first.
+            timeout: Seconds in all, 5 by default.
+
+        Raises:
+            RtmError: With a `QueryPeersOnlineError` as its code, since the documents name none for the history:
+                InvalidArgument, RateLimited (above 100 in 1 s, with those that the app's users ask), …
+            NotAuthorized, ConnectionFailed: See `send_peer`.
+        """
+        query = _question(source, destination, channel, start, end)
+        query += [("offset", str(offset)), ("limit", str(limit)), ("order", "asc" if ascending else "desc")]
+        budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
+        path = f"/history?{urlencode(query, errors='surrogatepass')}"
+        answer = self._call("history", QueryPeersOnlineError, "GET", path, None, None, budget)
+        return HistoryPage(tuple(_kept(one) for one in answer["messages"]), int(answer["count"]))
+
+    def history_count(
+        self,
+        *,
+        source: str | None = None,
+        destination: str | None = None,
+        channel: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        timeout: Timeout = None,
+    ) -> int:
+        """Ask how many messages are kept. For arguments and errors see `history`."""
+        query = _question(source, destination, channel, start, end)
+        budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
+        path = f"/history/count?{urlencode(query, errors='surrogatepass')}"
+        answer = self._call("history_count", QueryPeersOnlineError, "GET", path, None, None, budget)
+        return int(answer["count"])
+
+    # --- Who comes and goes -------------------------------------------------------
+
+    def user_events(
+        self, *, idempotency_key: str | None = None, timeout: Timeout = None
+    ) -> EventBatch[UserEvent]:
+        """Take the oldest events out of the feed of users: who has come online, and who has gone offline.
+
+        The server keeps the newest 2,000 while nobody takes them, and hands each out once, at most 1,000 in a call.
+        Where a call did not get its answer, the next one of this publisher asks for the same events again, for up
+        to 120 s.
+
+        Args:
+            idempotency_key: Within 120 s, another call with the same one has the first one's events. By default see
+                above.
+            timeout: Seconds in all, 5 by default.
+
+        Raises:
+            RtmError: With a `QueryPeersOnlineError` as its code; RateLimited above 10 in 1 s for the app.
+            NotAuthorized, ConnectionFailed: See `send_peer`.
+        """
+        answer = self._take("user_events", _USER_EVENTS, idempotency_key, timeout)
+        events = tuple(
+            UserEvent(str(one["user"]), one["type"] == "Login", one["ms"] / 1000) for one in answer["events"]
+        )
+        return EventBatch(events, int(answer["lost"]), int(answer["left"]), str(answer["epoch"]))
+
+    def channel_events(
+        self, *, idempotency_key: str | None = None, timeout: Timeout = None
+    ) -> EventBatch[MembershipEvent]:
+        """Take the oldest events out of the feed of channels: who has joined which one, and who has left it.
+
+        Channels of more than 512 members, whose clients are told nothing of it, are in it as well. For the rest see
+        `user_events`.
+        """
+        answer = self._take("channel_events", _CHANNEL_EVENTS, idempotency_key, timeout)
+        events = tuple(
+            MembershipEvent(str(one["channel"]), str(one["user"]), one["type"] == "Join", one["ms"] / 1000)
+            for one in answer["events"]
+        )
+        return EventBatch(events, int(answer["lost"]), int(answer["left"]), str(answer["epoch"]))
+
+    # --- Putting out --------------------------------------------------------------
+
+    def ban(
+        self, user: str, reason: str = "", *, idempotency_key: str | None = None, timeout: Timeout = None
+    ) -> None:
         """Put a user out, and keep him out until `unban`; see `rtmsync.server.server.Server.ban`.
 
         Args:
             user: The user id.
             reason: Why, for the user, at most 500 characters.
+            idempotency_key: See `send_peer`.
             timeout: Seconds in all, 10 by default.
 
         Raises:
@@ -268,12 +314,69 @@ class Publisher:
                 in time.
         """
         budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
-        self._call("ban", None, "POST", f"/bans/{_quoted(user)}", {"reason": reason}, None, budget)
+        path = f"/bans/{_quoted(user)}"
+        self._call("ban", None, "POST", path, {"reason": reason}, idempotency_key, budget)
 
-    def unban(self, user: str, *, timeout: Timeout = None) -> None:
+    def unban(self, user: str, *, idempotency_key: str | None = None, timeout: Timeout = None) -> None:
         """Let a user log in again, whether he was banned or not. See `ban`."""
         budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
-        self._call("unban", None, "DELETE", f"/bans/{_quoted(user)}", None, None, budget)
+        self._call("unban", None, "DELETE", f"/bans/{_quoted(user)}", None, idempotency_key, budget)
+
+    def kick(
+        self, user: str, reason: str = "", *, idempotency_key: str | None = None, timeout: Timeout = None
+    ) -> bool:
+        """Put a user out, who may log in again at once.
+
+        His client becomes ABORTED / BANNED_BY_SERVER, at once or when it comes back. It does not log in by itself.
+
+        Args:
+            user: The user id.
+            reason: Why, for the user, at most 500 characters.
+            idempotency_key: See `send_peer`: a repeat spares who has logged in meanwhile.
+            timeout: Seconds in all, 10 by default.
+
+        Returns:
+            Whether there was anybody to be put out: False where the user is offline.
+
+        Raises:
+            InvalidArgument, NotAuthorized, ConnectionFailed, ServerFailure, RequestTimeout: See `ban`.
+        """
+        budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
+        path = f"/users/{_quoted(user)}/kick"
+        answer = self._call("kick", None, "POST", path, {"reason": reason}, idempotency_key, budget)
+        return bool(answer["code"] == "put_out")
+
+    def kick_member(
+        self,
+        channel: str,
+        user: str,
+        reason: str = "",
+        *,
+        idempotency_key: str | None = None,
+        timeout: Timeout = None,
+    ) -> bool:
+        """Take a member out of a channel; he may join again.
+
+        His client gets `ChannelLost` with the reason KICKED, at once or when it comes back. The others get
+        `MemberLeft`.
+
+        Args:
+            channel: The channel id.
+            user: The user id.
+            reason: Why, for the user, at most 500 characters.
+            idempotency_key: See `send_peer`: a repeat spares who has joined again meanwhile.
+            timeout: Seconds in all, 10 by default.
+
+        Returns:
+            Whether he was a member.
+
+        Raises:
+            InvalidArgument, NotAuthorized, ConnectionFailed, ServerFailure, RequestTimeout: See `ban`.
+        """
+        budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
+        path = f"/channels/{_quoted(channel)}/members/{_quoted(user)}/kick"
+        answer = self._call("kick_member", None, "POST", path, {"reason": reason}, idempotency_key, budget)
+        return bool(answer["code"] == "put_out")
 
     # --- The publisher itself -----------------------------------------------------
 
@@ -295,6 +398,22 @@ class Publisher:
 
     # --- Inside -------------------------------------------------------------------
 
+    def _take(self, operation: str, path: str, key: str | None, timeout: Timeout) -> dict[str, Any]:
+        budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
+        if key is not None:
+            return self._call(operation, QueryPeersOnlineError, "GET", path, None, key, budget)
+        self._check_process()
+        untaken = self._untaken[path]
+        try:
+            key = untaken.popleft()
+        except IndexError:
+            key = _new_key()
+        try:
+            return self._call(operation, QueryPeersOnlineError, "GET", path, None, key, budget)
+        except BaseException:
+            untaken.append(key)
+            raise
+
     def _call(
         self,
         operation: str,
@@ -306,7 +425,7 @@ class Publisher:
         budget: Deadline,
     ) -> dict[str, Any]:
         headers = [("Authorization", f"Bearer {self._key.value}"), ("Content-Type", "application/json")]
-        headers.append(("Idempotency-Key", secrets.token_hex(_KEY_BYTES) if key is None else key))
+        headers.append(("Idempotency-Key", _new_key() if key is None else key))
         body = None if document is None else json.dumps(document).encode()
         self._check_process()
         try:
@@ -317,7 +436,7 @@ class Publisher:
             finally:
                 self._lock.release()
         except TimeoutError:
-            raise _late(operation, family) from None
+            raise late(operation, family) from None
         except RtmError as error:
             error.operation = operation
             raise
@@ -326,7 +445,7 @@ class Publisher:
                 f"The connection to {self._endpoint.authority} broke: {error.strerror or error}.",
                 operation=operation,
             ) from error
-        return _understood(answer, operation)
+        return understood(answer, operation)
 
     def _exchange(
         self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | None, budget: Deadline
@@ -337,7 +456,7 @@ class Publisher:
         try:
             line = self._line
             if line is None:
-                line = self._line = _Line(self._endpoint, self._tls, budget)
+                line = self._line = HttpLine(self._endpoint, self._tls, budget)
             try:
                 answer = line.ask(method, target, headers, body, budget)
             except TimeoutError:
@@ -347,7 +466,7 @@ class Publisher:
                     raise
                 # The server had closed it while it was idle; the key keeps a repeat from being sent twice.
                 self._drop()
-                line = self._line = _Line(self._endpoint, self._tls, budget)
+                line = self._line = HttpLine(self._endpoint, self._tls, budget)
                 answer = line.ask(method, target, headers, body, budget)
         except BaseException:
             self._drop()
@@ -368,6 +487,7 @@ class Publisher:
         line, self._line = self._line, None
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        self._untaken = {path: deque() for path in self._untaken}
         if line is not None:
             line.abandon()
 
@@ -375,7 +495,7 @@ class Publisher:
 def _quoted(name: str) -> str:
     if not isinstance(name, str) or not name or name in (".", ".."):
         raise InvalidArgument("An id is a text that is not empty.", operation="publisher")
-    return quote(name, safe="", errors="replace")
+    return quote(name, safe="", errors="surrogatepass")
 
 
 def _message(message: str | bytes) -> dict[str, Any]:
@@ -384,93 +504,25 @@ def _message(message: str | bytes) -> dict[str, Any]:
     return {"raw": base64.b64encode(message).decode()}
 
 
-def _left(budget: Deadline) -> float:
-    left = budget.remaining()
-    if not left:
-        raise TimeoutError
-    return left
+def _new_key() -> str:
+    return secrets.token_hex(_KEY_BYTES)
 
 
-def _connect(endpoint: Endpoint, budget: Deadline) -> socket.socket:
-    try:
-        addresses: Sequence[Any] = addresses_of(endpoint.host, endpoint.port)
-    except OSError as error:
-        raise unresolved(endpoint.host, error) from error
-    failure: OSError | None = None
-    for family, address in addresses:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(_left(budget))
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
-        except TimeoutError:
-            sock.close()
-            raise
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-    reason = "there is no address" if failure is None else failure.strerror
-    raise ConnectionFailed(f"Cannot connect to {endpoint.authority}: {reason}.") from failure
+def _question(
+    source: str | None,
+    destination: str | None,
+    channel: str | None,
+    start: float | None,
+    end: float | None,
+) -> list[tuple[str, str]]:
+    """The query of a question about the history."""
+    named = {"source": source, "destination": destination, "channel": channel, "start": start, "end": end}
+    return [(name, str(value)) for name, value in named.items() if value is not None]
 
 
-def _secured(
-    sock: socket.socket, endpoint: Endpoint, tls: TlsConfig | ssl.SSLContext | None
-) -> ssl.SSLSocket:
-    config = tls if isinstance(tls, TlsConfig) else TlsConfig()
-    context = tls if isinstance(tls, ssl.SSLContext) else config.context()
-    try:
-        return context.wrap_socket(sock, server_hostname=config.server_hostname or endpoint.host)
-    except TimeoutError:
-        raise
-    except (ssl.SSLError, ValueError) as error:
-        raise TlsError(f"No TLS with {endpoint.authority}: {error}.") from error
-
-
-def _late(operation: str, family: type[enum.IntEnum] | None) -> RtmError:
-    text = "The server did not answer in time; it may have done it, or do it later."
-    if family is None:
-        return RequestTimeout(text, operation=operation)
-    return error_for(family["TIMEOUT"], text, operation=operation)
-
-
-def _understood(answer: HttpResponse, operation: str) -> dict[str, Any]:
-    """The document of an answer.
-
-    Raises:
-        RtmError: It is a refusal, or not from such a server.
-    """
-    try:
-        document = json.loads(answer.body)
-        error = document.get("error")
-    except (ValueError, AttributeError, RecursionError):
-        document, error = {}, {"message": f"HTTP {answer.status}"}
-    if answer.status == 200 and error is None and isinstance(document, dict):
-        return document
-    found = error if isinstance(error, dict) else {}
-    text = str(found.get("message", f"HTTP {answer.status}"))
-    retry = found.get("retry_after")
-    retry_after = float(retry) if isinstance(retry, int | float) else None
-    family = _FAMILIES.get(str(found.get("family")))
-    documented: RtmError | None = None
-    if family is not None:
-        with contextlib.suppress(ValueError, KeyError):
-            code = family[str(found.get("name"))]
-            documented = error_for(code, text, operation=operation, retry_after=retry_after)
-    if documented is not None:
-        raise documented
-    if answer.status == 401:
-        raise NotAuthorized(text, operation=operation, hint="Check the server key.")
-    if answer.status == 404:
-        raise InvalidAppId(
-            f"{text} Perhaps the server does not hold the app id, or no server key for it.",
-            operation=operation,
-        )
-    if answer.status == 400:
-        raise InvalidArgument(text, operation=operation)
-    if answer.status == 504:
-        raise RequestTimeout(text, operation=operation)
-    raise ServerFailure(text, operation=operation, retry_after=retry_after)
+def _kept(one: dict[str, Any]) -> HistoricalMessage:
+    channel = "channel" in one
+    to = one["channel" if channel else "destination"]
+    return HistoricalMessage(
+        str(one["source"]), str(to), channel, MessageType.TEXT, str(one["payload"]).encode(), int(one["id"])
+    )

@@ -33,6 +33,7 @@ from rtmcore.wire.packets import (
     ChannelAttributesChanged,
     ChannelEntry,
     Done,
+    Expelled,
     Failed,
     InboxEntry,
     Join,
@@ -107,6 +108,7 @@ class Answers:
             Roster: self._roster,
             MemberChanged: self._member_changed,
             MemberCount: self._member_count,
+            Expelled: self._expelled,
             ChannelAttributesChanged: self._attributes_changed,
             Restored: self._restored,
             Ready: session.ready,
@@ -182,6 +184,9 @@ class Answers:
 
     def _member_count(self, packet: MemberCount, _: float) -> None:
         self._channels.member_count(packet)
+
+    def _expelled(self, packet: Expelled, _: float) -> None:
+        self._channels.expelled(packet)
 
     def _attributes_changed(self, packet: ChannelAttributesChanged, _: float) -> None:
         self._channels.attributes_changed(packet)

@@ -88,6 +88,11 @@ class Outbox:
         self._clear()
 
     @property
+    def link(self) -> int:
+        """Id of the transport; 0 without one."""
+        return self._link
+
+    @property
     def usable(self) -> bool:
         """Whether something can be written."""
         return self._transport is not None and self._transport.state is _OPEN

@@ -8,6 +8,7 @@ from rtmcore.arguments import explain_invalid_attributes, explain_invalid_keys
 from rtmcore.client.requests import Operation, Ticket
 from rtmcore.connection.model import State
 from rtmcore.errors import InvalidArgument, error_for
+from rtmcore.figures import Sizes
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import REQUEST_OVERHEAD, USER_ID_BYTES
 
@@ -27,6 +28,10 @@ class Calls(Protocol):
 
     def request(self, operation: Operation, packet: Any, size: int, timeout: float, now: float) -> Ticket:
         """Take in a request, and write it as soon as that is possible."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes and counts in force."""
 
     @property
     def current_state(self) -> State:
@@ -77,7 +82,7 @@ def check_channel(calls: Calls, operation: Operation, channel: object) -> None:
     Raises:
         InvalidArgument: It has not.
     """
-    wrong = explain_invalid_id(channel, "channel id")
+    wrong = explain_invalid_id(channel, "channel id", calls.sizes.channel_id)
     if wrong is not None:
         raise invalid(calls, operation, wrong)
 
@@ -96,7 +101,7 @@ def checked_attributes(
             calls, operation, f"Attributes are a mapping of strings, not {type(attributes).__name__}."
         )
     copied = dict(attributes)
-    refuse(calls, operation, explain_invalid_attributes(copied, of_channel=of_channel))
+    refuse(calls, operation, explain_invalid_attributes(copied, of_channel=of_channel, sizes=calls.sizes))
     return copied
 
 
@@ -108,7 +113,7 @@ def checked_keys(calls: Calls, operation: Operation, keys: Iterable[str], *, of_
         LimitExceeded: They are too many.
     """
     listed = checked_list(calls, operation, keys, "Keys")
-    refuse(calls, operation, explain_invalid_keys(listed, of_channel=of_channel))
+    refuse(calls, operation, explain_invalid_keys(listed, of_channel=of_channel, sizes=calls.sizes))
     return list(dict.fromkeys(listed))
 
 

@@ -228,7 +228,7 @@ class ChannelInfo:
         """
         self._calls.begin(MEMBER_COUNTS, now)
         names = checked_list(self._calls, MEMBER_COUNTS, channels, "Channels")
-        refuse(self._calls, MEMBER_COUNTS, explain_invalid_channels(names))
+        refuse(self._calls, MEMBER_COUNTS, explain_invalid_channels(names, self._calls.sizes))
         names = list(dict.fromkeys(names))
         size = names_size(names)
         self._calls.admit(MEMBER_COUNTS, size, now)

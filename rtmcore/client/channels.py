@@ -17,16 +17,15 @@ from rtmcore.client.events import (
 )
 from rtmcore.client.inbox import KINDS
 from rtmcore.client.logs import LogReader
-from rtmcore.client.requests import JOIN, Operation, Ticket
-from rtmcore.codes import CloseCode, JoinChannelError
+from rtmcore.client.requests import JOIN, LEAVE, Operation, Ticket
+from rtmcore.codes import CloseCode, JoinChannelError, LeaveChannelError, LeaveChannelReason
 from rtmcore.connection.model import State
 from rtmcore.errors import RemoteProtocolError, error_for
+from rtmcore.figures import Figures
 from rtmcore.limits import (
     CHANNEL_HELD_BYTES,
     CHANNEL_HELD_MESSAGES,
     CHANNEL_SENDERS_REMEMBERED,
-    CHANNELS_JOINED,
-    MEMBER_EVENTS_MAX,
     REQUESTS_IN_FLIGHT,
 )
 from rtmcore.models import ChannelMessage, JoinResult
@@ -35,6 +34,7 @@ from rtmcore.wire.packets import (
     ChannelAttributesChanged,
     ChannelEntry,
     ChannelPosition,
+    Expelled,
     Joined,
     MemberChanged,
     MemberCount,
@@ -82,17 +82,25 @@ class Channels:
         user: Who this client is; he is not announced to himself.
         emit: Takes events for the application.
         ask: Takes questions to the server.
+        figures: Those in force.
 
     Attributes:
         awaiting: Whether members are awaited anywhere who the server has forgotten.
     """
 
-    def __init__(self, user: str, emit: Callable[[Event], None], ask: Callable[[Packet], None]) -> None:
+    def __init__(
+        self, user: str, emit: Callable[[Event], None], ask: Callable[[Packet], None], figures: Figures
+    ) -> None:
         self._user = user
+        self._figures = figures
         self._emit = emit
         self._ask = ask
         self._joined: dict[str, Channel] = {}
         self._joining: set[str] = set()
+        # Channels that are left before they were joined.
+        self._aborted: set[str] = set()
+        # Channels that this client was taken out of and has not joined since.
+        self._expelled: dict[str, None] = {}
         self._rosters: dict[str, Roster] = {}
         # Numbers of members that came before the answer to the join.
         self._early_counts: dict[str, MemberCount] = {}
@@ -120,19 +128,20 @@ class Channels:
 
         Raises:
             AlreadyJoined: The channel is joined or being joined.
-            LimitExceeded: `limits.CHANNELS_JOINED` are.
+            LimitExceeded: As many are as the server allows, `limits.CHANNELS_JOINED` if it says no other figure.
         """
-        if name in self._joining or name in self._joined:
+        if name in self._joining or name in self._joined or name in self._aborted:
             raise error_for(
                 JoinChannelError.ALREADY_JOINED,
                 "This client is in the channel, or is joining it, already.",
                 operation=JOIN.name,
                 state=state.name,
             )
-        if len(self._joined) + len(self._joining) >= CHANNELS_JOINED:
+        most = self._figures.sizes.channels
+        if len(self._joined) + len(self._joining) >= most:
             raise error_for(
                 JoinChannelError.EXCEED_LIMIT,
-                f"This client is in {CHANNELS_JOINED} channels, which is the limit. Leave one first.",
+                f"This client is in {most} channels, which is the limit. Leave one first.",
                 operation=JOIN.name,
                 state=state.name,
             )
@@ -144,6 +153,13 @@ class Channels:
             NotInChannel: This client is not in the channel.
         """
         if not self.is_member(name):
+            if operation is LEAVE and name in self._expelled:
+                raise error_for(
+                    LeaveChannelError.KICKED,
+                    "This client was taken out of the channel.",
+                    operation=operation.name,
+                    state=state.name,
+                )
             raise error_for(
                 operation.not_in_channel,
                 "This client is not in the channel.",
@@ -171,6 +187,7 @@ class Channels:
             channel.count = roster.count
             channel.members = self._others(roster)
         self._joined[name] = channel
+        self._expelled.pop(name, None)
         if early_count is not None:
             self.member_count(early_count)
         if ticket.link != ticket.first_link:
@@ -187,11 +204,16 @@ class Channels:
         channel.reader.restart(replaying=True)
 
     def leave_begun(self, name: str) -> None:
-        """A leave was requested."""
-        self._joined[name].leaving = True
+        """A leave was requested, perhaps during the join."""
+        channel = self._joined.get(name)
+        if channel is None:
+            self._aborted.add(name)
+        else:
+            channel.leaving = True
 
     def leave_given_up(self, name: str) -> None:
         """A leave was certainly not carried out: the client is still in the channel."""
+        self._aborted.discard(name)
         channel = self._joined.get(name)
         if channel is not None:
             channel.leaving = False
@@ -199,11 +221,14 @@ class Channels:
     def left(self, name: str) -> None:
         """This client is not in the channel any more."""
         self._joined.pop(name, None)
+        self._aborted.discard(name)
 
     def clear(self) -> None:
         """The session is over."""
+        self._aborted.clear()
         self._joined.clear()
         self._joining.clear()
+        self._expelled.clear()
         self._rosters.clear()
         self._early_counts.clear()
         self._given_up.clear()
@@ -254,6 +279,16 @@ class Channels:
         except ValueError:
             code = JoinChannelError.FAILURE
         self._emit(ChannelLost(packet.ch, code, packet.text))
+
+    def expelled(self, packet: Expelled) -> None:
+        """This client was taken out of a channel."""
+        if packet.ch not in self._joined:
+            return
+        self.left(packet.ch)
+        self._expelled[packet.ch] = None
+        if len(self._expelled) > self._figures.sizes.channels:
+            del self._expelled[next(iter(self._expelled))]
+        self._emit(ChannelLost(packet.ch, JoinChannelError.REJECTED, packet.text, LeaveChannelReason.KICKED))
 
     # --- Messages -----------------------------------------------------------------------------------------------
 
@@ -420,7 +455,7 @@ class Channels:
         if members is not None:
             if packet.joined:
                 members.add(user)
-                if len(members) > MEMBER_EVENTS_MAX:
+                if len(members) > self._figures.sizes.member_events:
                     channel.members = None
             else:
                 members.discard(user)
@@ -486,6 +521,6 @@ class Channels:
             self._emit(MemberJoined(channel.name, user, channel.count))
 
     def _others(self, roster: Roster) -> set[str] | None:
-        if roster.users is None or len(roster.users) > MEMBER_EVENTS_MAX:
+        if roster.users is None or len(roster.users) > self._figures.sizes.member_events:
             return None
         return set(roster.users) - {self._user}

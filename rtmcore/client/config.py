@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from rtmcore.codes import LoginError, RoomErrorCode
+from rtmcore.codes import InitError, LoginError, RoomErrorCode
 from rtmcore.connection.aggregate import AGGREGATE_RULES, W3C
 from rtmcore.connection.policy import POLICIES, Policy
-from rtmcore.errors import InvalidArgument
+from rtmcore.errors import InvalidAppId, InvalidArgument
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES, TOKEN_BYTES, USER_ID_BYTES
 from rtmcore.wire.codec import CODECS, MSGPACK
@@ -102,7 +102,7 @@ class Endpoint:
 
 
 def _invalid(message: str) -> InvalidArgument:
-    return InvalidArgument(message, operation="client")
+    return InvalidArgument(message, code=InitError.INVALID_ARGUMENT, operation="client")
 
 
 def _name_code(kind: str, value: object, codes: tuple[IntEnum, IntEnum, IntEnum]) -> IntEnum:
@@ -187,7 +187,8 @@ class ClientConfig:
     def _check_app_id(self, _: object, value: object) -> None:
         # Its form is judged at login, with the documented code.
         if not isinstance(value, str):
-            raise _invalid(f"The app id has to be a string, not {type(value).__name__}.")
+            text = f"The app id has to be a string, not {type(value).__name__}."
+            raise InvalidAppId(text, code=InitError.INVALID_APP_ID, operation="client")
 
     @user_id.validator
     def _check_user_id(self, _: object, value: object) -> None:

@@ -5,7 +5,7 @@ calls `handle_timer` at `next_deadline`. `now` is monotonic seconds everywhere a
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from rtmcore.client.batching import request_size
 from rtmcore.client.calls import invalid
@@ -28,7 +28,6 @@ from rtmcore.client.requests import (
 )
 from rtmcore.codes import (
     ConnectionState,
-    JoinChannelError,
     LoginError,
     MessageType,
     PeerConnectionState,
@@ -44,7 +43,6 @@ from rtmcore.limits import (
     APP_ID_LENGTH,
     LOGIN_TIMEOUT,
     LOGOUT_TIMEOUT,
-    MESSAGE_BYTES,
     OFFLINE_SECONDS,
     OPERATION_TIMEOUT,
     REQUEST_OVERHEAD,
@@ -141,7 +139,7 @@ class ClientCore(ClientParts):
         login, model, state = KINDS[self._config.kind].login, self._config.policy.model, self.session.state
         if self.session.closed:
             raise closed_error(login)
-        refusal = login_refusal(login, model, state, None)
+        refusal = login_refusal(login, model, state)
         if refusal is None and not is_valid_app_id(self._config.app_id):
             refusal = InvalidAppId(
                 f"The app id has to have exactly {APP_ID_LENGTH} visible ASCII characters.",
@@ -149,7 +147,9 @@ class ClientCore(ClientParts):
                 operation=login.name,
                 state=state.name,
             )
-        refusal = refusal or login_refusal(login, model, state, self._rates.login_wait(now))
+        refusal = refusal or login_refusal(
+            login, model, state, self._rates.login_limit, self._rates.login_wait(now)
+        )
         if refusal is not None:
             raise refusal
         self._rates.count_login(now)
@@ -248,8 +248,9 @@ class ClientCore(ClientParts):
             RateLimited: More than `limits.SEND_RATE` (5).
         """
         self.begin(SEND_PEER, now)
-        if not is_valid_id(to):
-            raise self._invalid_id(SEND_PEER, SendPeerMessageError.INVALID_USER_ID, to, "user id of the peer")
+        if not is_valid_id(to, self._figures.sizes.user_id):
+            why = explain_invalid_id(to, "user id of the peer", self.sizes.user_id)
+            raise invalid(self, SEND_PEER, why or "", SendPeerMessageError.INVALID_USER_ID)
         number, body = self._checked_body(SEND_PEER, kind, body, description)
         milliseconds = 0 if ttl is None else self._checked_ttl(ttl)
         size = request_size(body)
@@ -317,8 +318,8 @@ class ClientCore(ClientParts):
             RateLimited: More than `limits.JOIN_RATE` (7) or `limits.JOIN_SAME_CHANNEL_RATE` (8).
         """
         self.begin(JOIN, now)
-        if not is_valid_id(channel):
-            raise self._invalid_id(JOIN, JoinChannelError.INVALID_ARGUMENT, channel, "channel id")
+        if not is_valid_id(channel, self.sizes.channel_id):
+            raise invalid(self, JOIN, explain_invalid_id(channel, "channel id", self.sizes.channel_id) or "")
         self._channels.check_join(channel, self.session.state)
         size = request_size(b"")
         self.admit(JOIN, size, now, channel)
@@ -331,23 +332,29 @@ class ClientCore(ClientParts):
     def leave(self, channel: str, *, timeout: float = OPERATION_TIMEOUT, now: float) -> Ticket:
         """Leave a channel. The ticket's value is None.
 
+        A join of it that is under way ends with ABORTED_BY_LEAVE (201), whatever has become of it at the server.
         A leave that is given up without an answer counts as carried out here, and the server is told again.
 
         Args:
-            channel: A channel that this client is in.
+            channel: A channel that this client is in, or joins.
             timeout: Total time in seconds.
             now: Monotonic seconds.
 
         Raises:
             ClientClosed, NotLoggedIn, Aborted: There is no session (101, 102).
-            NotInChannel: The channel is not joined, or being left already (3).
+            NotInChannel: The channel is not joined, or being left already (3); or the server has put this client out
+                of it (4).
             LimitExceeded: Too much waits for an answer already.
         """
         self.begin(LEAVE, now)
         state = self.session.state
-        self._channels.check_member(channel, LEAVE, state)
+        joining = self._join_of(channel)
+        if joining is None:
+            self._channels.check_member(channel, LEAVE, state)
         size = request_size(b"")
         self._requests.check_room(LEAVE, size, state)
+        if joining is not None:
+            self._abort_join(joining)
         self._channels.leave_begun(channel)
         return self.request(LEAVE, Leave(self._requests.next_id(), channel), size, timeout, now)
 
@@ -443,7 +450,8 @@ class ClientCore(ClientParts):
         """Act on what is due. Hand in what can be read first: silence is judged here."""
         self._now = now
         self._requests.expire(now, self.session.state.name)
-        self._pacer.handle_timer(now)
+        if self._pacer.due is not None:
+            self._pacer.handle_timer(now)
         self._outbox.handle_timer(now)
         self._links.handle_timer(now)
         self.session.handle_timer(now)
@@ -464,7 +472,7 @@ class ClientCore(ClientParts):
         """When `handle_timer` must be called, or None. Later than `now` after each `handle_timer(now)`."""
         earliest = self._requests.next_deadline()
         for due in (
-            self._pacer.next_deadline(),
+            self._pacer.due,
             self._outbox.next_deadline(),
             self._links.next_deadline(),
             self.session.next_deadline(),
@@ -495,12 +503,13 @@ class ClientCore(ClientParts):
         self, operation: Operation, kind: MessageType, body: bytes, description: str | None
     ) -> tuple[int, bytes]:
         """The kind and the body of a message as they go over the wire."""
+        most = self._figures.sizes.message
         if body.__class__ is not bytes and isinstance(body, bytes | bytearray | memoryview):
             body = bytes(body)
         if not isinstance(body, bytes):
             wrong = f"A message has to be bytes, not {type(body).__name__}."
-        elif len(body) > MESSAGE_BYTES:
-            wrong = f"The message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
+        elif len(body) > most:
+            wrong = f"The message has {len(body)} bytes; at most {most} are allowed."
         elif kind not in _KINDS_SENT:
             wrong = "A message is of the kind TEXT or RAW."
         elif description is None:
@@ -510,9 +519,9 @@ class ClientCore(ClientParts):
         else:
             described = with_description(body, description.encode("utf-8", "replace"))
             size = message_size(RAW_DESCRIBED, described)
-            if size <= MESSAGE_BYTES:
+            if size <= most:
                 return RAW_DESCRIBED, described
-            wrong = f"Message and description have {size} bytes; at most {MESSAGE_BYTES} are allowed."
+            wrong = f"Message and description have {size} bytes; at most {most} are allowed."
         raise invalid(self, operation, wrong)
 
     def _checked_ttl(self, ttl: float) -> int:
@@ -522,10 +531,6 @@ class ClientCore(ClientParts):
                 self, SEND_PEER, f"The time to live is above 0 and at most {OFFLINE_SECONDS} seconds."
             )
         return max(1, round(ttl * _MILLISECONDS))
-
-    def _invalid_id(self, operation: Operation, code: Any, value: object, what: str) -> InvalidArgument:
-        why = explain_invalid_id(value, what)
-        return InvalidArgument(why or "", code=code, operation=operation.name, state=self.session.state.name)
 
     def _complete_closing(self) -> None:
         if self._closing and self.idle:

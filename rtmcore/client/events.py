@@ -15,6 +15,7 @@ from rtmcore.codes import (
     ConnectionChangeReason,
     ConnectionState,
     JoinChannelError,
+    LeaveChannelReason,
     LocalInvitationState,
     MessageType,
     PeerConnectionState,
@@ -53,12 +54,15 @@ class ChannelGap:
 
 @attrs.frozen
 class ChannelLost:
-    """This client is no longer a member: the channel could not be joined again after a reconnect."""
+    """This client is no longer a member: it was taken out, or could not join again after a reconnect."""
 
     channel: str
     code: JoinChannelError
+    """Why it could not join again; REJECTED for one who was taken out."""
     text: str
     """The server's reason, one sentence."""
+    reason: LeaveChannelReason | None = None
+    """KICKED for one who was taken out by whoever runs the service: he may join again."""
 
 
 @attrs.frozen

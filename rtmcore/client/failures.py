@@ -32,7 +32,7 @@ from rtmcore.errors import (
     error_for,
 )
 from rtmcore.identifiers import explain_invalid_id
-from rtmcore.limits import LOGIN_RATE
+from rtmcore.limits import LOGIN_RATE, RateLimit
 from rtmcore.wire.framing import ABNORMAL_CLOSURE
 from rtmcore.wire.handshake import HandshakeRefused
 from rtmcore.wire.packets import Refused
@@ -236,6 +236,8 @@ def _final_failure_at_login(error: RtmError, login: Operation, state: State) -> 
 def _as_login_error(error: RtmError, login: Operation, state: State) -> RtmError:
     final = copy.copy(error)
     final.code = login.failure
+    if login.codes is RoomErrorCode and isinstance(error, RemoteProtocolError):
+        final.code = RoomErrorCode.SIGNALING_INCOMING_MESSAGE_INVALID
     final.operation = login.name
     final.state = state.name
     final.__cause__ = error
@@ -323,14 +325,21 @@ def not_logged_in_error(
     return NotLoggedIn(text, code=code, operation=operation.name, state=state.name, hint=hint)
 
 
-def login_refusal(login: Operation, model: Model, state: State, rate_wait: float | None) -> RtmError | None:
+def login_refusal(
+    login: Operation,
+    model: Model,
+    state: State,
+    rate: RateLimit = LOGIN_RATE,
+    rate_wait: float | None = None,
+) -> RtmError | None:
     """Why a login cannot be made now: 8, 10, or None where it can.
 
     Args:
         login: The call that logs in.
         model: The connection model.
         state: The connection state.
-        rate_wait: Seconds until the documented rate admits a login; None where it does.
+        rate: The rate of logins in force.
+        rate_wait: Seconds until it admits a login; None where it does.
     """
     if model.table.rule(state, Input.LOGIN).effect is Effect.REFUSE_LOGIN:
         return AlreadyLoggedIn(
@@ -342,7 +351,7 @@ def login_refusal(login: Operation, model: Model, state: State, rate_wait: float
     too_often = model.table.rule(state, Input.LOGIN_TOO_OFTEN).effect is Effect.REFUSE_RATE
     if rate_wait is not None and too_often:
         return RateLimited(
-            f"Called more often than {LOGIN_RATE}.",
+            f"Called more often than {rate}.",
             code=login.too_often,
             operation=login.name,
             state=state.name,

@@ -162,9 +162,14 @@ class History:
         to = channel if destination is None else destination
         if source is None and to is None:
             raise invalid(self._calls, operation, "Name a source, a destination or a channel.")
-        named = ((source, "user id"), (destination, "user id"), (channel, "channel id"))
-        for value, what in named:
-            wrong = None if value is None else explain_invalid_id(value, what)
+        sizes = self._calls.sizes
+        named = (
+            (source, "user id", sizes.user_id),
+            (destination, "user id", sizes.user_id),
+            (channel, "channel id", sizes.channel_id),
+        )
+        for value, what, most in named:
+            wrong = None if value is None else explain_invalid_id(value, what, most)
             if wrong is not None:
                 raise invalid(self._calls, operation, wrong)
         begins = self._checked_time(operation, start, "start")

@@ -31,14 +31,13 @@ from rtmcore.connection.invitations import (
     RemoteInput,
 )
 from rtmcore.errors import ClientClosed, LimitExceeded, RequestTimeout, RtmError, error_for
+from rtmcore.figures import Figures
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
     INVITATION_ACCEPT_TIMEOUT,
     INVITATION_ACKNOWLEDGE_TIMEOUT,
     INVITATION_CHANNEL_BYTES,
-    INVITATION_CONTENT_BYTES,
     INVITATION_EXPIRE_AFTER,
-    INVITATION_RESPONSE_BYTES,
     INVITATIONS_OF_ONE_CALLER,
     INVITATIONS_RECEIVED,
     INVITATIONS_REMEMBERED,
@@ -119,6 +118,7 @@ class Invitations:
         emit: Takes events for the application.
         iid: Of the client; makes the ids of invitations differ from those of all other clients.
         session: Knows whether there is a login.
+        figures: Those in force.
 
     Attributes:
         ignored: Signals that were malformed, or too many; they had no effect.
@@ -131,10 +131,12 @@ class Invitations:
         emit: Callable[[Event], None],
         iid: str,
         session: Login,
+        figures: Figures,
     ) -> None:
         self._emit = emit
         self._iid = iid
         self._session = session
+        self._figures = figures
         self._number = 0
         # By the other user and the id: those that are not decided, and the last of those that are.
         self._sent: dict[tuple[str, str], OutgoingInvitation] = {}
@@ -168,8 +170,8 @@ class Invitations:
         given = LocalInput.SEND_LOGGED_OUT if logged_out else LocalInput.SEND
         self._check_use(LOCAL_TABLE.rule(invitation.state, given).effect, "send", invitation)
         for wrong in (
-            explain_invalid_id(invitation.callee, "user id of the callee"),
-            explain_invalid_text(invitation.content, "content", INVITATION_CONTENT_BYTES),
+            explain_invalid_id(invitation.callee, "user id of the callee", self._figures.sizes.user_id),
+            explain_invalid_text(invitation.content, "content", self._figures.sizes.invitation_content),
             explain_invalid_text(invitation.channel_id, "channel id", INVITATION_CHANNEL_BYTES),
         ):
             self._check_argument(wrong, "send", invitation)
@@ -199,7 +201,7 @@ class Invitations:
         """
         self._expire_sent(invitation, now)
         self._check_use(LOCAL_TABLE.rule(invitation.state, LocalInput.CANCEL).effect, "cancel", invitation)
-        wrong = explain_invalid_text(content, "content", INVITATION_CONTENT_BYTES)
+        wrong = explain_invalid_text(content, "content", self._figures.sizes.invitation_content)
         self._check_argument(wrong, "cancel", invitation)
         invitation.content = content or invitation.content
         self._feed_local(invitation, LocalInput.CANCEL, now)
@@ -264,7 +266,7 @@ class Invitations:
         if invitation.state is RemoteInvitationState.INVITATION_RECEIVED and now >= invitation.expires_at:
             self._feed_remote(invitation, RemoteInput.EXPIRED, now)
         self._check_use(REMOTE_TABLE.rule(invitation.state, given).effect, operation, invitation)
-        wrong = explain_invalid_text(response, "response", INVITATION_RESPONSE_BYTES)
+        wrong = explain_invalid_text(response, "response", self._figures.sizes.invitation_response)
         self._check_argument(wrong, operation, invitation)
         invitation.response = response
         invitation.accepted_at = now

@@ -1,7 +1,7 @@
 """Requests that wait for their rate: after an outage, or because the application would rather wait than be refused.
 
-What was written once, and is repeated on another transport, does not count again. Requests that follow on one another
-go in the order in which they were made.
+What was written once, and is repeated on another transport, does not count again, unless an outage has left more
+repeats than a rate admits at once. Requests that follow on one another go in the order in which they were made.
 """
 
 from collections import deque
@@ -39,6 +39,7 @@ from rtmcore.client.requests import (
     Operation,
     Ticket,
 )
+from rtmcore.figures import Figures
 from rtmcore.wire.packets import Join
 
 _LANES: Final[dict[Operation, int]] = {
@@ -75,21 +76,32 @@ class Pacer:
     Args:
         outbox: Writes requests.
         enabled: False hands on everything at once.
+        kept: The figures in force.
+
+    Attributes:
+        due: When `handle_timer` must be called next.
     """
 
-    __slots__ = ("_due", "_enabled", "_lanes", "_outbox", "_windows")
+    __slots__ = ("_enabled", "_lanes", "_outbox", "_repeats", "_repeats_on", "_windows", "due")
 
-    def __init__(self, outbox: Outbox, *, enabled: bool) -> None:
+    def __init__(self, outbox: Outbox, *, enabled: bool, kept: Figures) -> None:
         self._outbox = outbox
         self._enabled = enabled
-        self._windows = Windows()
+        self._windows = Windows(kept)
         # Requests that wait, oldest first, by lane.
         self._lanes: dict[int, deque[Ticket]] = {}
-        self._due: float | None = None
+        # Repeats that were written on one transport without counting, by rate.
+        self._repeats: dict[str, int] = {}
+        self._repeats_on = 0
+        self.due: float | None = None
+
+    def adopt(self) -> None:
+        """The figures have changed: keep them from now on. What waits has to be submitted again."""
+        self._windows.adopt()
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """Write a request as soon as its rate allows."""
-        if self._outbox.usable and self._admits(ticket, now):
+        if not self._enabled or (self._outbox.usable and self._admits(ticket, now)):
             self._outbox.submit(ticket, now)
 
     def submit_all(self, tickets: Iterable[Ticket], now: float) -> None:
@@ -100,23 +112,20 @@ class Pacer:
             now: Monotonic seconds.
         """
         self.clear()
-        if self._outbox.usable:
-            self._outbox.submit_all([ticket for ticket in tickets if self._admits(ticket, now)], now)
+        if self._enabled and self._outbox.usable:
+            tickets = [ticket for ticket in tickets if self._admits(ticket, now)]
+        self._outbox.submit_all(tickets, now)
 
     def clear(self) -> None:
         """Nothing can be written: what waits has to be submitted again."""
         self._lanes.clear()
-        self._due = None
-
-    def next_deadline(self) -> float | None:
-        """When `handle_timer` must be called next."""
-        return self._due
+        self.due = None
 
     def handle_timer(self, now: float) -> None:
         """Write what has waited for long enough."""
-        if self._due is None or now < self._due:
+        if self.due is None or now < self.due:
             return
-        self._due = None
+        self.due = None
         for number, waiting in list(self._lanes.items()):
             while waiting:
                 ticket = waiting[0]
@@ -133,10 +142,8 @@ class Pacer:
 
     def _admits(self, ticket: Ticket, now: float) -> bool:
         """Whether a request can be written now; where not, it waits."""
-        if not self._enabled or ticket.counted or ticket.written:
-            return True
         lane = _LANES.get(ticket.operation)
-        if lane is None:
+        if lane is None or (ticket.written and ticket.link == self._outbox.link):
             return True
         if self._lanes:
             waiting = self._lanes.get(lane)
@@ -144,6 +151,8 @@ class Pacer:
                 ticket.paced = True
                 waiting.append(ticket)
                 return False
+        if ticket.counted and self._goes_freely(ticket):
+            return True
         free = self._free_at(ticket, now)
         if free is None:
             self._count(ticket, now)
@@ -153,9 +162,30 @@ class Pacer:
         self._wake_at(free)
         return False
 
+    def _goes_freely(self, ticket: Ticket) -> bool:
+        """Whether what was counted once goes without counting again.
+
+        That holds for as many repeats as a rate admits at once, since a server takes twice as many. What an outage has
+        left beyond that may reach the server only now, and is paced as if it had not been written.
+        """
+        link = self._outbox.link
+        if not ticket.written:
+            return True
+        if self._repeats_on != link:
+            self._repeats_on = link
+            self._repeats.clear()
+        name, limit = self._windows.rate_of(ticket.operation)
+        if limit is None:
+            return True
+        repeated = self._repeats.get(name, 0)
+        if repeated >= limit.count:
+            return False
+        self._repeats[name] = repeated + 1
+        return True
+
     def _free_at(self, ticket: Ticket, now: float) -> float | None:
         full = self._windows.full(ticket.operation, _joined(ticket), now)
-        return None if full is None else full.free_at(now)
+        return None if full is None else full[1].free_at(now)
 
     def _count(self, ticket: Ticket, now: float) -> None:
         ticket.counted = True
@@ -163,8 +193,8 @@ class Pacer:
         self._windows.count(ticket.operation, _joined(ticket), now)
 
     def _wake_at(self, time: float) -> None:
-        if self._due is None or time < self._due:
-            self._due = time
+        if self.due is None or time < self.due:
+            self.due = time
 
 
 def _joined(ticket: Ticket) -> str | None:

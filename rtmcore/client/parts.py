@@ -22,6 +22,7 @@ from rtmcore.client.rates import Rates
 from rtmcore.client.renewals import Renewals
 from rtmcore.client.requests import (
     FORGET,
+    JOIN,
     RENEW_TOKEN,
     RESTORE,
     SIGNAL,
@@ -35,6 +36,7 @@ from rtmcore.codes import (
     JoinChannelError,
     LoginError,
     PeerConnectionState,
+    RenewTokenError,
     RoomErrorCode,
 )
 from rtmcore.connection.aggregate import peer_connection_state
@@ -45,6 +47,7 @@ from rtmcore.errors import (
     RtmError,
     error_for,
 )
+from rtmcore.figures import Figures, Sizes
 from rtmcore.limits import (
     OPERATION_TIMEOUT,
     REQUESTS_IN_FLIGHT,
@@ -107,14 +110,16 @@ class ClientParts:
         emit = self._events.append
         self._now = 0.0
         self._links = Links(config, emit, mask_key, nonce)
-        self._requests = Requests(self._settled)
+        self._figures = Figures()
+        self._requests = Requests(self._settled, self._figures)
         self._outbox = Outbox(self._requests)
-        self._rates = Rates(enabled=config.rate_limits, waiting=config.on_rate_limit == "wait")
-        self._pacer = Pacer(self._outbox, enabled=config.rate_limits)
+        waiting = config.on_rate_limit == "wait"
+        self._rates = Rates(enabled=config.rate_limits, waiting=waiting, kept=self._figures)
+        self._pacer = Pacer(self._outbox, enabled=config.rate_limits, kept=self._figures)
         # Questions about gaps that were asked while packets were read; they leave with the read turn.
         self._questions: list[Packet] = []
         self._inbox = Inbox(emit, self._questions.append, config.inbox_window, self._signaled)
-        self._channels = Channels(config.user_id, emit, self._questions.append)
+        self._channels = Channels(config.user_id, emit, self._questions.append, self._figures)
         # Channels that the server may believe this client to be in, against its will: left again without a word.
         self._unwanted: set[str] = set()
         self._renewals = Renewals(self._requests)
@@ -134,7 +139,7 @@ class ClientParts:
         self._handlers[MemberCounts] = self.channel_info.member_counts
         self.history = History(self, self._requests)
         self._handlers[MessagePage] = self.history.page
-        self.invitations = Invitations(self, self._requests, emit, iid, self.session)
+        self.invitations = Invitations(self, self._requests, emit, iid, self.session, self._figures)
         if config.scope:
             self._handlers[Restored] = self._scope_restored
         else:
@@ -165,6 +170,7 @@ class ClientParts:
         if link.transport is None:
             raise LocalProtocolError("A transport that was not opened cannot be welcomed.")
         self._questions.clear()
+        self._take_figures(welcome)
         self._outbox.attach(link.id, link.transport, link.floor, welcome.limits.get("frame"))
         self._inbox.welcomed(welcome.inbox)
         scope, session = self._config.scope, self.session
@@ -233,6 +239,8 @@ class ClientParts:
         self.users.session_over()
         self.invitations.session_over(self._now)
         self._renewals.session_over()
+        if not self.session.closed and self.session.state is not self._config.policy.model.ended:
+            self._abort_renewals()
         self._requests.end_all(self._refusal)
 
     def token_refused(self, number: int, refusal: Refused) -> None:
@@ -282,6 +290,11 @@ class ClientParts:
     # --- For its parts ------------------------------------------------------------------------------------------
 
     @property
+    def sizes(self) -> Sizes:
+        """The sizes and counts in force: those of the last welcome, before the first one the documented ones."""
+        return self._figures.sizes
+
+    @property
     def current_state(self) -> State:
         """The state, of whichever kind of session."""
         return self.session.state
@@ -304,9 +317,18 @@ class ClientParts:
         """Refuse a call for which there is no room, or that comes too often."""
         state = self.session.state
         self._requests.check_room(operation, size, state)
-        self._rates.admit(operation, now, state, channel)
+        if self._rates.refusing:
+            self._rates.admit(operation, now, state, channel)
 
     # --- Helpers ------------------------------------------------------------------------------------------------
+
+    def _take_figures(self, welcome: Welcome) -> None:
+        """Keep the sizes and rates that the server tells."""
+        rates = self._figures.rates
+        self._figures.take(welcome.limits)
+        if self._figures.rates != rates:
+            self._rates.adopt()
+            self._pacer.adopt()
 
     def _scope_restored(self, packet: Restored, now: float) -> None:
         if packet.ch != self._config.scope or not packet.code:
@@ -362,6 +384,38 @@ class ClientParts:
         if ticket.value is None:
             self._channels.join_ended(packet.ch)
             self._leave_unwanted(ticket, packet.ch)
+
+    def _join_of(self, channel: str) -> Ticket | None:
+        """The join of a channel that is under way."""
+        for ticket in self._requests:
+            if isinstance(ticket.packet, Join) and ticket.packet.ch == channel:
+                return ticket
+        return None
+
+    def _abort_join(self, joining: Ticket) -> None:
+        """End a join because of a leave."""
+        error = error_for(
+            JoinChannelError.ABORTED_BY_LEAVE,
+            "leave() was called during join().",
+            operation=JOIN.name,
+            state=self.session.state.name,
+            request_id=joining.request_id,
+        )
+        self._requests.fail(joining, error)
+        self._requests.expire_at(self._now)
+
+    def _abort_renewals(self) -> None:
+        """End the renewals that wait for an answer because of a logout."""
+        for ticket in [ticket for ticket in self._requests if ticket.operation is RENEW_TOKEN]:
+            logout = KINDS[self._config.kind].logout
+            error = error_for(
+                RenewTokenError.ABORTED_BY_LOGOUT,
+                f"{logout.name}() was called during {RENEW_TOKEN.name}().",
+                operation=RENEW_TOKEN.name,
+                state=self.session.state.name,
+                request_id=ticket.request_id,
+            )
+            self._requests.fail(ticket, error)
 
     def _leave_ended(self, ticket: Ticket, packet: Leave) -> None:
         channel = packet.ch

@@ -25,7 +25,8 @@ from rtmcore.codes import (
 )
 from rtmcore.connection.model import State
 from rtmcore.errors import LimitExceeded, OutcomeUnknown, RequestTimeout, RtmError
-from rtmcore.limits import OUTBOUND_BYTES, REQUESTS_IN_FLIGHT
+from rtmcore.figures import Figures
+from rtmcore.limits import OUTBOUND_BYTES
 from rtmcore.wire.packets import Request
 
 
@@ -321,10 +322,12 @@ class Requests:
 
     Args:
         settled: Called with each ticket that got its result, after it was taken out.
+        figures: Those in force.
     """
 
-    def __init__(self, settled: Callable[[Ticket], None]) -> None:
+    def __init__(self, settled: Callable[[Ticket], None], figures: Figures) -> None:
         self._settled = settled
+        self._figures = figures
         self._pending: dict[int, Ticket] = {}
         self._next = 1
         self._bytes = 0
@@ -343,11 +346,13 @@ class Requests:
         """Refuse a call that would make too many wait.
 
         Raises:
-            LimitExceeded: `limits.REQUESTS_IN_FLIGHT` calls, or `limits.OUTBOUND_BYTES`, wait already.
+            LimitExceeded: As many calls as the server lets wait (`limits.REQUESTS_IN_FLIGHT`, if it says no other
+                figure), or `limits.OUTBOUND_BYTES`, wait already.
         """
-        if len(self._pending) >= REQUESTS_IN_FLIGHT:
+        most = self._figures.sizes.in_flight
+        if len(self._pending) >= most:
             raise LimitExceeded(
-                f"{len(self._pending)} calls of this client wait for their answer already, which is the limit.",
+                f"{len(self._pending)} calls of this client wait for their answer already; at most {most} may.",
                 operation=operation.name,
                 state=state.name,
                 hint="Wait for some of them before making more.",
@@ -405,6 +410,10 @@ class Requests:
     def next_deadline(self) -> float | None:
         """When `expire` must be called next."""
         return self._earliest if self._pending else None
+
+    def expire_at(self, now: float) -> None:
+        """Have `expire` called at a time, so that the end of a request that a call has ended is told by then."""
+        self._earliest = now
 
     def expire(self, now: float, state: str) -> None:
         """End requests whose time is over."""

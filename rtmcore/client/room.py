@@ -48,12 +48,10 @@ from rtmcore.connection.room_state import ROOM_STATE_TABLE, VIEWS, RoomEffect
 from rtmcore.errors import Aborted, InvalidArgument, LimitExceeded, RtmError, error_for
 from rtmcore.limits import (
     LOGOUT_TIMEOUT,
-    MESSAGE_BYTES,
     OPERATION_TIMEOUT,
     ROOM_CONNECT_TIMEOUT,
     ROOM_SESSION_TIMEOUT,
     SEND_TIMEOUT,
-    TRACK_NAME_BYTES,
 )
 from rtmcore.models import ChannelMessage, ConnectionInfo, PeerMessage
 from rtmcore.wire.packets import DataEntry, MemberChanged, MemberState, Roster
@@ -561,20 +559,21 @@ class RoomCore:
     def _check_frame(self, track: str, body: bytes) -> None:
         code = RoomErrorCode.TRACK_NAME_INVALID
         wrong = ""
+        sizes = self._core.sizes
         if not isinstance(track, str) or not track:
             wrong = "The name of a data track has to be a string of at least one character."
-        elif len(track.encode("utf-8", "surrogatepass")) > TRACK_NAME_BYTES:
+        elif len(track.encode("utf-8", "surrogatepass")) > sizes.track:
             code = RoomErrorCode.TRACK_NAME_TOO_LONG
-            wrong = f"The name of a data track has at most {TRACK_NAME_BYTES} bytes."
+            wrong = f"The name of a data track has at most {sizes.track} bytes."
         elif not track.isprintable():
             code = RoomErrorCode.TRACK_NAME_CHARS_INVALID
             wrong = "The name of a data track has printable characters only."
         elif not isinstance(body, bytes | bytearray | memoryview):
             code = RoomErrorCode.TRACK_INVALID
             wrong = f"A data frame has to be bytes, not {type(body).__name__}."
-        elif len(body) > MESSAGE_BYTES:
+        elif len(body) > sizes.message:
             code = RoomErrorCode.TRACK_INVALID
-            wrong = f"The data frame has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
+            wrong = f"The data frame has {len(body)} bytes; at most {sizes.message} are allowed."
         if wrong:
             raise InvalidArgument(wrong, code=code, operation=ROOM_SEND_DATA.name, state=self._signaling.name)
 

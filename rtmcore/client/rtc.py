@@ -27,7 +27,6 @@ from rtmcore.errors import ConnectionFailed, InvalidArgument, RtmError
 from rtmcore.limits import (
     DATA_FRAMES_KEPT,
     LOGOUT_TIMEOUT,
-    MESSAGE_BYTES,
     OPERATION_TIMEOUT,
     RTC_LOGIN_TIMEOUT,
 )
@@ -170,8 +169,9 @@ class RtcCore:
         if not isinstance(body, bytes | bytearray | memoryview):
             wrong = f"A stream message has to be bytes, not {type(body).__name__}."
             raise InvalidArgument(wrong, operation=SEND_STREAM.name, state=self.state.name)
-        if len(body) > MESSAGE_BYTES:
-            wrong = f"The stream message has {len(body)} bytes; at most {MESSAGE_BYTES} are allowed."
+        most = self._core.sizes.message
+        if len(body) > most:
+            wrong = f"The stream message has {len(body)} bytes; at most {most} are allowed."
             raise InvalidArgument(wrong, operation=SEND_STREAM.name, state=self.state.name)
         self._outgoing.keep(self._outgoing.make(_STREAM, bytes(body)))
         self._write_frames(now)

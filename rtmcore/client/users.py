@@ -40,7 +40,6 @@ from rtmcore.errors import LimitExceeded, RequestTimeout
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
     OPERATION_TIMEOUT,
-    PRESENCE_SUBSCRIPTIONS,
     PRESENCE_TIMEOUT,
     REQUEST_OVERHEAD,
     UNREACHABLE_AFTER,
@@ -138,10 +137,10 @@ class Users:
         """
         names = self._checked_users(SUBSCRIBE, users, now)
         wanted = set(names).union(self._states, *self._asked_for(Subscribe))
-        if len(wanted) > PRESENCE_SUBSCRIPTIONS:
+        most = self._calls.sizes.subscriptions
+        if len(wanted) > most:
             raise LimitExceeded(
-                f"This client would be subscribed to {len(wanted)} users; at most {PRESENCE_SUBSCRIPTIONS} are "
-                "allowed.",
+                f"This client would be subscribed to {len(wanted)} users; at most {most} are allowed.",
                 code=PeerSubscriptionStatusError.OVERFLOW,
                 operation=SUBSCRIBE.name,
                 state=self._calls.current_state.name,
@@ -187,7 +186,7 @@ class Users:
         """
         self._calls.begin(QUERY_PRESENCE, now)
         names = checked_list(self._calls, QUERY_PRESENCE, users, "Users")
-        refuse(self._calls, QUERY_PRESENCE, explain_invalid_query(names))
+        refuse(self._calls, QUERY_PRESENCE, explain_invalid_query(names, self._calls.sizes))
         size = names_size(names)
         self._calls.admit(QUERY_PRESENCE, size, now)
         packet = QueryOnline(self._requests.next_id(), names)
@@ -280,7 +279,8 @@ class Users:
         changed = checked_attributes(self._calls, operation, attributes, of_channel=False)
         if not any(isinstance(ticket.packet, _CHANGES) for ticket in self._requests):
             # What waits for an answer may make room; then the server judges.
-            refuse(self._calls, operation, explain_invalid_attributes({**self._attributes, **changed}))
+            all_of_them = {**self._attributes, **changed}
+            refuse(self._calls, operation, explain_invalid_attributes(all_of_them, sizes=self._calls.sizes))
         size = attributes_size(changed)
         self._calls.admit(operation, size, now)
         packet = UpdateAttributes(self._requests.next_id(), changed)
@@ -327,7 +327,7 @@ class Users:
             RateLimited: More than `limits.USER_ATTRIBUTES_READ_RATE` (5).
         """
         self._calls.begin(GET_ATTRIBUTES, now)
-        wrong = explain_invalid_id(user, "user id")
+        wrong = explain_invalid_id(user, "user id", self._calls.sizes.user_id)
         if wrong is not None:
             raise invalid(self._calls, GET_ATTRIBUTES, wrong)
         listed = None if keys is None else checked_keys(self._calls, GET_ATTRIBUTES, keys, of_channel=False)
@@ -347,7 +347,7 @@ class Users:
     def _checked_users(self, operation: Operation, users: Iterable[str], now: float) -> list[str]:
         self._calls.begin(operation, now)
         listed = checked_list(self._calls, operation, users, "Users")
-        refuse(self._calls, operation, explain_invalid_users(listed))
+        refuse(self._calls, operation, explain_invalid_users(listed, self._calls.sizes))
         return list(dict.fromkeys(listed))
 
     def _asked_for(self, kind: type[Subscribe]) -> list[list[str]]:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
+from rtmcore.figures import JOINS, MEMBERS, SAME_JOINS, SENDS
 from rtmcore.limits import (
     CONNECTIONS_BEFORE_HELLO,
     CONNECTIONS_BEFORE_HELLO_PER_ADDRESS,
@@ -13,7 +14,6 @@ from rtmcore.limits import (
     RateLimit,
 )
 from rtmcore.service.commands import Name
-from rtmcore.service.config import JOINS, MEMBERS, SAME_JOINS, SENDS
 
 _ROUNDING: Final = 1e-6
 """Seconds that sums of floating point numbers may be off."""
@@ -61,7 +61,7 @@ class SessionRates:
     """The rates of one session.
 
     Args:
-        rates: The limits by name, see `config.RATES`.
+        rates: The limits by name, see `figures.RATES`.
     """
 
     __slots__ = ("_channels", "_others", "_rates", "joins", "members", "sends")
@@ -115,6 +115,12 @@ class SharedRates:
         self._rate = rate
         self._buckets: dict[str, TokenBucket] = {}
 
+    def use(self, rate: RateLimit) -> None:
+        """Count by another limit from now on; where it is another one, all apps begin anew."""
+        if rate != self._rate:
+            self._rate = rate
+            self._buckets.clear()
+
     def of(self, app: str) -> TokenBucket:
         """The bucket of an app."""
         bucket = self._buckets.get(app)
@@ -136,6 +142,13 @@ class LoginRates:
         self._rate = rate
         self._buckets: dict[Name, TokenBucket] = {}
         self._recent: deque[tuple[float, Name]] = deque()
+
+    def use(self, rate: RateLimit) -> None:
+        """Count by another limit from now on; where it is another one, everybody begins anew."""
+        if rate != self._rate:
+            self._rate = rate
+            self._buckets.clear()
+            self._recent.clear()
 
     def admit(self, name: Name, now: float) -> float:
         """Count a login, or say in how many seconds it would have room; 0 where it was counted."""

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from rtmcore.arguments import explain_invalid_history
 from rtmcore.codes import QueryPeersOnlineError
-from rtmcore.limits import DAY, HISTORY_DAYS, PAGE_BYTES, STORED_PAGE_MESSAGES
+from rtmcore.figures import FLUSHES, HISTORY, STORED_LISTS
+from rtmcore.limits import DAY, PAGE_BYTES, STORED_PAGE_MESSAGES
 from rtmcore.service.admission import SharedRates
 from rtmcore.service.commands import DropStored, ListStored, ReadHistory, Session
-from rtmcore.service.config import FLUSHES, HISTORY, STORED_LISTS
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk
@@ -30,7 +30,8 @@ class Archive:
     def __init__(self, context: NodeContext, desk: Desk) -> None:
         self._context = context
         self._desk = desk
-        self._rates = SharedRates(context.rates[HISTORY])
+        self.history_rates = SharedRates(context.rates[HISTORY])
+        """How often the history is asked about, by whoever it is."""
         self.begin: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             GetStored: self._list_stored,
             FlushStored: self._drop_stored,
@@ -68,9 +69,10 @@ class Archive:
             text = "The history is open for messages that you have sent or received, and of channels that you are in."
             self._desk.fail(connection, packet, QueryPeersOnlineError.REJECTED, text)
             return
-        if not self._desk.admit(connection, packet, self._rates.of(session.name.app), HISTORY):
+        self.history_rates.use(self._context.rates[HISTORY])
+        if not self._desk.admit(connection, packet, self.history_rates.of(session.name.app), HISTORY):
             return
-        oldest = self._context.wall - HISTORY_DAYS * DAY * _MICROSECONDS
+        oldest = self._context.wall - self._context.limits["history_days"] * DAY * _MICROSECONDS
         self._desk.wait(connection, packet)
         self._context.submit(
             ReadHistory(

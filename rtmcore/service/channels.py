@@ -10,6 +10,7 @@ from rtmcore.arguments import (
     explain_invalid_keys,
 )
 from rtmcore.codes import AttributeOperationError
+from rtmcore.figures import CHANNEL_READS, CHANNEL_WRITES, COUNTS
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.service.commands import (
     ChangeChannelAttributes,
@@ -17,7 +18,6 @@ from rtmcore.service.commands import (
     ReadChannelAttributes,
     Session,
 )
-from rtmcore.service.config import CHANNEL_READS, CHANNEL_WRITES, COUNTS
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk
@@ -51,7 +51,7 @@ class Channels:
         """What carries out each request."""
 
     def _set(self, connection: Connection, session: Session, packet: SetChannelAttributes) -> None:
-        wrong = explain_invalid_attributes(packet.attributes, of_channel=True)
+        wrong = explain_invalid_attributes(packet.attributes, of_channel=True, sizes=self._context.sizes)
         if self._takes(connection, packet, wrong, CHANNEL_WRITES):
             changed = tuple(packet.attributes.items())
             self._context.submit(
@@ -68,7 +68,9 @@ class Channels:
             )
 
     def _update(self, connection: Connection, session: Session, packet: UpdateChannelAttributes) -> None:
-        wrong = explain_invalid_changes(packet.changed, packet.deleted, of_channel=True)
+        wrong = explain_invalid_changes(
+            packet.changed, packet.deleted, of_channel=True, sizes=self._context.sizes
+        )
         if self._takes(connection, packet, wrong, CHANNEL_WRITES):
             changed, deleted = tuple(packet.changed.items()), tuple(dict.fromkeys(packet.deleted))
             self._context.submit(
@@ -85,10 +87,13 @@ class Channels:
             )
 
     def _get(self, connection: Connection, session: Session, packet: GetChannelAttributes) -> None:
-        wrong = None if packet.keys is None else explain_invalid_keys(packet.keys, of_channel=True)
+        keys, sizes = packet.keys, self._context.sizes
+        wrong = None if keys is None else explain_invalid_keys(keys, of_channel=True, sizes=sizes)
         if self._takes(connection, packet, wrong, CHANNEL_READS):
-            keys = None if packet.keys is None else tuple(dict.fromkeys(packet.keys))
-            self._context.submit(ReadChannelAttributes(session, packet.i, connection.floor, packet.ch, keys))
+            wanted = None if keys is None else tuple(dict.fromkeys(keys))
+            self._context.submit(
+                ReadChannelAttributes(session, packet.i, connection.floor, packet.ch, wanted)
+            )
 
     def _takes(
         self,
@@ -112,7 +117,7 @@ class Channels:
         return False
 
     def _count(self, connection: Connection, session: Session, packet: GetMemberCounts) -> None:
-        wrong = explain_invalid_channels(packet.channels)
+        wrong = explain_invalid_channels(packet.channels, self._context.sizes)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
         elif self._desk.admit_rare(connection, packet, COUNTS):

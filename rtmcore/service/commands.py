@@ -473,6 +473,8 @@ class Ban:
     name: Name
     text: str
     """Why, for people: what a refused login says."""
+    key: str = attrs.field(default="", repr=False)
+    """As for `SendAs`; an empty one is no key."""
 
 
 @attrs.frozen
@@ -480,6 +482,66 @@ class Unban:
     """Let a name in again. No session needed. Answered by `Settled`, as `Ban` is; also for a name without a ban."""
 
     name: Name
+    key: str = attrs.field(default="", repr=False)
+    """As for `SendAs`; an empty one is no key."""
+
+
+@attrs.frozen
+class Kick:
+    """End the session of a name, as a ban does; its next login is welcome. No session needed. Answered by `PutOut`.
+
+    Until that login its instance is refused like a banned one when it returns by itself, so that a client which has
+    no transport at this moment learns of it too. A command with the key of an earlier one is not carried out; see
+    `SendAs`.
+    """
+
+    number: int
+    """Tells the commands of a node apart."""
+    name: Name
+    key: str = attrs.field(repr=False)
+    """An empty one is no key."""
+    text: str
+    """Why, for people."""
+
+
+@attrs.frozen
+class Expel:
+    """Take a member out of a channel. No session needed. Answered by `PutOut`.
+
+    He may join again. Until his instance does, or logs in, a restored session does not bring him back.
+    """
+
+    number: int
+    name: Name
+    key: str = attrs.field(repr=False)
+    """As for `Kick`."""
+    channel: str
+    text: str
+    """Why, for people."""
+
+
+@attrs.frozen
+class Record:
+    """Whether the events of an app are recorded in its feeds. They are not at first. Not answered."""
+
+    app: str
+    on: bool
+    """False forgets those that are recorded."""
+
+
+@attrs.frozen
+class TakeEvents:
+    """Take the oldest events out of a feed. No session needed. Answered by `Events`.
+
+    A command with the key of an earlier one takes nothing, and gets that one's events.
+    """
+
+    number: int
+    app: str
+    key: str = attrs.field(repr=False)
+    """As for `Kick`."""
+    channels: bool
+    """The feed of channels; otherwise that of users."""
 
 
 @attrs.frozen
@@ -570,6 +632,10 @@ Command = (
     | SendAs
     | PublishAs
     | CountMembersOf
+    | Kick
+    | Expel
+    | Record
+    | TakeEvents
 )
 
 
@@ -727,6 +793,39 @@ class Kept:
 
 
 @attrs.frozen
+class PutOut:
+    """What became of an order to put somebody out."""
+
+    there: bool
+    """False where there was nobody to be put out."""
+
+
+class FeedEvent(NamedTuple):
+    """A user has come online or gone offline, or has joined or left a channel."""
+
+    user: str
+    began: bool
+    """Whether he has come online, or joined."""
+    at: int
+    """Microseconds since 1970."""
+    channel: str = ""
+    """Empty in the feed of users."""
+
+
+@attrs.frozen
+class Events:
+    """The oldest events of a feed, in the order in which they happened."""
+
+    events: tuple[FeedEvent, ...]
+    lost: int
+    """Events right before these that were dropped, because nobody took them in time."""
+    left: int
+    """Events that are in the feed yet."""
+    epoch: str
+    """Another one after each start of the engine, which begins with empty feeds."""
+
+
+@attrs.frozen
 class Settled:
     """The command was carried out, and there is nothing to say."""
 
@@ -770,6 +869,9 @@ NOT_A_MEMBER: Final = {
 }
 """The documented code for a channel that the session has not joined, by command."""
 
+EXPELLED: Final = JoinChannelError.REJECTED
+"""The code of a channel that a returning client was taken out of."""
+
 ALREADY_JOINED: Final = JoinChannelError.ALREADY_JOINED
 TOO_MANY_CHANNELS: Final = JoinChannelError.EXCEED_LIMIT
 BANNED: Final = LoginError.REJECTED
@@ -788,6 +890,8 @@ Value = (
     | States
     | UserNames
     | Kept
+    | PutOut
+    | Events
     | Settled
     | Refusal
 )
@@ -891,9 +995,18 @@ class Ending(IntEnum):
     REMOTE_LOGIN = 2
     """Another instance logged in."""
     BANNED = 3
-    """The name was banned."""
+    """The name was banned, or kicked."""
     EXPIRED = 4
     """The session was silent for too long, or the engine lost it."""
+
+
+@attrs.frozen
+class ExpelNotice:
+    """A session of this node was taken out of a channel. The others are told by `MemberNotice`."""
+
+    session: Session
+    channel: str
+    text: str
 
 
 @attrs.frozen
@@ -915,5 +1028,6 @@ Output = (
     | MemberStateNotice
     | DataNotice
     | PresenceNotice
+    | ExpelNotice
     | Ended
 )

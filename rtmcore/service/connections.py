@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import attrs
 
 from rtmcore.errors import LocalProtocolError
-from rtmcore.limits import ANSWER_BYTES, DATA_FRAMES_KEPT, OFFLINE_AFTER, PACKETS_PER_FRAME, WRITE_CHUNK
+from rtmcore.limits import ANSWER_BYTES, OFFLINE_AFTER, PACKETS_PER_FRAME, WRITE_CHUNK
 from rtmcore.service.admission import SessionRates
 from rtmcore.service.commands import Name, Session
 from rtmcore.service.grants import Grant
@@ -416,11 +416,11 @@ class Connection:
             frames = self.frames = deque()
         frames.append(frame)
 
-    def keep_newest_frames(self) -> int:
-        """Forget the oldest data frames beyond `limits.DATA_FRAMES_KEPT`; returns how many they were."""
+    def keep_newest_frames(self, most: int) -> int:
+        """Forget the oldest data frames beyond so many; returns how many they were."""
         frames = self.frames
         assert frames is not None
-        dropped = max(0, len(frames) - DATA_FRAMES_KEPT)
+        dropped = max(0, len(frames) - most)
         for _ in range(dropped):
             frames.popleft()
         return dropped

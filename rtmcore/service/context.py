@@ -2,11 +2,13 @@
 
 from heapq import heappop, heappush
 
+from rtmcore.figures import announced_sizes
 from rtmcore.limits import COMMAND_TIMEOUT
 from rtmcore.service.commands import Command, Name, Session
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, Connection, SessionState
 from rtmcore.service.engine import EnginePort
+from rtmcore.service.statistics import Statistics
 
 OF_NO_REQUEST = 0
 """Stands for the request id of a command that the node itself issues."""
@@ -21,9 +23,7 @@ class NodeContext:
     """
 
     def __init__(self, config: NodeConfig, port: EnginePort) -> None:
-        self.config = config
-        self.rates = config.all_rates
-        """The rates that are in force, by name."""
+        self.use(config)
         self.now = 0.0
         """Monotonic seconds of the last input."""
         self.wall = 0
@@ -37,10 +37,24 @@ class NodeContext:
         self.media: set[int] = set()
         """Those of them that carry the data frames of rooms."""
         self.sessions: dict[Name, SessionState] = {}
-        self.counters: dict[str, int] = {}
+        self.statistics = Statistics()
+        self.count = self.statistics.count
+        """Adds to a sum of the statistics."""
         self._port = port
         self._engine_failed: float | None = None
         self._deadlines: list[tuple[float, int]] = []
+
+    def use(self, config: NodeConfig) -> None:
+        """Take settings: they count from now on, the rates and what a welcome tells for sessions that begin."""
+        self.config = config
+        self.rates = config.all_rates
+        """The rates that are in force, by name."""
+        self.limits = config.all_limits
+        """The sizes and counts that are in force, by the names of `capacity.FIGURES`."""
+        self.sizes = announced_sizes(self.limits)
+        """Those among them that clients keep as well."""
+        self.announced = config.announced_limits
+        """What a welcome says of all of them."""
 
     def submit(self, command: Command) -> None:
         """Hand a command to the engine."""
@@ -57,10 +71,6 @@ class NodeContext:
         if connection is None or connection.session is None or connection.session.fence != session.fence:
             return None
         return connection
-
-    def count(self, what: str, by: int = 1) -> None:
-        """Add to a counter of the statistics."""
-        self.counters[what] = self.counters.get(what, 0) + by
 
     # --- Deadlines of connections ---------------------------------------------------
 

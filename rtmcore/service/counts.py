@@ -2,7 +2,7 @@
 
 from heapq import heappop, heappush
 
-from rtmcore.limits import LARGE_MEMBER_COUNT_INTERVAL, MEMBER_COUNT_INTERVAL, MEMBER_EVENTS_MAX
+from rtmcore.limits import LARGE_MEMBER_COUNT_INTERVAL, MEMBER_COUNT_INTERVAL
 from rtmcore.service.commands import RTM
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feed
@@ -13,7 +13,7 @@ from rtmcore.wire.packets import MemberCount
 class MemberCounter:
     """Tells members how many they are. What does not change costs nothing; of several changes the last is told.
 
-    A channel of up to `limits.MEMBER_EVENTS_MAX` members is told once in `limits.MEMBER_COUNT_INTERVAL` at most, and a
+    A channel of up to ``member_events`` members is told once in `limits.MEMBER_COUNT_INTERVAL` at most, and a
     larger one once in `limits.LARGE_MEMBER_COUNT_INTERVAL`; so is each member, his own join included.
 
     Args:
@@ -51,7 +51,7 @@ class MemberCounter:
         if count != feed.count:
             feed.count = count
             if not feed.count_due and feed.members:
-                self._schedule(feed, max(self._context.now, feed.counted_at + _interval(count)))
+                self._schedule(feed, max(self._context.now, feed.counted_at + self._interval(count)))
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called next, in monotonic seconds."""
@@ -66,7 +66,7 @@ class MemberCounter:
 
     def _tell(self, feed: Feed, now: float) -> None:
         count = feed.count
-        interval = _interval(count)
+        interval = self._interval(count)
         due, early = [], False
         for member in feed.members.values():
             if member.counted == count:
@@ -87,6 +87,6 @@ class MemberCounter:
         self._scheduled += 1
         heappush(self._due, (due, self._scheduled, feed))
 
-
-def _interval(count: int) -> float:
-    return MEMBER_COUNT_INTERVAL if count <= MEMBER_EVENTS_MAX else LARGE_MEMBER_COUNT_INTERVAL
+    def _interval(self, count: int) -> float:
+        small = count <= self._context.limits["member_events"]
+        return MEMBER_COUNT_INTERVAL if small else LARGE_MEMBER_COUNT_INTERVAL

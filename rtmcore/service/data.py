@@ -1,7 +1,6 @@
 """Data frames of rooms and RTC channels: newest first kept, never replayed, and never in the way of anything else."""
 
 from rtmcore.codes import CloseCode
-from rtmcore.limits import MESSAGE_BYTES, TRACK_NAME_BYTES
 from rtmcore.service.commands import RTC, DataNotice, SendData
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
@@ -36,11 +35,12 @@ class DataFrames:
                 self._departures.close(connection, CloseCode.MALFORMED, text)
                 return
         track = packet.track
-        if len(packet.body) > MESSAGE_BYTES:
-            text = f"a data frame has at most {MESSAGE_BYTES} bytes"
+        sizes = self._context.sizes
+        if len(packet.body) > sizes.message:
+            text = f"a data frame has at most {sizes.message} bytes"
             self._departures.close(connection, CloseCode.TOO_LARGE, text)
-        elif track and len(track.encode("utf-8", "surrogatepass")) > TRACK_NAME_BYTES:
-            text = f"the name of a data track has at most {TRACK_NAME_BYTES} bytes"
+        elif track and len(track.encode("utf-8", "surrogatepass")) > sizes.track:
+            text = f"the name of a data track has at most {sizes.track} bytes"
             self._departures.close(connection, CloseCode.TOO_LARGE, text)
         elif not track.isprintable():
             text = "the name of a data track has visible characters"
@@ -76,6 +76,6 @@ class DataFrames:
 
     def keep_newest(self, connection: Connection) -> None:
         """Drop what a receiver that does not read can no longer have."""
-        dropped = connection.keep_newest_frames()
+        dropped = connection.keep_newest_frames(self._context.limits["frames_kept"])
         if dropped:
             self._context.count("data_frames_dropped", dropped)

@@ -5,7 +5,7 @@ import attrs
 from rtmcore.codes import CloseCode, ConnectionChangeReason
 from rtmcore.limits import CLOSE_HANDSHAKE_TIMEOUT, CONNECTIONS_BEFORE_HELLO
 from rtmcore.service.admission import Doorway
-from rtmcore.service.commands import DetachMedia, Silent
+from rtmcore.service.commands import DetachMedia, Ended, Ending, Silent
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, SessionState
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feeds
@@ -41,6 +41,35 @@ class Departures:
         self._feeds = feeds
         self._orphans: dict[int, Orphan] = {}
         self._lost: list[tuple[float, SessionState]] = []
+
+    def end(self, ended: Ended) -> None:
+        """A session is over, or has moved to another transport."""
+        session = ended.session
+        state = self._context.sessions.get(session.name)
+        connection = self._context.connection_at(session)
+        if ended.reason is not Ending.REPLACED and state is not None and state.fence == session.fence:
+            del self._context.sessions[session.name]
+        if connection is None:
+            return
+        self.detach(connection, session_over=True)
+        if ended.reason is Ending.REPLACED:
+            self.close(connection, CloseCode.REPLACED, "a newer transport took over")
+        elif ended.reason is Ending.REMOTE_LOGIN:
+            self.kick(
+                connection,
+                ConnectionChangeReason.REMOTE_LOGIN,
+                CloseCode.REMOTE_LOGIN,
+                "The user has logged in from another client.",
+            )
+        elif ended.reason is Ending.BANNED:
+            self.kick(
+                connection,
+                ConnectionChangeReason.BANNED_BY_SERVER,
+                CloseCode.BANNED,
+                ended.text or "The user is banned.",
+            )
+        else:
+            self.close(connection, CloseCode.RESYNC, "the session is over; log in afresh")
 
     def close(
         self, connection: Connection, code: CloseCode, text: str = "", retry_after: float | None = None

@@ -18,9 +18,7 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
-from rtmcore.limits import COMMAND_TIMEOUT, RESULTS_REMEMBERED
-from rtmcore.service.admission import TokenBucket
-from rtmcore.service.config import (
+from rtmcore.figures import (
     CHANNEL_READS,
     CHANNEL_WRITES,
     COUNTS,
@@ -39,6 +37,8 @@ from rtmcore.service.config import (
     USER_WRITES,
     WITHDRAWALS,
 )
+from rtmcore.limits import COMMAND_TIMEOUT
+from rtmcore.service.admission import TokenBucket
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feed
@@ -158,8 +158,6 @@ class Desk:
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
-        self._rates = context.config.rate_limits
-        self._texts = {name: f"{what} at most {context.rates[name]}." for name, what in _CALLS.items()}
 
     def admit(self, connection: Connection, packet: Request, bucket: TokenBucket, rate: str) -> bool:
         """Count a request, or refuse it. A repeat of one that was counted passes.
@@ -170,17 +168,20 @@ class Desk:
             bucket: What counts it.
             rate: The name of the bucket's rate.
         """
-        if not self._rates or self.was_admitted(connection, packet.i):
+        if not self._context.config.rate_limits or self.was_admitted(connection, packet.i):
             return True
         now = self._context.now
         wait = bucket.wait(now)
         if wait:
-            code = OPERATIONS[packet.__class__].too_often
-            self.fail(connection, packet, code, self._texts[rate], wait)
+            self._limit(connection, packet, OPERATIONS[packet.__class__].too_often, rate, wait)
             return False
         bucket.admit(now)
         self.remember(connection, packet.i)
         return True
+
+    def _limit(self, connection: Connection, packet: Request, code: IntEnum, rate: str, wait: float) -> None:
+        self._context.statistics.rate_limited += 1
+        self.fail(connection, packet, code, f"{_CALLS[rate]} at most {self._context.rates[rate]}.", wait)
 
     def admit_rare(self, connection: Connection, packet: Request, rate: str) -> bool:
         """Count a request of a kind that is rare, or refuse it; see `admit`."""
@@ -189,7 +190,7 @@ class Desk:
 
     def admit_join(self, connection: Connection, packet: Join) -> bool:
         """Count a join, or refuse it; see `admit`."""
-        if not self._rates or self.was_admitted(connection, packet.i):
+        if not self._context.config.rate_limits or self.was_admitted(connection, packet.i):
             return True
         assert connection.state is not None
         now = self._context.now
@@ -198,11 +199,11 @@ class Desk:
         wait = same.wait(now)
         if wait:
             code = JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
-            self.fail(connection, packet, code, self._texts[SAME_JOINS], wait)
+            self._limit(connection, packet, code, SAME_JOINS, wait)
             return False
         wait = rates.joins.wait(now)
         if wait:
-            self.fail(connection, packet, JoinChannelError.TOO_OFTEN, self._texts[JOINS], wait)
+            self._limit(connection, packet, JoinChannelError.TOO_OFTEN, JOINS, wait)
             return False
         same.admit(now)
         rates.joins.admit(now)
@@ -219,7 +220,7 @@ class Desk:
         assert connection.state is not None
         admitted = connection.state.admitted
         admitted[number] = None
-        if len(admitted) > RESULTS_REMEMBERED:
+        if len(admitted) > self._context.limits["results"]:
             del admitted[next(iter(admitted))]
 
     def wait(
@@ -250,5 +251,12 @@ class Desk:
         retry_after: float | None = None,
     ) -> None:
         """Refuse a request."""
+        self.refuse(connection, packet.i, code, text, retry_after)
+
+    def refuse(
+        self, connection: Connection, number: int, code: IntEnum, text: str, retry_after: float | None = None
+    ) -> None:
+        """Refuse the request of a number, which may be one of which no more is known."""
+        self._context.statistics.refuse(code)
         retry = None if retry_after is None else max(1, round(retry_after * 1000))
-        connection.say(Failed(packet.i, int(code), text, retry))
+        connection.say(Failed(number, int(code), text, retry))

@@ -1,5 +1,7 @@
 """What a node serves over HTTP, and whose WebSocket it opens."""
 
+import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -7,14 +9,17 @@ import attrs
 
 from rtmcore.limits import BUSY_RETRY
 from rtmcore.service.config import NodeConfig
+from rtmcore.service.context import NodeContext
 from rtmcore.wire.codec import CODECS, Codec
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested, choose_subprotocol
+from rtmcore.wire.http import Headers, header_values
 from rtmcore.wire.packets import WEBSOCKET_PATH
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+METRICS_PATH: Final = "/metrics"
+_BEARER: Final = re.compile(r"[Bb]earer +([\x21-\x7e]+)")
 _READING: Final = frozenset({"GET", "HEAD"})
-_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 _FRESH: Final = ("Cache-Control", "no-store")
 
 
@@ -25,11 +30,12 @@ class HttpAnswer:
     status: int
     text: str
     retry_after: float | None = None
+    content_type: str = "text/plain; charset=utf-8"
 
     @property
     def headers(self) -> list[tuple[str, str]]:
         """Header fields besides those of the transport."""
-        fields = [_TEXT, _FRESH]
+        fields = [("Content-Type", self.content_type), _FRESH]
         if self.retry_after is not None:
             fields.append(("Retry-After", str(max(1, round(self.retry_after)))))
         return fields
@@ -70,27 +76,47 @@ def judge_upgrade(config: NodeConfig, request: UpgradeRequested, *, draining: bo
     return CODECS[chosen]
 
 
-def answer_request(request: HttpRequested, *, draining: bool, engine_available: bool) -> HttpAnswer:
+Observe = Callable[[str], HttpAnswer | None]
+"""The page for those who watch the server. Given the key that came with the request, or an empty text; None where
+there is no such page for whoever asks."""
+
+
+def answer_request(context: NodeContext, request: HttpRequested, observe: Observe) -> HttpAnswer:
     """Answer a request that is no upgrade.
 
     Args:
+        context: The node's common ground.
         request: What the client asked for.
-        draining: Whether the node sends its clients away.
-        engine_available: Whether the engine carries out commands.
+        observe: Makes the page of the metrics.
     """
-    if request.path not in ("/healthz", "/readyz", WEBSOCKET_PATH):
+    metrics = None
+    if request.path == METRICS_PATH and (not context.config.dev or _is_for_loopback(request)):
+        metrics = observe(bearer(request.headers))
+    if metrics is None and request.path not in ("/healthz", "/readyz", WEBSOCKET_PATH):
         return HttpAnswer(HTTPStatus.NOT_FOUND, "There is nothing here.")
     if request.method not in _READING:
         return HttpAnswer(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served here.")
+    if metrics is not None:
+        return metrics
     if request.path == WEBSOCKET_PATH:
         return HttpAnswer(HTTPStatus.UPGRADE_REQUIRED, "This path speaks WebSocket only.")
     if request.path == "/healthz":
         return HttpAnswer(HTTPStatus.OK, "ok")
-    if draining:
+    if context.draining:
         return HttpAnswer(HTTPStatus.SERVICE_UNAVAILABLE, "draining", BUSY_RETRY)
-    if not engine_available:
+    if not context.engine_available:
         return HttpAnswer(HTTPStatus.SERVICE_UNAVAILABLE, "the engine is unavailable", BUSY_RETRY)
     return HttpAnswer(HTTPStatus.OK, "ready")
+
+
+def bearer(headers: Headers) -> str:
+    """The key that comes with a request, or an empty text."""
+    found = [_BEARER.fullmatch(value) for value in header_values(headers, "authorization")]
+    return found[0].group(1) if len(found) == 1 and found[0] is not None else ""
+
+
+def _is_for_loopback(request: HttpRequested) -> bool:
+    return all(_name_of(host.lower()) in _LOOPBACK for host in header_values(request.headers, "host"))
 
 
 def _is_welcome(origin: str, host: str, config: NodeConfig) -> bool:

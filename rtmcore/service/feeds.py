@@ -7,9 +7,9 @@ waits until the announcements have come to where it is.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from rtmcore.limits import ANSWER_BYTES, HELD_BYTES, HELD_ENTRIES, MEMBER_EVENTS_MAX, PACKETS_PER_FRAME
+from rtmcore.limits import ANSWER_BYTES, HELD_BYTES, HELD_ENTRIES, PACKETS_PER_FRAME
 from rtmcore.service.answers import attributes_by_key
 from rtmcore.service.commands import (
     RTC,
@@ -317,7 +317,7 @@ class Feed:
         """Take a change of the channel's members and tell those who do not know it."""
         if self.pending:
             self._hold_change(notice)
-        if notice.count > MEMBER_EVENTS_MAX:
+        if notice.count > self._context.limits["member_events"]:
             return
         self._tell(notice, [member for member in self.members.values() if member.version < notice.version])
 
@@ -369,7 +369,7 @@ class Feed:
             return False
         for notice in self._changes:
             known = isinstance(notice, MemberNotice) and (
-                notice.version <= member.version or notice.count > MEMBER_EVENTS_MAX
+                notice.version <= member.version or notice.count > self._context.limits["member_events"]
             )
             if not known and not _concerns(notice, member.connection):
                 member.connection.say(_packet(notice))
@@ -414,6 +414,9 @@ class Feeds:
 
     def __len__(self) -> int:
         return len(self._feeds)
+
+    def __iter__(self) -> Iterator[Feed]:
+        return iter(self._feeds.values())
 
     def open(self, app: str, kind: str, channel: str) -> Feed:
         """The feed of a channel; a new one is asked for at the engine."""

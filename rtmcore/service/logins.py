@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from rtmcore.codes import CloseCode, ConnectionChangeReason, JoinChannelError, LoginError, RoomErrorCode
 from rtmcore.errors import AuthError
+from rtmcore.figures import LOGINS
 from rtmcore.identifiers import is_valid_app_id, is_valid_id
 from rtmcore.limits import (
     APP_ID_LENGTH,
     BUSY_RETRY,
-    CHANNELS_JOINED,
+    CHANNELS_JOINED_MAX,
     COMMAND_TIMEOUT,
     INSTANCE_ID_MAX,
     INSTANCE_ID_MIN,
@@ -21,6 +22,7 @@ from rtmcore.limits import (
 from rtmcore.service.admission import LoginRates, SessionRates
 from rtmcore.service.commands import (
     BANNED,
+    EXPELLED,
     ROOM,
     RTM,
     Claim,
@@ -36,7 +38,6 @@ from rtmcore.service.commands import (
     Trouble,
     media_secret,
 )
-from rtmcore.service.config import LOGINS
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, Restoring, SessionState
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.counts import MemberCounter
@@ -56,6 +57,7 @@ from rtmcore.service.pumps import Pumps
 from rtmcore.service.renewals import Renewals
 from rtmcore.wire.packets import (
     Bye,
+    Expelled,
     Hello,
     Ready,
     Refused,
@@ -124,7 +126,6 @@ class Logins:
         self._verify = verify
         self._secret = secret
         self._rates = LoginRates(context.rates[LOGINS])
-        self._limits = context.config.announced_limits
 
     # --- The hello --------------------------------------------------------------------
 
@@ -136,8 +137,8 @@ class Logins:
             self._departures.close(connection, CloseCode.UNSUPPORTED, f"the kinds served are {kinds}")
         elif wrong is not None:
             self._departures.close(connection, CloseCode.MALFORMED, f"malformed hello: {wrong}")
-        elif len(hello.channels) > CHANNELS_JOINED:
-            text = f"a hello names at most {CHANNELS_JOINED} channels"
+        elif len(hello.channels) > CHANNELS_JOINED_MAX:
+            text = f"a hello names at most {CHANNELS_JOINED_MAX} channels"
             self._departures.close(connection, CloseCode.TOO_LARGE, text)
         elif self._is_admitted(connection, hello):
             self._claim(connection, hello)
@@ -165,6 +166,7 @@ class Logins:
             text = f"The token does not have the scope {scope}."
             return self._refuse(connection, kind, LoginError.NOT_AUTHORIZED, text)
         if hello.login and self._context.config.rate_limits:
+            self._rates.use(self._context.rates[LOGINS])
             wait = self._rates.admit(_name(hello), self._context.now)
             if wait:
                 text = "This user logs in too often."
@@ -211,6 +213,7 @@ class Logins:
     ) -> bool:
         retry = None if retry_after is None else max(1, _milliseconds(retry_after))
         exact = int(detail or room_code(code)) if kind == ROOM else 0
+        self._context.statistics.refuse(code, rate_limited=code is LoginError.TOO_OFTEN)
         connection.say(Refused(int(code), text, retry, exact))
         # A room that is full rejects as well, but bans nobody.
         banned = code is BANNED and detail is None
@@ -281,6 +284,7 @@ class Logins:
         if goodbye is not None and goodbye.fence in (None, session.fence):
             self.say_goodbye(connection, goodbye)
             return
+        self._context.count("returns" if claimed.resumed else "logins")
         self._welcome(connection, hello, claimed)
         connection.advance(Cue.WELCOME)
         self._restore(connection, session, hello, resumed=claimed.resumed)
@@ -302,10 +306,16 @@ class Logins:
         connection.stage_due = NEVER
         self._context.schedule(connection, connection.heard + UNREACHABLE_AFTER)
 
+    def _window(self, hello: Hello) -> tuple[int, int]:
+        """How much of the inbox may be unacknowledged: what the client asks for, within the limits."""
+        limits = self._context.limits
+        count, size = limits["window"], limits["window_bytes"]
+        return min(hello.window or count, count), min(hello.window_bytes or size, size)
+
     def _welcome(self, connection: Connection, hello: Hello, claimed: Claimed) -> None:
         grant, config = connection.grant, self._context.config
         assert grant is not None
-        connection.inbox = InboxLog(claimed.inbox, hello.window, hello.window_bytes)
+        connection.inbox = InboxLog(claimed.inbox, *self._window(hello))
         self._renewals.watch(connection, grant)
         welcome = Welcome(
             fence=claimed.fence,
@@ -320,7 +330,7 @@ class Logins:
             interrupted=_milliseconds(INTERRUPTED_AFTER),
             unreachable=_milliseconds(UNREACHABLE_AFTER),
             offline=_milliseconds(connection.keepalive),
-            limits=self._limits,
+            limits=self._context.announced,
             token_policy=config.token_policy,
             token_expires=grant.expires,
             media=media_secret(claimed.secret) if hello.kind == ROOM else None,
@@ -435,6 +445,8 @@ class Logins:
         if connection.welcome is not None:
             self._scope_refused(connection, refusal)
             return False
+        if refusal.code is EXPELLED:
+            connection.say(Expelled(channel, refusal.text))
         known = isinstance(refusal.code, JoinChannelError)
         code = refusal.code if known else JoinChannelError.FAILURE
         connection.say(Restored(channel, int(code), refusal.text))

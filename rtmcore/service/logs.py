@@ -6,7 +6,6 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from rtmcore.limits import INBOX_WINDOW_BYTES, INBOX_WINDOW_MESSAGES
 from rtmcore.service.commands import Entry
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ class InboxLog:
         """The client awaits the top: it has returned, or has asked."""
         self.again = False
         """A question came while a page was on its way: that page is void."""
-        self.window = min(window or INBOX_WINDOW_MESSAGES, INBOX_WINDOW_MESSAGES)
-        self.window_bytes = min(window_bytes or INBOX_WINDOW_BYTES, INBOX_WINDOW_BYTES)
+        self.window = window
+        self.window_bytes = window_bytes
         self.unacknowledged: deque[tuple[int, int]] | None = None
         """Position and size of each entry sent and not acknowledged; made when it is needed."""
         self.unacknowledged_bytes = 0

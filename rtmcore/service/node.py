@@ -13,13 +13,14 @@ by commands only. The driver's turn is always the same:
 Each closed socket is told by `connection_lost`, whoever closed it.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 
-from rtmcore.codes import CloseCode, ConnectionChangeReason
+from rtmcore.codes import CloseCode
 from rtmcore.limits import (
     BUSY_RETRY,
     HANDSHAKE_BYTES,
@@ -29,57 +30,39 @@ from rtmcore.limits import (
     SERVER_OUTBOUND_BYTES,
 )
 from rtmcore.service.admission import Entry
-from rtmcore.service.answers import RequestCommand
 from rtmcore.service.archive import Archive
 from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     RTM,
-    Answer,
-    AttachMedia,
-    AttributesNotice,
     Ban,
-    ChannelNotice,
-    Claim,
-    CountMembersOf,
-    DataNotice,
-    Ended,
-    Ending,
     Heard,
-    InboxNotice,
-    JoinChannel,
-    ListMembers,
-    MemberNotice,
-    MemberStateNotice,
     Name,
-    PresenceNotice,
-    PublishAs,
-    ReadChannel,
-    ReadChannels,
-    ReadInbox,
-    Release,
-    SendAs,
+    Record,
     Unban,
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
-from rtmcore.service.context import OF_NO_REQUEST, NodeContext
+from rtmcore.service.context import NodeContext
 from rtmcore.service.counts import MemberCounter
 from rtmcore.service.data import DataFrames
 from rtmcore.service.deadlines import Deadlines
 from rtmcore.service.departures import Departures
 from rtmcore.service.desk import Desk
-from rtmcore.service.endpoint import HttpAnswer, answer_request, judge_upgrade
+from rtmcore.service.endpoint import HttpAnswer, Observe, answer_request, judge_upgrade
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.feeds import Feeds
 from rtmcore.service.grants import TokenVerifier
+from rtmcore.service.kinds import SERVED
 from rtmcore.service.logins import Logins
 from rtmcore.service.media import MediaConnections
 from rtmcore.service.orders import Orders, Report
+from rtmcore.service.outputs import Outputs
 from rtmcore.service.pumps import Pumps
 from rtmcore.service.renewals import Renewals
 from rtmcore.service.requests import Requests
+from rtmcore.service.statistics import Statistics
 from rtmcore.service.users import Users
-from rtmcore.service.web import Authorize, WebService
+from rtmcore.service.web.service import Authorize, WebService
 from rtmcore.wire.exchange import HttpBody, HttpHead
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
 from rtmcore.wire.packets import Floor, Packet, Unknown
@@ -109,6 +92,7 @@ class Node:
         verify: Decides whether a user may log in.
         secret: Draws the secret of a new session: unpredictable, at most `limits.SECRET_LENGTH_MAX` characters.
         authorize: Judges the server keys of those who send over HTTP; by default there are none.
+        observe: Makes the page of the metrics; by default there is none.
     """
 
     def __init__(
@@ -119,9 +103,10 @@ class Node:
         *,
         secret: Callable[[], str],
         authorize: Authorize = _no_server_keys,
+        observe: Observe = lambda key: None,
     ) -> None:
-        self.config = config
         self._port = port
+        self._observe = observe
         self._context = NodeContext(config, port)
         self._connections = self._context.connections
         self._feeds = Feeds(self._context)
@@ -130,16 +115,17 @@ class Node:
         close = self._departures.close
         self._pumps = Pumps(self._context, self._feeds, self._counter, close)
         desk = Desk(self._context)
-        self._users = Users(self._context, desk)
+        users = Users(self._context, desk)
         renewals = Renewals(self._context, desk, verify)
+        archive = Archive(self._context, desk)
         self._requests = Requests(
             self._context,
             self._feeds,
             self._counter,
             desk,
-            self._users,
+            users,
             Channels(self._context, desk),
-            Archive(self._context, desk),
+            archive,
             renewals,
             close,
         )
@@ -156,7 +142,14 @@ class Node:
         self._data = DataFrames(self._context, self._feeds, self._departures)
         self._media = MediaConnections(self._context, self._feeds, self._departures)
         self._orders = Orders(self._context)
-        self._web = WebService(self._context, self._departures, self._orders, authorize, self._take_events)
+        self._web = WebService(
+            self._context,
+            self._departures,
+            self._orders,
+            authorize,
+            archive.history_rates,
+            self._take_events,
+        )
         self._deadlines = Deadlines(
             self._context,
             self._departures,
@@ -165,11 +158,25 @@ class Node:
             self._take_events,
             self._web.expired,
         )
+        self._outputs = Outputs(
+            port,
+            feeds=self._feeds,
+            counter=self._counter,
+            departures=self._departures,
+            pumps=self._pumps,
+            users=users,
+            requests=self._requests,
+            logins=self._logins,
+            data=self._data,
+            media=self._media,
+            orders=self._orders,
+            web=self._web,
+        )
         self._events: list[CloseConnection] = []
+        self._recorded: set[str] = set()
         # Connections that were heard in this turn.
         self._heard: list[int] = []
         self._effects = self._bind_effects()
-        self._answers = self._bind_answers()
 
     # --- The driver's turn ----------------------------------------------------------
 
@@ -190,7 +197,7 @@ class Node:
                 self._forgive_absence(now - max(due, last))
         self._context.now = now
         self._context.wall = wall
-        self._drain_outputs()
+        self._outputs.drain()
 
     def connection_opened(self, cid: int, address: str, now: float) -> None:
         """Take a new connection.
@@ -359,6 +366,19 @@ class Node:
 
     # --- Looking after the node -------------------------------------------------------
 
+    @property
+    def config(self) -> NodeConfig:
+        """The settings that are in force."""
+        return self._context.config
+
+    def use(self, config: NodeConfig) -> None:
+        """Go on with other settings; nobody is sent away. Any thread may call this.
+
+        Rates, the token policy and what the welcome tells count for sessions that begin, sizes and counts for every
+        request from now on. ``node``, ``dev`` and ``durability`` have to be as they were.
+        """
+        self._context.use(config)
+
     def drain(self, now: float, over: float) -> None:
         """Send everybody away, and let nobody new in.
 
@@ -395,6 +415,20 @@ class Node:
         self._context.now = now
         self._orders.submit(Unban(Name(app, RTM, user)), report)
 
+    def record_events(self, apps: Collection[str], now: float) -> None:
+        """Record who comes and goes in some apps, and in no other: those whose server keys can take the events.
+
+        Args:
+            apps: The app ids.
+            now: Monotonic seconds.
+        """
+        self._context.now = now
+        for app in sorted(self._recorded - set(apps)):
+            self._context.submit(Record(app, on=False))
+        for app in sorted(set(apps) - self._recorded):
+            self._context.submit(Record(app, on=True))
+        self._recorded = set(apps)
+
     @property
     def media_connections(self) -> AbstractSet[int]:
         """Numbers of the media connections: a driver reads message sockets before theirs."""
@@ -407,14 +441,24 @@ class Node:
 
     def stats(self) -> dict[str, int]:
         """Counts by name: what there is now, and what has been since the start."""
+        kinds = Counter(
+            name.kind for name, state in self._context.sessions.items() if state.connection is not None
+        )
         return {
             "connections": len(self._connections),
             "connections_before_hello": len(self._departures.doorway),
-            "sessions": sum(state.connection is not None for state in self._context.sessions.values()),
+            "sessions": kinds.total(),
+            **{f"sessions_{kind}": kinds[kind] for kind in SERVED},
             "media_connections": len(self._context.media),
             "channels": len(self._feeds),
-            **self._context.counters,
+            "members": sum(len(feed.members) for feed in self._feeds),
+            **self._context.statistics.sums,
         }
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the node counts."""
+        return self._context.statistics
 
     # --- What connections bring -------------------------------------------------------
 
@@ -426,11 +470,7 @@ class Node:
             elif isinstance(event, UpgradeRequested):
                 self._upgrade(connection, event)
             elif isinstance(event, HttpRequested):
-                answer = answer_request(
-                    event,
-                    draining=self._context.draining,
-                    engine_available=self._context.engine_available,
-                )
+                answer = answer_request(self._context, event, self._observe)
                 transport.respond(answer.status, answer.headers, f"{answer.text}\n".encode())
             elif isinstance(event, HttpHead):
                 self._web.take_head(connection, event)
@@ -451,7 +491,7 @@ class Node:
         return True
 
     def _upgrade(self, connection: Connection, request: UpgradeRequested) -> None:
-        judged = judge_upgrade(self.config, request, draining=self._context.draining)
+        judged = judge_upgrade(self._context.config, request, draining=self._context.draining)
         if isinstance(judged, HttpAnswer):
             connection.transport.refuse(judged.status, judged.text, judged.headers)
             return
@@ -508,99 +548,10 @@ class Node:
 
     # --- What the engine brings -------------------------------------------------------
 
-    def _drain_outputs(self) -> None:
-        next_output, answers, announce = self._port.next_output, self._answers, self._feeds.announce
-        while (output := next_output()) is not None:
-            if isinstance(output, Answer):
-                take = answers.get(output.command.__class__)
-                if take is not None:
-                    take(output.command, output.value)
-            elif isinstance(output, ChannelNotice):
-                announce(output)
-            elif isinstance(output, InboxNotice):
-                self._pumps.announce(output)
-            elif isinstance(output, MemberNotice):
-                self._change_members(output)
-            elif isinstance(output, DataNotice):
-                self._data.announce(output)
-            elif isinstance(output, PresenceNotice):
-                self._users.announce(output)
-            elif isinstance(output, AttributesNotice):
-                self._feeds.change_attributes(output)
-            elif isinstance(output, MemberStateNotice):
-                self._feeds.change_state(output)
-            elif isinstance(output, Ended):
-                self._end_session(output)
-
-    def _bind_answers(self) -> dict[type[Any], Callable[[Any, object], None]]:
-        return {
-            **dict.fromkeys(get_args(RequestCommand), self._requests.answered),
-            JoinChannel: self._take_membership,
-            ListMembers: self._take_members,
-            Claim: self._logins.answered,
-            Release: self._logins.released,
-            ReadInbox: self._pumps.answered,
-            ReadChannel: self._pumps.answered,
-            ReadChannels: self._pumps.answered,
-            AttachMedia: self._media.answered,
-            Ban: self._orders.answered,
-            Unban: self._orders.answered,
-            SendAs: self._web.answered,
-            PublishAs: self._web.answered,
-            CountMembersOf: self._web.answered,
-        }
-
-    def _change_members(self, notice: MemberNotice) -> None:
-        feed = self._feeds.change(notice)
-        if feed is not None and notice.kind == RTM:
-            self._counter.change(feed, notice.version, notice.count)
-
-    def _take_membership(self, command: JoinChannel, value: object) -> None:
-        if command.restore and command.cmid == OF_NO_REQUEST:
-            self._logins.rejoined(command, value)
-        else:
-            self._requests.answered(command, value)
-
-    def _take_members(self, command: ListMembers, value: object) -> None:
-        if command.cmid == OF_NO_REQUEST:
-            self._pumps.answered(command, value)
-        else:
-            self._requests.answered(command, value)
-
-    def _end_session(self, ended: Ended) -> None:
-        if self._media.ended(ended):
-            return
-        session = ended.session
-        state = self._context.sessions.get(session.name)
-        connection = self._context.connection_at(session)
-        if ended.reason is not Ending.REPLACED and state is not None and state.fence == session.fence:
-            del self._context.sessions[session.name]
-        if connection is None:
-            return
-        self._departures.detach(connection, session_over=True)
-        if ended.reason is Ending.REPLACED:
-            self._departures.close(connection, CloseCode.REPLACED, "a newer transport took over")
-        elif ended.reason is Ending.REMOTE_LOGIN:
-            self._departures.kick(
-                connection,
-                ConnectionChangeReason.REMOTE_LOGIN,
-                CloseCode.REMOTE_LOGIN,
-                "The user has logged in from another client.",
-            )
-        elif ended.reason is Ending.BANNED:
-            self._departures.kick(
-                connection,
-                ConnectionChangeReason.BANNED_BY_SERVER,
-                CloseCode.BANNED,
-                ended.text or "The user is banned.",
-            )
-        else:
-            self._departures.close(connection, CloseCode.RESYNC, "the session is over; log in afresh")
-
     def _settle(self) -> None:
         """Take in what the engine says, and what that brings about, until nothing more comes of it."""
         while True:
-            self._drain_outputs()
+            self._outputs.drain()
             behind = self._feeds.behind[:]
             if not behind:
                 break

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from rtmcore.codes import CloseCode
 from rtmcore.identifiers import is_valid_id
 from rtmcore.limits import (
-    CHANNEL_MEMBERS_LISTED,
-    CHANNELS_JOINED,
     COMMAND_TIMEOUT,
     REPLAY_BELOW,
     REPLAY_DRAIN,
@@ -166,7 +164,7 @@ class Pumps:
         if not is_valid_id(channel):
             self._close(connection, CloseCode.MALFORMED, "a sync names something that is no channel id")
             return
-        if sum(isinstance(log, Adoption) for log in connection.to_read) >= CHANNELS_JOINED:
+        if sum(isinstance(log, Adoption) for log in connection.to_read) >= self._context.sizes.channels:
             connection.say(Top(position, 0, channel))
             return
         connection.to_read.append(Adoption(channel, position))
@@ -247,7 +245,7 @@ class Pumps:
             return
         member = connection.members.get(feed.channel)
         if member is None:
-            listed = value.users is not None and value.count <= CHANNEL_MEMBERS_LISTED
+            listed = value.users is not None and value.count <= self._context.limits["members"]
             users = list(value.users or ()) if listed else None
             connection.say(Roster(feed.channel, value.version, value.count, users, list(value.unreachable)))
             member = feed.enter(connection, adoption.position, value.version)

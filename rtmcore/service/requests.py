@@ -14,14 +14,12 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
+from rtmcore.figures import MEMBERS, SENDS, Sizes
 from rtmcore.identifiers import explain_invalid_id, is_valid_id
 from rtmcore.limits import (
     BUSY_RETRY,
     COMMAND_TIMEOUT,
-    COMMANDS_WAITING,
-    INVITATION_SIGNAL_BYTES,
-    MESSAGE_BYTES,
-    OFFLINE_SECONDS,
+    DAY,
     SEND_TIMEOUT,
     SEND_WAIT_MAX,
 )
@@ -31,6 +29,7 @@ from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     ROOM,
     RTM,
+    ExpelNotice,
     JoinChannel,
     LeaveChannel,
     ListMembers,
@@ -45,7 +44,6 @@ from rtmcore.service.commands import (
     Settled,
     Trouble,
 )
-from rtmcore.service.config import MEMBERS, SENDS
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
 from rtmcore.service.counts import MemberCounter
@@ -55,10 +53,12 @@ from rtmcore.service.kinds import SERVED
 from rtmcore.service.renewals import Renewals
 from rtmcore.service.users import Users
 from rtmcore.wire.described import SIZE_BYTES, message_size
+from rtmcore.wire.invitations import explain_oversize
 from rtmcore.wire.packets import (
     INVITATION,
     RAW_DESCRIBED,
     Done,
+    Expelled,
     Failed,
     GetMembers,
     Join,
@@ -92,14 +92,20 @@ _RAW: Final = int(MessageType.RAW)
 _KINDS: Final = frozenset({_TEXT, _RAW, RAW_DESCRIBED})
 
 
-def explain_invalid_message(kind: int, body: bytes) -> str | None:
-    """Say what is wrong with a message; None where it is well-formed."""
-    if len(body) <= MESSAGE_BYTES and (kind == _RAW or (kind == _TEXT and body.isascii())):
+def explain_invalid_message(kind: int, body: bytes, most: int) -> str | None:
+    """Say what is wrong with a message; None where it is well-formed.
+
+    Args:
+        kind: As packets tell it.
+        body: The message.
+        most: Bytes that it may have.
+    """
+    if len(body) <= most and (kind == _RAW or (kind == _TEXT and body.isascii())):
         return None
     if kind not in _KINDS:
         return f"Messages are text ({_TEXT}), raw ({_RAW}) or raw with a description ({RAW_DESCRIBED})."
-    if message_size(kind, body) > MESSAGE_BYTES:
-        return f"The message has {message_size(kind, body)} bytes; at most {MESSAGE_BYTES} are allowed."
+    if message_size(kind, body) > most:
+        return f"The message has {message_size(kind, body)} bytes; at most {most} are allowed."
     if kind == _RAW:
         return None
     if kind == RAW_DESCRIBED:
@@ -114,12 +120,10 @@ def explain_invalid_message(kind: int, body: bytes) -> str | None:
     return None
 
 
-def _explain_invalid_peer_message(kind: int, body: bytes) -> str | None:
+def _explain_invalid_peer_message(kind: int, body: bytes, sizes: Sizes) -> str | None:
     if kind != INVITATION:
-        return explain_invalid_message(kind, body)
-    if len(body) > INVITATION_SIGNAL_BYTES:
-        return f"The invitation has {len(body)} bytes; at most {INVITATION_SIGNAL_BYTES} are allowed."
-    return None
+        return explain_invalid_message(kind, body, sizes.message)
+    return explain_oversize(body, sizes)
 
 
 class Requests:
@@ -173,12 +177,12 @@ class Requests:
         """
         if packet.i in connection.waiting:
             return
-        if len(connection.waiting) >= COMMANDS_WAITING:
+        if len(connection.waiting) >= self._context.sizes.in_flight:
             self._desk.fail(
                 connection,
                 packet,
                 OPERATIONS[packet.__class__].failure,
-                f"More than {COMMANDS_WAITING} requests wait for their answers.",
+                f"More than {self._context.sizes.in_flight} requests wait for their answers.",
                 BUSY_RETRY,
             )
             return
@@ -206,10 +210,11 @@ class Requests:
                 continue
             del connection.waiting[number]
             self._context.engine_failed()
-            connection.say(
-                Failed(
-                    number, int(OPERATIONS[waiting.kind].timeout), "The server did not get it done in time."
-                )
+            self._desk.refuse(
+                connection,
+                number,
+                OPERATIONS[waiting.kind].timeout,
+                "The server did not get it done in time.",
             )
             if waiting.joins is not None:
                 waiting.joins.expect_no_more()
@@ -222,7 +227,7 @@ class Requests:
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_USER_ID, wrong)
             return
-        wrong = _explain_invalid_peer_message(packet.kind, packet.body)
+        wrong = _explain_invalid_peer_message(packet.kind, packet.body, self._context.sizes)
         if wrong:
             self._desk.fail(connection, packet, SendPeerMessageError.INVALID_MESSAGE, wrong)
             return
@@ -249,12 +254,14 @@ class Requests:
                 offline=packet.offline,
                 wait=wait,
                 history=packet.history,
-                ttl=packet.ttl / 1000 if 0 < packet.ttl < OFFLINE_SECONDS * 1000 else None,
+                ttl=packet.ttl / 1000
+                if 0 < packet.ttl < self._context.limits["offline_days"] * DAY * 1000
+                else None,
             )
         )
 
     def _publish(self, connection: Connection, session: Session, packet: Publish) -> None:
-        wrong = explain_invalid_message(packet.kind, packet.body)
+        wrong = explain_invalid_message(packet.kind, packet.body, self._context.sizes.message)
         if wrong:
             self._desk.fail(connection, packet, SendChannelMessageError.INVALID_MESSAGE, wrong)
             return
@@ -355,6 +362,10 @@ class Requests:
         if waiting is None:
             self._take_late(connection, command, value)
             return
+        statistics = self._context.statistics
+        if waiting.kind is not SendPeer:
+            # All requests but these wait as long.
+            statistics.answers.observe(self._context.now - waiting.due + COMMAND_TIMEOUT)
         if refusal is not None:
             self._refused(connection, command, waiting, refusal)
             return
@@ -363,15 +374,17 @@ class Requests:
             member = connection.members.get(command.channel) if isinstance(command, PublishMessage) else None
             if member is not None:
                 member.feed.close_segment_for(connection)
+            statistics.count("channel_messages_accepted")
             connection.say(Published(command.cmid, value.id, value.prev))
         elif isinstance(value, PeerOutcome) and waiting.kind is SendPeer:
+            statistics.count("peer_messages_accepted")
             connection.say(PeerSent(command.cmid, value.code, value.id))
         elif isinstance(value, Membership) and isinstance(command, JoinChannel) and waiting.joins is not None:
             self._joined(connection, command, waiting.joins, value)
         elif isinstance(value, Membership) and waiting.kind is GetMembers:
             connection.say(MemberList(command.cmid, list(value.users or ())))
         elif isinstance(value, Settled) and isinstance(command, LeaveChannel) and waiting.kind is Leave:
-            self._left(connection, command)
+            self._left(connection, command.channel)
             connection.say(Done(command.cmid))
         else:
             packet = answer_to(command, waiting.kind, value)
@@ -400,11 +413,18 @@ class Requests:
         if not complete:
             self._close(connection, CloseCode.RESYNC, "the members of a channel changed too fast")
 
-    def _left(self, connection: Connection, command: LeaveChannel) -> None:
+    def expelled(self, notice: ExpelNotice) -> None:
+        """A client of this node was taken out of a channel."""
+        connection = self._context.connection_at(notice.session)
+        if connection is not None:
+            self._left(connection, notice.channel)
+            connection.say(Expelled(notice.channel, notice.text))
+
+    def _left(self, connection: Connection, channel: str) -> None:
         state = connection.state
         assert state is not None
-        state.strays.discard(command.channel)
-        member = connection.members.get(command.channel)
+        state.strays.discard(channel)
+        member = connection.members.get(channel)
         if member is not None:
             member.feed.leave(member)
             self._feeds.release(member.feed)
@@ -430,8 +450,7 @@ class Requests:
         if isinstance(code, Trouble):
             text = text or _TROUBLES[code]
             code = operation.timeout if code is Trouble.TIMED_OUT else operation.failure
-        retry = None if refusal.retry_after is None else round(refusal.retry_after * 1000)
-        connection.say(Failed(command.cmid, int(code), text, retry))
+        self._desk.refuse(connection, command.cmid, code, text, refusal.retry_after)
 
     def _take_late(self, connection: Connection, command: RequestCommand, value: object) -> None:
         """An answer whose request has failed here already: only what the engine changed is noted."""
@@ -439,19 +458,18 @@ class Requests:
             if command.channel not in connection.members and connection.state is not None:
                 connection.state.strays.add(command.channel)
         elif isinstance(command, LeaveChannel) and isinstance(value, Settled):
-            self._left(connection, command)
+            self._left(connection, command.channel)
 
     def _used_twice(self, connection: Connection, command: RequestCommand, waiting: Waiting) -> None:
         """The engine answered with the result of another kind of request: the client used an id twice."""
         if waiting.joins is not None:
             waiting.joins.expect_no_more()
             self._feeds.release(waiting.joins)
-        connection.say(
-            Failed(
-                command.cmid,
-                int(OPERATIONS[waiting.kind].failure),
-                "The request has the id of an earlier one; each request needs an id of its own.",
-            )
+        self._desk.refuse(
+            connection,
+            command.cmid,
+            OPERATIONS[waiting.kind].failure,
+            "The request has the id of an earlier one; each request needs an id of its own.",
         )
 
 

@@ -11,6 +11,7 @@ from rtmcore.arguments import (
     explain_invalid_users,
 )
 from rtmcore.codes import AttributeOperationError
+from rtmcore.figures import QUERIES, SUBSCRIPTION_LISTS, SUBSCRIPTIONS, USER_READS, USER_WRITES, WITHDRAWALS
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import PRESENCE_SUBSCRIPTIONS
 from rtmcore.service.commands import (
@@ -23,14 +24,6 @@ from rtmcore.service.commands import (
     SubscribePresence,
     UnsubscribePresence,
     WriteAttributes,
-)
-from rtmcore.service.config import (
-    QUERIES,
-    SUBSCRIPTION_LISTS,
-    SUBSCRIPTIONS,
-    USER_READS,
-    USER_WRITES,
-    WITHDRAWALS,
 )
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
@@ -85,7 +78,7 @@ class Users:
     # --- Online states ----------------------------------------------------------------
 
     def _subscribe(self, connection: Connection, session: Session, packet: Subscribe) -> None:
-        wrong = explain_invalid_users(packet.users)
+        wrong = explain_invalid_users(packet.users, self._context.sizes)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
         elif self._may_watch(connection, packet) and (
@@ -96,7 +89,7 @@ class Users:
             self._context.submit(SubscribePresence(session, packet.i, connection.floor, users))
 
     def _unsubscribe(self, connection: Connection, session: Session, packet: Unsubscribe) -> None:
-        wrong = explain_invalid_users(packet.users)
+        wrong = explain_invalid_users(packet.users, self._context.sizes)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
         elif self._desk.admit_rare(connection, packet, WITHDRAWALS):
@@ -110,7 +103,7 @@ class Users:
             self._context.submit(ListSubscriptions(session, packet.i, connection.floor))
 
     def _query(self, connection: Connection, session: Session, packet: QueryOnline) -> None:
-        wrong = explain_invalid_query(packet.users)
+        wrong = explain_invalid_query(packet.users, self._context.sizes)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
         elif self._may_watch(connection, packet) and self._desk.admit_rare(connection, packet, QUERIES):
@@ -128,7 +121,7 @@ class Users:
     # --- Attributes -------------------------------------------------------------------
 
     def _set_attributes(self, connection: Connection, session: Session, packet: SetAttributes) -> None:
-        wrong = explain_invalid_attributes(packet.attributes)
+        wrong = explain_invalid_attributes(packet.attributes, sizes=self._context.sizes)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
         elif self._may_write(connection, packet) and (
@@ -139,7 +132,7 @@ class Users:
             self._context.submit(WriteAttributes(session, packet.i, connection.floor, attributes))
 
     def _update_attributes(self, connection: Connection, session: Session, packet: UpdateAttributes) -> None:
-        wrong = explain_invalid_changes(packet.changed, packet.deleted)
+        wrong = explain_invalid_changes(packet.changed, packet.deleted, sizes=self._context.sizes)
         if wrong is not None:
             self._desk.fail(connection, packet, *wrong)
         elif self._may_write(connection, packet) and self._desk.admit_rare(connection, packet, USER_WRITES):
@@ -156,7 +149,7 @@ class Users:
 
     def _get_attributes(self, connection: Connection, session: Session, packet: GetAttributes) -> None:
         invalid_id = explain_invalid_id(packet.user, "user id")
-        wrong = None if packet.keys is None else explain_invalid_keys(packet.keys)
+        wrong = None if packet.keys is None else explain_invalid_keys(packet.keys, sizes=self._context.sizes)
         if invalid_id is not None:
             self._desk.fail(connection, packet, AttributeOperationError.INVALID_ARGUMENT, invalid_id)
         elif wrong is not None:

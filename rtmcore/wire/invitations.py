@@ -10,6 +10,7 @@ import attrs
 import msgspec
 from msgspec import Meta
 
+from rtmcore.figures import DOCUMENTED, Sizes
 from rtmcore.limits import (
     INVITATION_CHANNEL_BYTES,
     INVITATION_CONTENT_BYTES,
@@ -61,6 +62,18 @@ _BOUNDS: Final = (
 _DECODER: Final = msgspec.json.Decoder(InvitationSignal)
 
 
+@attrs.define
+class _Texts:
+    """The texts of a signal, whatever it says."""
+
+    content: str = attrs.field(default="", repr=False)
+    channel: str = ""
+    response: str = attrs.field(default="", repr=False)
+
+
+_TEXTS: Final = msgspec.json.Decoder(_Texts)
+
+
 def encode_signal(signal: InvitationSignal) -> bytes:
     """The body of a peer message.
 
@@ -86,6 +99,32 @@ def decode_signal(body: bytes) -> InvitationSignal | None:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return found if within else None
+
+
+def explain_oversize(body: bytes, sizes: Sizes = DOCUMENTED) -> str | None:
+    """Say what is too large in the body of a peer message that carries a signal.
+
+    Servers look at nothing else in it: what is no signal is for the receiver to ignore, and what this version does not
+    know may be a later one's.
+
+    Args:
+        body: Of a user.
+        sizes: The figures in force.
+
+    Returns:
+        One sentence in which the texts are not quoted, or None where all is well.
+    """
+    if len(body) > INVITATION_SIGNAL_BYTES:
+        return f"The invitation has {len(body)} bytes; at most {INVITATION_SIGNAL_BYTES} are allowed."
+    try:
+        texts = _TEXTS.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return (
+        explain_invalid_text(texts.content, "content", sizes.invitation_content)
+        or explain_invalid_text(texts.channel, "channel id", INVITATION_CHANNEL_BYTES)
+        or explain_invalid_text(texts.response, "response", sizes.invitation_response)
+    )
 
 
 def explain_invalid_text(text: object, what: str, most: int) -> str | None:

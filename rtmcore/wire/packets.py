@@ -669,6 +669,14 @@ class MemberCount:
 
 
 @attrs.define
+class Expelled:
+    """Whoever runs the service has taken this client out of a channel."""
+
+    ch: str
+    text: str = ""
+
+
+@attrs.define
 class ChannelAttributesChanged:
     """Somebody changed the attributes of a channel and wanted its members to know: all of them."""
 
@@ -773,6 +781,7 @@ Packet = (
     | MemberChanged
     | MemberState
     | MemberCount
+    | Expelled
     | ChannelAttributesChanged
     | PeerStates
     | MediaWelcome
@@ -858,6 +867,7 @@ TAGS: Final[dict[str, type[Any]]] = {
     "member": MemberChanged,
     "member_state": MemberState,
     "member_count": MemberCount,
+    "expelled": Expelled,
     "channel_attributes_changed": ChannelAttributesChanged,
     "peer_states": PeerStates,
     "media_welcome": MediaWelcome,

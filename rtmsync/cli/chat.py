@@ -11,7 +11,7 @@ import click
 from rtmcore.client.events import ChannelGap, ChannelLost, MemberJoined, MemberLeft, StateChanged
 from rtmcore.codes import ConnectionState
 from rtmcore.errors import NotInChannel, RtmError
-from rtmcore.limits import MESSAGE_BYTES, READ_CHUNK, WAIT_SLICE
+from rtmcore.limits import MESSAGE_BYTES_MAX, READ_CHUNK, WAIT_SLICE
 from rtmcore.models import ChannelMessage, PeerMessage, SendStatus
 from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.options import Login, connection_options
@@ -114,7 +114,7 @@ class _Chat:
                 continue
             data = os.read(_STDIN, READ_CHUNK)
             *lines, pending = (pending + data).split(b"\n")
-            if len(pending) > MESSAGE_BYTES or not data:
+            if len(pending) > MESSAGE_BYTES_MAX or not data:
                 lines.append(pending)
                 pending = b""
             for line in lines:

@@ -91,8 +91,7 @@ class Reloader:
             _log.warning("%s", sentence)
 
     def _stamps(self, settings: Settings | None = None) -> dict[Path, _Stamp]:
-        apps = (settings or self._settings).apps
-        return {file: _stamp(file) for app in apps for file in app.files}
+        return {file: _stamp(file) for file in (settings or self._settings).files}
 
 
 def _stamp(file: Path) -> _Stamp:

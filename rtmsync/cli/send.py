@@ -10,7 +10,7 @@ import attrs
 import click
 
 from rtmcore.errors import RateLimited
-from rtmcore.limits import MESSAGE_BYTES
+from rtmcore.limits import MESSAGE_BYTES_MAX
 from rtmcore.models import PublishResult, SendResult, SendStatus
 from rtmsync.cli.credentials import STDIN
 from rtmsync.cli.exits import ExitCode
@@ -99,9 +99,9 @@ def _read_raw(raw: str) -> bytes:
     path = Path(raw[1:])
     try:
         if path == STDIN:
-            return sys.stdin.buffer.read(MESSAGE_BYTES + 1)
+            return sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 1)
         with path.open("rb") as file:
-            return file.read(MESSAGE_BYTES + 1)
+            return file.read(MESSAGE_BYTES_MAX + 1)
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}.") from None
 

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -12,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
+import attrs
 import click
 from click.core import ParameterSource
 
@@ -24,7 +27,8 @@ from rtmsync.cli.options import DEFAULT_URL
 from rtmsync.cli.output import emit, note, say
 from rtmsync.cli.reloading import Reloader
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
-from rtmsync.server.settings import AppFiles, Settings, parse_rate, read_settings
+from rtmsync.server.logs import LOG_FORMATS, LOG_LEVELS, TEXT, logging_as
+from rtmsync.server.settings import AppFiles, Settings, parse_limit, parse_rate, read_settings
 from rtmsync.server.tokens import FORMATS, JWT
 
 if TYPE_CHECKING:
@@ -45,7 +49,9 @@ class _Setting(click.Option):
 _option = functools.partial(click.option, cls=_Setting, show_envvar=True)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _READ: Final = 4096
-_OF_APPS: Final = ("app_ids", "secret_files", "certificate_files", "token_formats")
+_OF_APPS: Final = ("app_ids", "secret_files", "certificate_files", "server_key_files", "token_formats")
+_LOGS: Final = ("log_format", "log_level", "log_file")
+_DEV_KEY_BYTES: Final = 24
 _STDIN_FILE: Final = Path("/dev/stdin")
 
 
@@ -97,6 +103,14 @@ _STDIN_FILE: Final = Path("/dev/stdin")
     type=_file,
     envvar="RTM_CERTIFICATE_FILE",
     help="File with the app certificates of the --app-id in the same place, one a line, for AccessTokens.",
+)
+@_option(
+    "--server-key-file",
+    "server_key_files",
+    multiple=True,
+    type=_file,
+    envvar="RTM_SERVER_KEY_FILE",
+    help="File with the server keys of the --app-id in the same place, one a line, for publishing over HTTP.",
 )
 @_option(
     "--token-format",
@@ -165,6 +179,42 @@ _STDIN_FILE: Final = Path("/dev/stdin")
     envvar="RTM_RATE",
     help="A rate in place of the documented one, such as send=360/3, calls in seconds; repeatable.",
 )
+@_option(
+    "--limit",
+    "limits",
+    multiple=True,
+    envvar="RTM_LIMIT",
+    help="A size or count in place of the documented one, such as message=65536; repeatable.",
+)
+@_option(
+    "--metrics/--no-metrics",
+    envvar="RTM_METRICS",
+    default=None,
+    help="Serve /metrics to whoever reaches the port, or to nobody; by default with --dev only.",
+)
+@_option(
+    "--metrics-key-file",
+    type=_file,
+    envvar="RTM_METRICS_KEY_FILE",
+    help="File with keys, one a line; /metrics is served to whoever has one.",
+)
+@_option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    envvar="RTM_LOG_FORMAT",
+    default=TEXT,
+    show_default=True,
+    help="Logs for people, or one JSON object a line.",
+)
+@_option(
+    "--log-level",
+    type=click.Choice(LOG_LEVELS),
+    envvar="RTM_LOG_LEVEL",
+    default="info",
+    show_default=True,
+    help="From which level on there are logs.",
+)
+@_option("--log-file", type=_file, envvar="RTM_LOG_FILE", help="Where they go; by default to standard error.")
 @_option("--json", "as_json", is_flag=True, help="When ready, print one line of JSON instead of the notes.")
 @_option("--until-eof", is_flag=True, help="End when standard input ends, as with whoever started this.")
 @click.pass_context
@@ -184,35 +234,55 @@ def command(
         if ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     }
 
+    dev_server_key = secrets.token_urlsafe(_DEV_KEY_BYTES)
+
     def read() -> Settings:
-        return _settings(config_file, said)
+        return attrs.evolve(_settings(config_file, said), dev_server_key=dev_server_key)
 
     settings = read()
     server = Server(settings.config())
-    logger = logging.getLogger("rtmsync")
-    if not logger.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.INFO)
-    server.open()
-    with _ended_by_signals(server), Reloader(server, settings, read).reloading():
-        if until_eof:
-            threading.Thread(target=_drain_at_eof, args=(server,), name="rtm-stdin", daemon=True).start()
-        if as_json:
-            apps = [app.app for app in server.config.apps]
-            emit({"url": server.url, "app_ids": apps, "pid": os.getpid()})
-        else:
-            _introduce(server)
-        server.run()
+    logs = settings.logs
+    if "log_level" not in said and logging.getLogger().level == logging.DEBUG:  # rtm -vv
+        logs = attrs.evolve(logs, level="debug")
+    with logging_as(logs):
+        server.open()
+        with _ended_by_signals(server), Reloader(server, settings, read).reloading():
+            if until_eof:
+                threading.Thread(target=_drain_at_eof, args=(server,), name="rtm-stdin", daemon=True).start()
+            if as_json:
+                _emit(server)
+            else:
+                _introduce(server)
+            server.run()
     return ExitCode.OK
+
+
+def _emit(server: "Server") -> None:
+    config = server.config
+    row: dict[str, object] = {
+        "url": server.url,
+        "app_ids": [app.app for app in config.apps],
+        "pid": os.getpid(),
+    }
+    if config.dev:
+        row["server_keys"] = {app: keys[0] for app, keys in config.server_keys.items()}
+    emit(row)
 
 
 def _settings(config_file: Path | None, said: Mapping[str, Any]) -> Settings:
     """What the file says, and before it what options and the environment say."""
     settings = Settings() if config_file is None else read_settings(config_file)
-    others = {name: value for name, value in said.items() if name not in _OF_APPS}
+    others = {name: value for name, value in said.items() if name not in (*_OF_APPS, *_LOGS)}
+    logs = attrs.evolve(
+        settings.logs, **{name.removeprefix("log_"): said[name] for name in _LOGS if name in said}
+    )
+    metrics_key_file = others.pop("metrics_key_file", settings.metrics_key_file)
     if "allowed_origins" in others:
         others["allowed_origins"] = tuple(others["allowed_origins"])
     if "rates" in others:
-        others["rates"] = dict(map(parse_rate, others["rates"]))
+        others["rates"] = {**settings.others.get("rates", {}), **dict(map(parse_rate, others["rates"]))}
+    if "limits" in others:
+        others["limits"] = {**settings.others.get("limits", {}), **dict(map(parse_limit, others["limits"]))}
     others = {**settings.others, **others}
     apps, dev = settings.apps, bool(others.get("dev"))
     of_apps = {name: said.get(name, ()) for name in _OF_APPS}
@@ -222,14 +292,14 @@ def _settings(config_file: Path | None, said: Mapping[str, Any]) -> Settings:
         apps = _apps(dev, **of_apps)
     elif any(of_apps.values()):
         raise click.UsageError(
-            "There are secret files, certificate files or token formats without an --app-id."
+            "There are secret files, certificate files, server key files or token formats without an --app-id."
         )
     if not apps and not dev:
         raise click.UsageError(
             "Which app? Give --app-id ID and --secret-file FILE, or --config FILE, or --dev for a server that needs "
             "none of them."
         )
-    return Settings(apps=apps, others=others)
+    return attrs.evolve(settings, apps=apps, others=others, logs=logs, metrics_key_file=metrics_key_file)
 
 
 def _apps(
@@ -237,25 +307,35 @@ def _apps(
     app_ids: Sequence[str],
     secret_files: Sequence[Path],
     certificate_files: Sequence[Path],
+    server_key_files: Sequence[Path],
     token_formats: Sequence[str],
 ) -> tuple[AppFiles, ...]:
     count = len(app_ids)
     if not dev and not secret_files and not certificate_files:
         raise click.UsageError("Each app needs its secret file: give --secret-file FILE.")
-    for files, what in ((secret_files, "secret"), (certificate_files, "certificate")):
+    named = (
+        (secret_files, "secret"),
+        (certificate_files, "certificate"),
+        (server_key_files, "server key"),
+    )
+    for files, what in named:
         if files and len(files) != count:
             raise click.UsageError(
                 f"There are {count} app ids and {len(files)} {what} files: each app needs its file."
             )
-    pairs = zip(app_ids, secret_files or (None,) * count, certificate_files or (None,) * count, strict=True)
+    none = (None,) * count
+    rows = zip(
+        app_ids, secret_files or none, certificate_files or none, server_key_files or none, strict=True
+    )
     return tuple(
         AppFiles(
             id=app,
             key_file=_STDIN_FILE if secret == STDIN else secret,
             certificate_file=certificate,
             token_formats=tuple(token_formats) or (JWT,),
+            server_key_file=server_key,
         )
-        for app, secret, certificate in pairs
+        for app, secret, certificate, server_key in rows
     )
 
 
@@ -306,6 +386,12 @@ def _introduce(server: "Server") -> None:
         say("")
         for line in paste_lines(_program(), server.url, known.app):
             say(f"  {line}")
+        server_key = config.server_keys[known.app][0]
+        say("")
+        say("Or publish over HTTP, with the server key of this start:")
+        say("")
+        for line in publish_lines(server.url, known.app, server_key):
+            say(f"  {line}")
     say("")
     note("Ctrl-C ends the server.")
 
@@ -324,6 +410,22 @@ def paste_lines(program: str, url: str, app_id: str) -> list[str]:
         f"{program} listen{there} --user alice ops",
         f'{program} send{there} --user bob ops "good morning"',
         f"{program} chat{there} --user carol ops",
+    ]
+
+
+def publish_lines(url: str, app_id: str, server_key: str) -> list[str]:
+    """A command that sends to a channel over HTTP, without a session.
+
+    Args:
+        url: Where the server listens.
+        app_id: The app.
+        server_key: One of its server keys.
+    """
+    path = f"/rtm/v1/apps/{quote(app_id, safe='')}/users/shop/channel_messages"
+    return [
+        f"curl -H 'Authorization: Bearer {server_key}' \\",
+        """  --data '{"channel": "ops", "payload": "good morning"}' \\""",
+        f"  '{url.replace('ws', 'http', 1)}{path}'",
     ]
 
 

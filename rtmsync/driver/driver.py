@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 import attrs
 
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import PeerConnectionState
+from rtmcore.codes import InitError, PeerConnectionState
 from rtmcore.errors import (
     ClientClosed,
-    ConnectionFailed,
     LimitExceeded,
     RequestTimeout,
     RtmError,
     StateError,
+    error_for,
 )
 from rtmcore.limits import OUTBOUND_BYTES, OUTCOME_GRACE
 from rtmcore.models import ConnectionInfo
@@ -73,6 +73,11 @@ def _mask_key() -> bytes:
 
 def _nonce() -> bytes:
     return os.urandom(16)
+
+
+def _not_made(text: str, operation: str) -> RtmError:
+    """The system does not give what a client needs; it is taken at the login only."""
+    return error_for(InitError.FAILURE, text, operation=operation)
 
 
 class Driver(Generic[C]):
@@ -516,7 +521,10 @@ class Driver(Generic[C]):
         thread = threading.Thread(
             target=self._run, args=(previous,), name=f"rtm-network-{self.config.who}", daemon=True
         )
-        self._network.open_waker()
+        try:
+            self._network.open_waker()
+        except OSError as error:
+            raise _not_made(f"Nothing to wait with could be opened: {error}.", operation) from error
         self._running = True
         self._thread = thread
         LIFECYCLE.enter(self)
@@ -526,7 +534,7 @@ class Driver(Generic[C]):
             self._running = False
             self._thread = previous
             self._network.close_waker()
-            raise ConnectionFailed(f"No thread could be started: {error}.", operation=operation) from error
+            raise _not_made(f"No thread could be started: {error}.", operation) from error
 
     # --- The network thread -------------------------------------------------------------------------------------
 

@@ -2,17 +2,19 @@
 
 import ipaddress
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import attrs
 
 from rtmcore.errors import InvalidArgument
+from rtmcore.figures import RATES
 from rtmcore.identifiers import is_valid_app_id
 from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT, RateLimit
-from rtmcore.service.config import ABORT, KEEP, RATES
-from rtmsync.server.serverkeys import check_server_keys
+from rtmcore.service.capacity import explain_invalid_limits
+from rtmcore.service.config import ABORT, KEEP, explain_invalid_rate
+from rtmsync.server.serverkeys import explain_invalid_keys, explain_invalid_server_keys
 from rtmsync.server.tokens import AppKeys
 
 DEFAULT_PORT: Final = 7430
@@ -30,6 +32,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class Mistakes(InvalidArgument):
+    """All that is wrong with the settings: one sentence as it is, several in a list.
+
+    Args:
+        before: What has them, for the head of a list.
+        mistakes: Sentences, at least one.
+    """
+
+    def __init__(self, before: str, mistakes: Sequence[str]) -> None:
+        text = mistakes[0]
+        if len(mistakes) > 1:
+            text = "\n  - ".join([f"{before} {len(mistakes)} mistakes:", *mistakes])
+        super().__init__(text, operation="serve")
+        self.mistakes = tuple(mistakes)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Mistakes, ("There are", self.mistakes)
 
 
 @attrs.frozen(kw_only=True)
@@ -50,12 +71,17 @@ class ServerConfig:
         rate_factor: By how much more often than documented a client may call, above 0.
         rates: Rates in place of the documented ones, by the names of `rtmcore.service.config.RATES`; the factor does
             not concern them.
+        limits: Sizes and counts in place of the documented ones, by the names of
+            `rtmcore.service.capacity.FIGURES`.
         token_policy: What an expired token does to a connected client: ``keep`` (nothing, as in the seeds) or
             ``abort`` (version 1.5).
         drain_seconds: Over how long clients are sent away when the server stops.
         node: Name of this server process; None makes one.
         server_keys: By app id, keys with which programs send without a session; each of 16 to 128 visible ASCII
             characters. An app without one is not served over HTTP.
+        metrics: True serves ``/metrics`` to whoever reaches the port, False to nobody; None serves them in a
+            development server only.
+        metrics_keys: Keys, as those of servers, with which ``/metrics`` is served whatever `metrics` says.
 
     Raises:
         InvalidArgument: A value is not possible, or the server would be open to the world without a secret.
@@ -72,54 +98,71 @@ class ServerConfig:
     rate_limits: bool = True
     rate_factor: float = 1.0
     rates: Mapping[str, RateLimit] = attrs.field(factory=dict)
+    limits: Mapping[str, int] = attrs.field(factory=dict)
     token_policy: Literal["keep", "abort"] = "keep"
     drain_seconds: float = DRAIN_TIMEOUT
     node: str | None = None
     server_keys: Mapping[str, Sequence[str]] = attrs.field(factory=dict, repr=False)
+    metrics: bool | None = None
+    metrics_keys: Sequence[str] = attrs.field(default=(), repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if not self.apps:
-            raise _wrong("A server needs at least one app.", "Name an app id and its key.")
-        for app in self.apps:
-            if not is_valid_app_id(app.app):
-                raise _wrong(
-                    f"The app id {app.app!r} is not {APP_ID_LENGTH} visible ASCII characters long.",
-                    "Make one with: openssl rand -hex 16",
-                )
+        mistakes = list(self._mistakes())
+        if len(mistakes) == 1:
+            what, hint = mistakes[0]
+            raise InvalidArgument(what, operation="serve", hint=hint)
+        if mistakes:
+            raise Mistakes("The settings have", [f"{what} {hint}" for what, hint in mistakes])
+
+    def _mistakes(self) -> Iterator[tuple[str, str]]:
+        """What is wrong, and what to do, in a sentence each."""
+        yield from self._mistakes_of_apps()
         if not 0 <= self.port <= 65535:
-            raise _wrong(f"The port {self.port} is not between 0 and 65535.", "Choose another port.")
+            yield f"The port {self.port} is not between 0 and 65535.", "Choose another port."
         if self.token_policy not in (KEEP, ABORT):
-            raise _wrong(
-                f"The token policy {self.token_policy!r} is not known.", f"Use {KEEP!r} or {ABORT!r}."
-            )
+            yield f"The token policy {self.token_policy!r} is not known.", f"Use {KEEP!r} or {ABORT!r}."
         if not 0 <= self.drain_seconds < math.inf:
-            raise _wrong(f"drain_seconds is {self.drain_seconds:g}.", "Use a number of seconds from 0 on.")
-        self._check_rates()
-        check_server_keys(self.server_keys, [app.app for app in self.apps])
+            yield f"drain_seconds is {self.drain_seconds:g}.", "Use a number of seconds from 0 on."
+        yield from self._mistakes_of_limits()
         if self.tls_key is not None and self.tls_certificate is None:
-            raise _wrong("There is a TLS key but no certificate.", "Name the certificate's file too.")
+            yield "There is a TLS key but no certificate.", "Name the certificate's file too."
         if is_loopback(self.host):
             return
         if self.dev:
-            raise _wrong(f"A development server does not listen on {self.host!r}.", "Use --host 127.0.0.1.")
+            yield f"A development server does not listen on {self.host!r}.", "Use --host 127.0.0.1."
         if any(app.open for app in self.apps):
             where = "everywhere" if self.host in _EVERYWHERE else f"on {self.host}"
-            raise _wrong(
+            yield (
                 f"The server would listen {where} and let anybody in: an app has no key.",
                 "Give each app a key, or listen on 127.0.0.1.",
             )
 
-    def _check_rates(self) -> None:
+    def _mistakes_of_apps(self) -> Iterator[tuple[str, str]]:
+        if not self.apps:
+            yield "A server needs at least one app.", "Name an app id and its key."
+        names = [app.app for app in self.apps]
+        if len(set(names)) != len(names):
+            yield "An app id is named twice.", "Put all keys of an app into one file."
+        for app in names:
+            if not is_valid_app_id(app):
+                yield (
+                    f"The app id {app!r} is not {APP_ID_LENGTH} visible ASCII characters long.",
+                    "Make one with: openssl rand -hex 16",
+                )
+        yield from explain_invalid_server_keys(self.server_keys, names)
+        if explain_invalid_keys(self.metrics_keys) is not None:
+            yield (
+                "Keys for the metrics are texts with 16 to 128 visible ASCII characters.",
+                "Make one with: openssl rand -hex 32",
+            )
+
+    def _mistakes_of_limits(self) -> Iterator[tuple[str, str]]:
         if not 0 < self.rate_factor < math.inf:
-            raise _wrong(f"rate_factor is {self.rate_factor:g}.", "Use a number above 0; 1 is as documented.")
+            yield f"rate_factor is {self.rate_factor:g}.", "Use a number above 0; 1 is as documented."
         for name, rate in self.rates.items():
             if name not in RATES:
-                raise _wrong(f"There is no rate {name!r}.", f"There are {', '.join(RATES)}.")
-            if rate.count < 1 or not 0 < rate.seconds < math.inf:
-                raise _wrong(
-                    f"The rate {name!r} is {rate}.", "Use at least 1 call in a number of seconds above 0."
-                )
-
-
-def _wrong(message: str, hint: str) -> InvalidArgument:
-    return InvalidArgument(message, operation="serve", hint=hint)
+                yield f"There is no rate {name!r}.", f"There are {', '.join(RATES)}."
+            elif (wrong := explain_invalid_rate(rate)) is not None:
+                yield f"The rate {name!r} {wrong}", "It is so many calls in so many seconds."
+        for sentence in explain_invalid_limits(self.limits):
+            yield sentence, "Without it the documented figure is in force."

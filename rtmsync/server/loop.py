@@ -18,6 +18,7 @@ from typing import Final
 
 from rtmcore.limits import ACCEPTS_PER_TURN, TURN_POLL
 from rtmcore.service.node import Node
+from rtmcore.service.statistics import Histogram
 from rtmsync.driver.clock import Clock
 from rtmsync.driver.waker import Waker
 from rtmsync.server.peer import Peer, PlainPeer, TlsPeer
@@ -51,6 +52,17 @@ class ServerLoop:
         self._last_media = 0
         self._stopping = False
         self._stopping_when_empty = False
+        self.turns = Histogram()
+        """How long turns have taken, without the wait for something to do."""
+        self.received_bytes = 0
+        """Bytes that clients have sent, without TLS."""
+        self.sent_bytes = 0
+        """Bytes for clients that were handed to sockets or wait for them, without TLS."""
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted since the start."""
+        return self._last_connection
 
     def wake(self) -> None:
         """Make the loop take a turn now. Any thread and any signal handler may call this."""
@@ -128,6 +140,7 @@ class ServerLoop:
             peer = self._peers.get(event.connection)
             if peer is not None:
                 self._lose(peer, now)
+        self.turns.observe(Clock.now() - now)
 
     def _serve_media(self, ready: list[tuple[Peer, int]], now: float) -> None:
         """Serve media connections while the turn is young, each in its turn; those left are ready in the next.
@@ -156,6 +169,7 @@ class ServerLoop:
             self._lose(peer, now)
             return
         if data:
+            self.received_bytes += len(data)
             self._node.receive_data(peer.number, data, now)
         elif data is not None:
             self._node.receive_eof(peer.number, now)
@@ -166,8 +180,10 @@ class ServerLoop:
 
     def _write(self, peer: Peer, now: float) -> None:
         node = self._node
+        pieces = node.data_to_send(peer.number)
+        self.sent_bytes += sum(map(len, pieces))
         try:
-            left = peer.send(node.data_to_send(peer.number))
+            left = peer.send(pieces)
         except OSError as error:
             _log.debug("connection %d was lost: %s", peer.number, error)
             self._lose(peer, now)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,11 +15,12 @@ from rtmcore.errors import InvalidArgument, ServerFailure
 from rtmcore.limits import BAN_TIMEOUT, WAIT_SLICE
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.engine import EnginePort
-from rtmcore.service.memory import MemoryEngine
+from rtmcore.service.memory import MemoryEngine, caps_of
 from rtmcore.service.node import Node
 from rtmsync.driver.clock import Clock
 from rtmsync.server.config import ServerConfig
 from rtmsync.server.loop import ServerLoop
+from rtmsync.server.metrics import Metrics
 from rtmsync.server.orders import Orders
 from rtmsync.server.serverkeys import ServerKeys
 from rtmsync.server.tokens import AppVerifier
@@ -29,10 +31,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rtmsync.server")
 
 _BACKLOG = 1024
-_RELOADED = frozenset(
-    {"apps", "server_keys", "tls_certificate", "tls_key", "allowed_origins", "drain_seconds"}
-)
-"""The settings that count from a reload on."""
+_KEPT = ("host", "port", "data_dir", "dev", "node")
+"""The settings that a reload cannot change."""
 
 
 class Server:
@@ -44,19 +44,26 @@ class Server:
 
     Args:
         config: The settings.
+        engine: Given the engine's port, returns the one that is used: for what watches the engine, and for tests that
+            let it fail. By default the port itself.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(
+        self, config: ServerConfig, *, engine: Callable[[EnginePort], EnginePort] | None = None
+    ) -> None:
         self.config = config
+        self._wrap = engine
         self._port = 0
         self._loop: ServerLoop | None = None
         self._node: Node | None = None
         self._embedded: EmbeddedEngine | None = None
+        self._memory: MemoryEngine | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._orders = Orders(config)
         self._verifier = AppVerifier(config.apps)
         self._server_keys = ServerKeys(config.server_keys)
+        self._metrics = Metrics(config)
         self._reloading = threading.Lock()
 
     @property
@@ -85,35 +92,31 @@ class Server:
         try:
             node_id = self.config.node or f"node-{secrets.token_hex(4)}"
             port = self._open_engine(node_id)
+            if self._wrap is not None:
+                port = self._wrap(port)
             self._node = Node(
-                NodeConfig(
-                    node=node_id,
-                    allowed_origins=tuple(self.config.allowed_origins),
-                    dev=self.config.dev,
-                    rate_limits=self.config.rate_limits,
-                    rate_factor=self.config.rate_factor,
-                    rates=self.config.rates,
-                    token_policy=self.config.token_policy,
-                    durability="memory" if self.config.data_dir is None else "disk",
-                ),
+                _node_config(self.config, node_id),
                 port,
                 self._verifier,
                 secret=lambda: secrets.token_urlsafe(24),
                 authorize=self._server_keys.authorize,
+                observe=self._metrics.page,
             )
+            self._node.record_events(self._server_keys.apps, Clock.now())
             self._loop = ServerLoop(self._node, [listener], context)
         except BaseException:
             listener.close()
             self._close_engine()
             raise
         self._orders.open(self._loop, self._node)
+        self._metrics.open(self._node, self._loop, self._embedded or self._memory)
         self._port = int(listener.getsockname()[1])
 
     def run(self) -> None:
         """Serve in this thread until `stop` or the end of a `drain`."""
         self.open()
         assert self._loop is not None
-        _log.info("serving on %s", self.url)
+        _log.info("serving on %s", self.url, extra={"fields": {"url": self.url}})
         try:
             self._orders.begin()
             self._loop.run()
@@ -136,8 +139,10 @@ class Server:
         """Go on with other settings, as far as they can change while clients are connected. Nobody is sent away.
 
         Apps and their keys, certificates and formats, the server keys, the TLS files, which are read again, the
-        allowed origins and `drain_seconds` count from now on, for logins and connections that begin. Any thread may
-        call this, but no signal handler.
+        allowed origins, the rates, the token policy and `drain_seconds` count from now on, for logins and connections
+        that begin. The limits count for all: a connected client keeps to those that its welcome told, and what is
+        beyond the new ones is refused. ``host``, ``port``, ``data_dir``, ``dev`` and ``node`` need a restart, and so
+        does to begin or to end with TLS. Any thread may call this, but no signal handler.
 
         Args:
             config: The settings.
@@ -149,9 +154,8 @@ class Server:
             InvalidArgument: The settings are not possible, or the TLS files cannot be read. Nothing has changed then.
         """
         with self._reloading:
-            names = [each.name for each in attrs.fields(ServerConfig) if each.name not in _RELOADED]
-            kept = {name: getattr(self.config, name) for name in names}
-            changed = [name for name in names if getattr(config, name) != kept[name]]
+            kept = {name: getattr(self.config, name) for name in _KEPT}
+            changed = [name for name in _KEPT if getattr(config, name) != kept[name]]
             if (config.tls_certificate is None) is not (self.config.tls_certificate is None):
                 changed.append("tls_certificate")
                 kept.update(tls_certificate=self.config.tls_certificate, tls_key=self.config.tls_key)
@@ -160,12 +164,16 @@ class Server:
             self.config = merged
             self._verifier.replace(merged.apps)
             self._server_keys.replace(merged.server_keys)
+            self._metrics.use(merged)
             self._orders.reload(merged)
             if self._loop is not None:
                 self._loop.use(context)
+                self._loop.call(self._record_events)
             if self._node is not None:
-                origins = tuple(merged.allowed_origins)
-                self._node.config = attrs.evolve(self._node.config, allowed_origins=origins)
+                self._node.use(_node_config(merged, self._node.config.node))
+            engine = self._embedded or self._memory
+            if engine is not None:
+                engine.caps = caps_of(merged.limits)
         _log.info("the settings were reloaded")
         return tuple(f"{name} stays as it was: it changes with a restart only." for name in changed)
 
@@ -250,11 +258,15 @@ class Server:
     # --- Inside -------------------------------------------------------------------
 
     def _open_engine(self, node_id: str) -> EnginePort:
+        caps = caps_of(self.config.limits)
         if self.config.data_dir is None:
-            return MemoryEngine(epoch=secrets.token_hex(8)).port(node_id)
+            self._memory = MemoryEngine(epoch=secrets.token_hex(8), caps=caps)
+            return self._memory.port(node_id)
         from rtmsync.server.engines.embedded import EmbeddedEngine
 
-        self._embedded = EmbeddedEngine(self.config.data_dir, epoch=secrets.token_hex(8), wake=self._wake)
+        self._embedded = EmbeddedEngine(
+            self.config.data_dir, epoch=secrets.token_hex(8), wake=self._wake, caps=caps
+        )
         self._embedded.start(Clock.now(), time.time_ns() // 1000)
         return self._embedded.port(node_id)
 
@@ -274,12 +286,30 @@ class Server:
             self._failure = error
             _log.exception("the server failed")
 
+    def _record_events(self, now: float) -> None:
+        assert self._node is not None
+        self._node.record_events(self._server_keys.apps, now)
+
     def _drain(self, now: float) -> None:
         assert self._node is not None
         assert self._loop is not None
         _log.info("draining over %g s", self.config.drain_seconds)
         self._loop.stop_when_empty()
         self._node.drain(now, self.config.drain_seconds)
+
+
+def _node_config(config: ServerConfig, node: str) -> NodeConfig:
+    return NodeConfig(
+        node=node,
+        allowed_origins=tuple(config.allowed_origins),
+        dev=config.dev,
+        rate_limits=config.rate_limits,
+        rate_factor=config.rate_factor,
+        rates=config.rates,
+        limits=config.limits,
+        token_policy=config.token_policy,
+        durability="memory" if config.data_dir is None else "disk",
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

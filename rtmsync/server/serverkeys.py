@@ -2,35 +2,37 @@
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
-
-from rtmcore.errors import InvalidArgument
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{16,128}")
 
 
-def check_server_keys(keys: Mapping[str, Sequence[str]], apps: Sequence[str]) -> None:
-    """Judge the server keys of a configuration.
+_MAKE: Final = "Make one with: openssl rand -hex 32"
+
+
+def explain_invalid_keys(keys: Sequence[str]) -> str | None:
+    """Say what is wrong with keys, none of which is quoted; None where all is well."""
+    if isinstance(keys, str) or not all(isinstance(key, str) and _KEY.fullmatch(key) for key in keys):
+        return "Server keys are a list of texts with 16 to 128 visible ASCII characters each."
+    return None
+
+
+def explain_invalid_server_keys(
+    keys: Mapping[str, Sequence[str]], apps: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Say what is wrong with the server keys of a configuration, and what to do.
 
     Args:
         keys: By app id.
         apps: The apps that the server holds.
-
-    Raises:
-        InvalidArgument: A key is not possible, or its app is not there.
     """
     for app, several in keys.items():
-        wrong = None
         if app not in apps:
-            wrong = "There is a server key for an app that the server does not hold."
-        elif isinstance(several, str) or not all(
-            isinstance(key, str) and _KEY.fullmatch(key) for key in several
-        ):
-            wrong = "Server keys are a list of texts with 16 to 128 visible ASCII characters each."
-        if wrong is not None:
-            raise InvalidArgument(wrong, operation="serve", hint="Make one with: openssl rand -hex 32")
+            yield "There is a server key for an app that the server does not hold.", "Name the app too."
+        elif (wrong := explain_invalid_keys(several)) is not None:
+            yield wrong, _MAKE
 
 
 class ServerKeys:
@@ -46,6 +48,11 @@ class ServerKeys:
     def replace(self, keys: Mapping[str, Sequence[str]]) -> None:
         """Go on with other keys. Any thread may call this."""
         self._digests = {app: [_digest(key) for key in several] for app, several in keys.items() if several}
+
+    @property
+    def apps(self) -> frozenset[str]:
+        """The apps that have a key."""
+        return frozenset(self._digests)
 
     def authorize(self, app: str, key: str) -> bool | None:
         """Whether a key is good for an app; None where the app has no key or is unknown."""

@@ -2,17 +2,19 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from rtmcore.errors import InvalidArgument
-from rtmcore.limits import RateLimit
-from rtmsync.server.config import DEV_APP_ID, ServerConfig
+from rtmcore.limits import TOKEN_KEY_BYTES_MIN, RateLimit
+from rtmcore.service.capacity import FIGURES
+from rtmsync.server.config import DEV_APP_ID, Mistakes, ServerConfig
 from rtmsync.server.keyfiles import load_text, parse_certificates, parse_keys
+from rtmsync.server.logs import LOG_FORMATS, LOG_LEVELS, LogSettings
 from rtmsync.server.tokens import JWT, AppKeys, TokenKey
 
 
@@ -62,13 +64,7 @@ class AppFiles:
         Raises:
             InvalidArgument: The file cannot be read, or there is no key in it.
         """
-        if self.server_key_file is None:
-            return ()
-        lines = load_text(self.server_key_file, "server key file").splitlines()
-        keys = tuple(line.strip() for line in lines if line.strip())
-        if not keys:
-            raise _wrong(f"There is no server key in {self.server_key_file}.")
-        return keys
+        return () if self.server_key_file is None else _load_server_keys(self.server_key_file)
 
 
 @attrs.frozen(kw_only=True)
@@ -77,26 +73,82 @@ class Settings:
 
     Args:
         apps: The apps.
-        others: Arguments of `ServerConfig` besides the apps, by name.
+        others: Arguments of `ServerConfig` besides the apps and keys, by name.
+        metrics_key_file: A file with keys for the metrics, one a line; None where there are none.
+        logs: How `rtm serve` logs.
+        dev_server_key: The server key of each app of a development server that has no file with others.
     """
 
     apps: tuple[AppFiles, ...] = ()
     others: Mapping[str, Any] = attrs.field(factory=dict)
+    metrics_key_file: Path | None = None
+    logs: LogSettings = attrs.field(factory=LogSettings)
+    dev_server_key: str | None = attrs.field(default=None, repr=False)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files with secrets."""
+        files = tuple(file for app in self.apps for file in app.files)
+        return files if self.metrics_key_file is None else (*files, self.metrics_key_file)
 
     def config(self) -> ServerConfig:
         """Read the secrets and put everything together. A development server without apps has one of its own.
 
         Raises:
-            InvalidArgument: A file cannot be read, or the settings are not possible.
+            InvalidArgument: A file cannot be read, or the settings are not possible. All mistakes are named.
         """
-        apps = tuple(app.load() for app in self.apps)
-        if not apps and self.others.get("dev"):
-            apps = (AppKeys(DEV_APP_ID),)
-        names = [app.app for app in apps]
-        if len(set(names)) != len(names):
-            raise _wrong("An app id is named twice.")
-        server_keys = {app.id: app.load_server_keys() for app in self.apps if app.server_key_file is not None}
-        return ServerConfig(apps=apps, server_keys=server_keys, **self.others)
+        mistakes: list[str] = []
+        found = [_tried(app.load, mistakes) or _stand_in(app.id) for app in self.apps]
+        if not found and self.others.get("dev"):
+            found = [AppKeys(DEV_APP_ID)]
+        server_keys = {
+            app.id: _tried(app.load_server_keys, mistakes) or ()
+            for app in self.apps
+            if app.server_key_file is not None
+        }
+        if self.others.get("dev") and self.dev_server_key is not None:
+            server_keys = {**{app.app: (self.dev_server_key,) for app in found}, **server_keys}
+        metrics_keys: tuple[str, ...] = ()
+        if self.metrics_key_file is not None:
+            file = self.metrics_key_file
+            metrics_keys = _tried(lambda: _load_server_keys(file), mistakes) or ()
+        config = _tried(
+            lambda: ServerConfig(
+                apps=tuple(found), server_keys=server_keys, metrics_keys=metrics_keys, **self.others
+            ),
+            mistakes,
+        )
+        if mistakes or config is None:
+            raise Mistakes("The settings have", mistakes)
+        return config
+
+
+_Found = TypeVar("_Found")
+
+
+def _tried(read: Callable[[], _Found], mistakes: list[str]) -> _Found | None:
+    """What a function returns; where it finds a mistake, that is noted."""
+    try:
+        return read()
+    except Mistakes as error:
+        mistakes.extend(error.mistakes)
+        return None
+    except InvalidArgument as error:
+        mistakes.append(f"{error.message} {error.hint}" if error.hint else error.message)
+        return None
+
+
+def _stand_in(app: str) -> AppKeys:
+    """An app whose files cannot be used, for judging the other settings."""
+    return AppKeys(app, (TokenKey(bytes(TOKEN_KEY_BYTES_MIN)),))
+
+
+def _load_server_keys(file: Path) -> tuple[str, ...]:
+    lines = load_text(file, "server key file").splitlines()
+    keys = tuple(line.strip() for line in lines if line.strip())
+    if not keys:
+        raise _wrong(f"There is no server key in {file}.")
+    return keys
 
 
 def read_settings(path: Path) -> Settings:
@@ -109,7 +161,7 @@ def read_settings(path: Path) -> Settings:
         What it says. What it does not say is not among `Settings.others`.
 
     Raises:
-        InvalidArgument: It cannot be read, is not TOML, has a key that there is not, or a value of the wrong type.
+        InvalidArgument: It cannot be read, is not TOML, has keys that there are not, or values of the wrong type.
     """
     toml: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
@@ -120,11 +172,17 @@ def read_settings(path: Path) -> Settings:
         raise _wrong(f"The settings file {path} is nested too deeply.") from None
     reader = _Reader(path)
     others = reader.table("", {name: value for name, value in found.items() if name not in _TABLES}, _PLAIN)
+    metrics_key_file = others.pop("metrics_key_file", None)
     tls = reader.table("tls", found.get("tls", {}), _TLS)
     others.update({f"tls_{name}": value for name, value in tls.items()})
     if "rates" in found:
         others["rates"] = reader.rates(found["rates"])
-    return Settings(apps=reader.apps(found.get("apps", [])), others=others)
+    if "limits" in found:
+        others["limits"] = reader.table("limits", found["limits"], _LIMITS)
+    logs = reader.table("log", found.get("log", {}), _LOG)
+    apps = reader.apps(found.get("apps", []))
+    reader.end()
+    return Settings(apps=apps, others=others, metrics_key_file=metrics_key_file, logs=LogSettings(**logs))
 
 
 def parse_rate(text: str) -> tuple[str, RateLimit]:
@@ -139,6 +197,19 @@ def parse_rate(text: str) -> tuple[str, RateLimit]:
         return name.strip(), RateLimit(int(count), float(seconds))
     except ValueError:
         raise _wrong(f"A rate looks like send=180/3, which is calls/seconds, not {text!r}.") from None
+
+
+def parse_limit(text: str) -> tuple[str, int]:
+    """Read a limit such as ``message=65536``.
+
+    Raises:
+        InvalidArgument: It has another form.
+    """
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), int(value)
+    except ValueError:
+        raise _wrong(f"A limit looks like message=65536, not {text!r}.") from None
 
 
 # --- The keys -------------------------------------------------------------------------------------------------------
@@ -179,6 +250,10 @@ def _path(reader: "_Reader", value: object) -> Path | None:
     return reader.folder / value if isinstance(value, str) and value else None
 
 
+def _one_of(words: Sequence[str]) -> Callable[["_Reader", object], str | None]:
+    return lambda _, value: value if isinstance(value, str) and value in words else None
+
+
 _TEXT: Final = _Kind("a text", _text)
 _FLAG: Final = _Kind("true or false", _flag)
 _WHOLE: Final = _Kind("a whole number", _whole)
@@ -186,7 +261,7 @@ _NUMBER: Final = _Kind("a number", _number)
 _LIST: Final = _Kind("a list of texts", _texts)
 _FILE: Final = _Kind("the name of a file", _path)
 
-_TABLES: Final = ("apps", "tls", "rates")
+_TABLES: Final = ("apps", "tls", "rates", "limits", "log")
 _PLAIN: Final = {
     "host": _TEXT,
     "port": _WHOLE,
@@ -198,6 +273,14 @@ _PLAIN: Final = {
     "drain_seconds": _NUMBER,
     "rate_limits": _FLAG,
     "rate_factor": _NUMBER,
+    "metrics": _FLAG,
+    "metrics_key_file": _FILE,
+}
+_LIMITS: Final = dict.fromkeys(FIGURES, _WHOLE)
+_LOG: Final = {
+    "format": _Kind(" or ".join(LOG_FORMATS), _one_of(LOG_FORMATS)),
+    "level": _Kind(f"one of {', '.join(LOG_LEVELS)}", _one_of(LOG_LEVELS)),
+    "file": _FILE,
 }
 _TLS: Final = {"certificate": _FILE, "key": _FILE}
 _APP: Final = {
@@ -211,6 +294,8 @@ PLAIN_KEYS: Final = tuple(_PLAIN)
 """The keys of the file outside of any table."""
 TLS_KEYS: Final = tuple(_TLS)
 """The keys of the table ``tls``."""
+LOG_KEYS: Final = tuple(_LOG)
+"""The keys of the table ``log``."""
 APP_KEYS: Final = tuple(_APP)
 """The keys of each table of ``apps``."""
 
@@ -222,47 +307,64 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._mistakes: list[str] = []
         self.folder = path.parent
 
     def table(self, name: str, found: object, kinds: Mapping[str, _Kind]) -> dict[str, Any]:
         if not isinstance(found, dict):
-            raise self._bad(f"{name} is not a table.")
+            self._note(f"{name} is not a table.")
+            return {}
         before = f"{name}." if name else ""
-        unknown = sorted(set(found) - set(kinds))
-        if unknown:
-            known = (*kinds, *(() if name else _TABLES))
-            raise self._bad(f"there is no {before}{unknown[0]}; there are {', '.join(known)}.")
         values = {}
         for key, value in found.items():
-            values[key] = kinds[key].convert(self, value)
-            if values[key] is None:
-                raise self._bad(f"{before}{key} is not {kinds[key].words}.")
+            kind = kinds.get(key)
+            if kind is None:
+                known = (*kinds, *(() if name else _TABLES))
+                self._note(f"there is no {before}{key}; there are {', '.join(known)}.")
+            elif (converted := kind.convert(self, value)) is None:
+                self._note(f"{before}{key} is not {kind.words}.")
+            else:
+                values[key] = converted
         return values
 
     def apps(self, found: object) -> tuple[AppFiles, ...]:
         if not isinstance(found, list):
-            raise self._bad("apps is not a list of tables: begin each with [[apps]].")
+            self._note("apps is not a list of tables: begin each with [[apps]].")
+            return ()
         apps = []
         for number, each in enumerate(found, 1):
             values = self.table(f"apps {number}", each, _APP)
-            if "id" not in values:
-                raise self._bad(f"apps {number} has no id.")
-            apps.append(AppFiles(**values))
+            if isinstance(each, dict) and "id" not in each:
+                self._note(f"apps {number} has no id.")
+            apps.append(AppFiles(**{"id": "", **values}))
         return tuple(apps)
 
     def rates(self, found: object) -> dict[str, RateLimit]:
         if not isinstance(found, dict):
-            raise self._bad("rates is not a table.")
+            self._note("rates is not a table.")
+            return {}
         rates = {}
         for name, each in found.items():
             values = self.table(f"rates.{name}", each, _RATE)
-            if len(values) != len(_RATE):
-                raise self._bad(f"rates.{name} needs count and seconds.")
-            rates[name] = RateLimit(values["count"], values["seconds"])
+            if len(values) == len(_RATE):
+                rates[name] = RateLimit(values["count"], values["seconds"])
+            elif isinstance(each, dict) and set(each) < set(_RATE):
+                self._note(f"rates.{name} needs count and seconds.")
         return rates
 
-    def _bad(self, message: str) -> InvalidArgument:
-        return _wrong(f"In {self._path}, {message}")
+    def end(self) -> None:
+        """Say what is wrong, all at once.
+
+        Raises:
+            InvalidArgument: Something is.
+        """
+        if len(self._mistakes) == 1:
+            raise _wrong(f"In {self._path}, {self._mistakes[0]}")
+        if self._mistakes:
+            raise Mistakes(f"{self._path} has", self._mistakes)
+
+    def _note(self, mistake: str) -> None:
+        self._mistakes.append(mistake)
 
 
 def _wrong(message: str) -> InvalidArgument:

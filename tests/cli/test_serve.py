@@ -5,7 +5,9 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import DEFAULT_URL
 from rtmsync.cli.serve import paste_lines
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
+from rtmsync.server.engines.embedded import JOURNAL_FILE
 from rtmsync.server.tokens import TokenKey, make_token
 from tests.cli.conftest import Rtm
 from tests.cli.ends import RTM, call, running, serving
@@ -186,7 +189,20 @@ def test_a_data_directory_that_is_in_use(tmp_path: Path) -> None:
         second = call("serve", "--dev", "--port", "0", "--data", data)
     assert second.returncode == ExitCode.FAILURE
     assert b"Traceback" not in second.stderr
-    assert b"in use" in second.stderr or b"another" in second.stderr.lower()
+    assert b"Another server (process " in second.stderr
+    assert b"uses the data directory" in second.stderr
+
+
+def test_a_data_directory_of_a_newer_server(rtm: Rtm, tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path)) as (_, server):
+        server.end_input()
+        assert server.wait() == 0
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection, connection:
+        connection.execute("UPDATE meta SET value = 99 WHERE key = 'schema'")
+    outcome = rtm("serve", "--dev", "--port", "0", "--data", str(tmp_path))
+    assert outcome.status == ExitCode.FAILURE
+    assert "has schema version 99, this server knows version" in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 # --- Settings from a file and the environment -----------------------------------------------------------------------
@@ -260,6 +276,103 @@ def test_wrong_settings_are_wrong_use(
     assert "Traceback" not in outcome.err
 
 
+def test_all_mistakes_are_said_at_once(rtm: Rtm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTM_LIMIT", "message=0 channels=65")
+    outcome = rtm(
+        "serve", "--config", settings_file(tmp_path), "--rate", "sned=1/1", "--host", "0.0.0.0", "--dev"
+    )
+    assert outcome.status == ExitCode.USAGE
+    for words in ("limits.message", "limits.channels", "'sned'", "development server"):
+        assert words in outcome.err
+
+
+def test_limits_of_options_and_the_environment_come_before_those_of_the_file(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, "limits = { message = 1000, channels = 1 }")
+    token = make_token(TokenKey(KEY.encode()), app=APP, user="alice", now=time.time())
+    with (
+        running("serve", "--config", file, "--json", "--until-eof", RTM_LIMIT="message=100") as server,
+        rtmsync.connect(server.row()["url"], app_id=APP, user_id="alice", token=token, proxy=None) as alice,
+    ):
+        with pytest.raises(rtmsync.InvalidArgument):
+            alice.send_peer("nobody", "x" * 101)
+        alice.channel("one").join()
+        with pytest.raises(rtmsync.LimitExceeded):
+            alice.channel("two").join()
+
+
+# --- Server keys ----------------------------------------------------------------------------------------------------
+
+
+def test_a_development_server_prints_how_to_publish() -> None:
+    with running("serve", "--dev", "--port", "0", "--until-eof") as server:
+        lines = [server.says("curl")]
+        lines += [server.says("--data"), server.says("/rtm/v1/apps/")]
+        key = re.search(r"Bearer ([^']+)", lines[0])[1]
+        url = re.search(r"'http(.*)/rtm/v1", lines[2])[1]
+        words = shlex.split(" ".join(line.rstrip("\\") for line in lines))
+        assert words[0] == "curl"
+        with rtmsync.connect(f"ws{url}", app_id=DEV_APP_ID, user_id="alice", proxy=None) as alice:
+            ops = alice.channel("ops")
+            ops.join()
+            inbox = ops.events(rtmsync.ChannelMessage)
+            with rtmsync.Publisher(f"ws{url}", app_id=DEV_APP_ID, server_key=key) as publisher:
+                publisher.publish("ops", json.loads(words[4])["payload"], sender="shop")
+            assert inbox.get(timeout=10).text == "good morning"
+
+
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_one_command_with_a_server_key(tmp_path: Path, by_environment: bool) -> None:
+    (tmp_path / "server.key").write_text("0123456789abcdef-server\n")
+    options = ("--app-id", APP, "--secret-file", key_file(tmp_path), "--port", "0", "--json", "--until-eof")
+    file = str(tmp_path / "server.key")
+    given = () if by_environment else ("--server-key-file", file)
+    variables = {"RTM_SERVER_KEY_FILE": file} if by_environment else {}
+    with running("serve", *options, *given, **variables) as server:
+        row = server.row()
+        assert "server_keys" not in row
+        with rtmsync.Publisher(row["url"], app_id=APP, server_key="0123456789abcdef-server") as publisher:
+            assert publisher.member_counts(["ops"]) == {"ops": 0}
+    assert not any("0123456789abcdef-server" in line for line in server.said)
+
+
+# --- Logs -----------------------------------------------------------------------------------------------------------
+
+
+def test_logs_are_json_where_that_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "rtm.log"
+    with serving("--log-format", "json", "--log-file", str(file)) as (url, server):
+        sent = call("send", "--url", url, "--user", "bob", "ops", "a secret of bob's", RTM_TOKEN="t0ken")
+        assert sent.returncode == 0, sent.stderr
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert all({"time", "level", "logger", "message"} <= set(row) for row in rows)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["time"]) for row in rows)
+    assert rows[0] == {**rows[0], "level": "info", "logger": "rtmsync.server", "url": url}
+    assert "secret" not in file.read_text()
+    assert "t0ken" not in file.read_text()
+
+
+def test_the_level_and_the_format_come_from_the_environment_and_the_file_too(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, "log = { format = 'json', level = 'warning' }")
+    with running("serve", "--config", file, "--json", "--until-eof", RTM_LOG_LEVEL="debug") as server:
+        server.row()
+        row = json.loads(server.notes("serving on"))
+        assert row["message"].startswith("serving on ws://")
+    quiet = ("--dev", "--port", "0", "--json", "--until-eof", "--log-level", "error")
+    with running("serve", *quiet) as server:
+        server.row()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    assert len(server.said) == 1
+
+
+def test_a_log_file_that_cannot_be_written_is_wrong_use(rtm: Rtm, tmp_path: Path) -> None:
+    outcome = rtm("serve", "--dev", "--port", "0", "--log-file", str(tmp_path / "none" / "rtm.log"))
+    assert outcome.status == ExitCode.USAGE
+    assert "rtm.log cannot be written" in outcome.err
+
+
 def test_access_tokens_are_taken_where_they_are_listed(tmp_path: Path) -> None:
     certificate = tmp_path / "app.certificate"
     certificate.write_text("5CFd2fd1755d40ecb72977518be15d3b")
@@ -295,9 +408,9 @@ def test_a_hangup_reads_the_settings_again(tmp_path: Path) -> None:
             assert not logged_in(url, other, "bob")
             (tmp_path / "second.key").write_text(f"{KEY}\n{other}\n")
             text = Path(file).read_text()
-            Path(file).write_text("token_policy = 'abort'\n" + text.replace("app.key", "second.key"))
+            Path(file).write_text("node = 'other'\n" + text.replace("app.key", "second.key"))
             server.signal(signal.SIGHUP)
-            server.notes("token_policy stays as it was")
+            server.notes("node stays as it was")
             assert logged_in(url, other, "bob")
             Path(file).write_text(text + "unknown = 1\n")
             server.signal(signal.SIGHUP)

@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from itertools import count
+from typing import Any
 
 import pytest
 
-from rtmcore.client.events import MemberJoined, MemberLeft
+from rtmcore.client.events import ChannelLost, MemberJoined, MemberLeft
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import ConnectionState, SendPeerMessageError
+from rtmcore.codes import ConnectionState, JoinChannelError, LeaveChannelReason, SendPeerMessageError
 from rtmcore.errors import Aborted, NotInChannel, RequestTimeout
 from rtmcore.models import SendResult, SendStatus
-from tests.core.cities import Citizen, City
+from rtmcore.service.commands import RTM, Answer, Expel, Kick, Name, PutOut
+from tests.core.cities import APP, Citizen, City
 
 CONNECTING = ("CONNECTING", "LOGIN")
 CONNECTED = ("CONNECTED", "LOGIN_SUCCESS")
@@ -131,6 +133,69 @@ def test_a_client_that_was_away_during_the_other_login_is_aborted_too() -> None:
     city.run(30)
     assert first.states[-1] == ("ABORTED", "REMOTE_LOGIN")
     assert second.states == [CONNECTING, CONNECTED]
+
+
+def put_out(city: City, command: type[Any], *where: str) -> None:
+    """Whoever runs the service puts ann out, of a channel if one is named."""
+    name = Name(APP, RTM, "ann")
+    port = city.engine.port("office")
+    port.submit(command(1, name, "", *where, "Be nice."), city.now, city.wall)
+    output = port.next_output()
+    assert isinstance(output, Answer)
+    assert output.value == PutOut(there=True)
+    city.settle()
+
+
+@pytest.mark.parametrize("away", [0, 5, 40])
+def test_one_who_is_put_out_is_aborted_and_does_not_come_back(away: float) -> None:
+    city = City(21)
+    ann, bob = people(city, "ann", "bob")
+    if away:
+        ann.refusing = True
+        ann.cut()
+        city.run(1)
+    put_out(city, Kick)
+    city.run(away)
+    ann.refusing = False
+    city.run(60)
+    assert ann.states[-1] == ("ABORTED", "BANNED_BY_SERVER")
+    assert ann.states.count(("ABORTED", "BANNED_BY_SERVER")) == 1
+    assert [event.user for event in bob.of(MemberLeft)] == ["ann"]
+    ann.core.logout(now=city.now)
+    city.run(1)
+    ann.core.login(now=city.now)
+    city.run(1)
+    assert ann.states[-1] == CONNECTED
+
+
+@pytest.mark.parametrize("away", [0, 5, 40])
+def test_one_who_is_taken_out_of_a_channel_stays_connected_and_out(away: float) -> None:
+    city = City(22)
+    ann, bob = people(city, "ann", "bob")
+    ann.join("other")
+    if away:
+        ann.refusing = True
+        ann.cut()
+        city.run(1)
+    put_out(city, Expel, "room")
+    city.run(away)
+    ann.refusing = False
+    city.run(20)
+    assert ann.states[-1] == CONNECTED
+    assert ann.of(ChannelLost) == [
+        ChannelLost("room", JoinChannelError.REJECTED, "Be nice.", LeaveChannelReason.KICKED)
+    ]
+    assert [event.user for event in bob.of(MemberLeft)] == ["ann"]
+    bob.say(b"about ann")
+    ann.cut()
+    city.run(5)
+    assert ann.core.channels == ("other",)
+    assert ann.heard() == []
+    assert len(ann.of(ChannelLost)) == 1
+    ann.join("room")
+    bob.say(b"to ann")
+    city.run(1)
+    assert [message.body for message in ann.heard()] == [b"to ann"]
 
 
 def test_an_own_late_attempt_does_not_kick_the_newer_one() -> None:

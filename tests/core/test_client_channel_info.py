@@ -226,7 +226,7 @@ def test_a_member_is_told_how_many_they_are_on_the_join_and_then_of_changes() ->
 
 
 def test_rates_of_channel_attributes_and_counts() -> None:
-    world = Scenario()
+    world = Scenario(rate_limits=True)
     (alice,) = world.login("alice", rate_limits=True)
     writes = (
         lambda: info(alice).set_attributes("one", {"a": "1"}, now=world.now),

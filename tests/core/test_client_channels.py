@@ -7,11 +7,20 @@ import pytest
 
 from rtmcore.client.events import ChannelGap, ChannelLost, MemberJoined, MemberLeft
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import CloseCode, JoinChannelError, MessageType
-from rtmcore.limits import CHANNEL_HELD_MESSAGES, CHANNEL_SENDERS_REMEMBERED
+from rtmcore.codes import (
+    CloseCode,
+    GetMembersError,
+    JoinChannelError,
+    LeaveChannelError,
+    LeaveChannelReason,
+    MessageType,
+)
+from rtmcore.errors import NotInChannel
+from rtmcore.limits import CHANNEL_HELD_MESSAGES, CHANNEL_SENDERS_REMEMBERED, CHANNELS_JOINED
 from rtmcore.models import ChannelMessage, JoinResult
 from rtmcore.wire.packets import (
     ChannelEntry,
+    Expelled,
     Failed,
     Hello,
     Joined,
@@ -641,6 +650,48 @@ def test_a_lost_channel_with_an_unknown_code() -> None:
     bench.reset()
     bench.turn()
     assert bench.events == [ChannelLost("room", JoinChannelError.FAILURE, "?")]
+
+
+def test_who_is_taken_out_is_told_once_and_may_join_again() -> None:
+    bench = in_room()
+    bench.server.last.send(Expelled("room", "Be nice."), Expelled("room", "Again."), Expelled("other"))
+    bench.turn()
+    lost = ChannelLost("room", JoinChannelError.REJECTED, "Be nice.", LeaveChannelReason.KICKED)
+    assert bench.events[-1] == lost
+    assert bench.events.count(lost) == 1
+    assert bench.core.channels == ()
+    with pytest.raises(NotInChannel) as caught:
+        bench.core.members("room", now=bench.now)
+    assert caught.value.code is GetMembersError.NOT_IN_CHANNEL
+    with pytest.raises(NotInChannel) as caught:
+        bench.core.leave("room", now=bench.now)
+    assert caught.value.code is LeaveChannelError.KICKED
+    ticket = bench.core.join("room", now=bench.now)
+    bench.turn()
+    bench.server.last.send(Roster("room", 9, 1, ["ann"]), Joined(ticket.request_id or 0, 20))
+    bench.turn()
+    assert bench.core.channels == ("room",)
+    assert not bench.core.leave("room", now=bench.now).done
+
+
+def test_a_leave_that_crosses_an_expulsion_fails_as_such() -> None:
+    bench = in_room()
+    ticket = bench.core.leave("room", now=bench.now)
+    bench.turn()
+    bench.server.last.send(Expelled("room"), Failed(ticket.request_id or 0, 4, "Taken out."))
+    bench.turn()
+    assert isinstance(ticket.error, NotInChannel)
+    assert ticket.error.code is LeaveChannelError.KICKED
+    assert bench.core.channels == ()
+
+
+def test_channels_that_a_client_was_taken_out_of_are_bounded() -> None:
+    bench = in_room()
+    channels = bench.core._channels
+    for number in range(3 * CHANNELS_JOINED):
+        channels.enter(f"c{number}")
+        channels.expelled(Expelled(f"c{number}"))
+    assert len(channels._expelled) == CHANNELS_JOINED
 
 
 def test_a_lost_channel_fails_its_requests_by_the_server_s_answers() -> None:

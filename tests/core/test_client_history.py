@@ -214,7 +214,7 @@ def test_a_question_that_makes_no_sense_is_refused_at_once(question: Any) -> Non
 
 
 def test_rates_of_kept_messages() -> None:
-    world = Scenario()
+    world = Scenario(rate_limits=True)
     (alice,) = world.login("alice", rate_limits=True)
     for intent, count in (
         (lambda: history(alice).stored(now=world.now), 10),

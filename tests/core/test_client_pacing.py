@@ -97,7 +97,7 @@ def test_a_call_that_waits_can_be_withdrawn() -> None:
 
 
 def test_joins_of_one_channel_wait_for_their_own_rate_and_hold_back_nothing_else() -> None:
-    world = Scenario()
+    world = Scenario(rate_limits=True)
     (alice,) = world.login("alice", rate_limits=True, on_rate_limit="wait")
     start = world.time
     for _ in range(2):

@@ -278,7 +278,7 @@ def test_calls_that_need_membership() -> None:
             call()
         assert caught.value.code is code
     bench.core.join("room", now=bench.now)
-    for call, _ in cases[:3]:
+    for call, _ in (cases[0], cases[2]):  # a leave ends the join
         with pytest.raises(NotInChannel):
             call()
 

@@ -482,7 +482,6 @@ def test_a_malformed_app_id_is_the_login_s_error() -> None:
         ({"user_id": ""}, "user id"),
         ({"user_id": "x" * 65}, "65 bytes"),
         ({"user_id": 7}, "string"),
-        ({"app_id": None}, "app id"),
         ({"token": "ä"}, "ASCII"),
         ({"token": b"x"}, "string"),
         ({"token": "x" * 9000}, "ASCII"),

@@ -9,10 +9,10 @@ from rtmcore.errors import (
     InvalidArgument,
     InvalidToken,
     NotLoggedIn,
-    OutcomeUnknown,
     RateLimited,
     RequestTimeout,
     ServerFailure,
+    StateError,
     TokenExpired,
 )
 from rtmcore.wire.packets import Failed, Hello, Kicked, Refused, Renewed, RenewToken
@@ -287,7 +287,8 @@ def test_a_renewal_ends_with_the_session() -> None:
     bench.turn()
     bench.core.logout(bench.now)
     bench.turn()
-    assert isinstance(ticket.error, OutcomeUnknown)
+    assert isinstance(ticket.error, StateError)
+    assert ticket.error.code is RenewTokenError.ABORTED_BY_LOGOUT
 
 
 def test_a_withdrawn_renewal_leaves_the_old_token() -> None:

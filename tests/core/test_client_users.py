@@ -216,7 +216,7 @@ def test_the_server_lists_who_is_subscribed_to() -> None:
 
 
 def test_rates_of_subscriptions_and_attributes() -> None:
-    world = Scenario()
+    world = Scenario(rate_limits=True)
     alice, _ = world.login("alice", "bob", rate_limits=True)
     for intent, count, code in (
         (lambda: users(alice).subscribe(["bob"], now=world.now), 10, PeerSubscriptionStatusError.TOO_OFTEN),

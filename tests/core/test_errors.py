@@ -255,6 +255,7 @@ CARRIED = {
         PeerSubscriptionStatusError(4), QueryPeersBySubscriptionOptionError(2), UploadMediaError(3),
         DownloadMediaError(3),
     ],
+    "ConnectionFailed": [InitError(1)],
     "InvalidAppId": [InitError(3), LoginError(4)],
     "InvalidToken": [LoginError(5), RenewTokenError(6)],
     "TokenExpired": [LoginError(6), RenewTokenError(5)],
@@ -284,7 +285,7 @@ CARRIED = {
     ],
     "TransferCancelled": [UploadMediaError(6), DownloadMediaError(6)],
     "ServerFailure": [
-        InitError(1), LoginError(1), RenewTokenError(1), SendPeerMessageError(1), SendChannelMessageError(1),
+        LoginError(1), RenewTokenError(1), SendPeerMessageError(1), SendChannelMessageError(1),
         JoinChannelError(1), LeaveChannelError(1), GetMembersError(1), ChannelMemberCountError(1),
         AttributeOperationError(1), AttributeOperationError(2), QueryPeersOnlineError(1),
         PeerSubscriptionStatusError(1), QueryPeersBySubscriptionOptionError(1),

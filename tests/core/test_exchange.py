@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtmcore.errors import LocalProtocolError
-from rtmcore.limits import HANDSHAKE_BYTES, HANDSHAKE_HEADERS, HTTP_BODY_BYTES, HTTP_EARLY_BYTES
+from rtmcore.limits import (
+    HANDSHAKE_BYTES,
+    HANDSHAKE_HEADERS,
+    HTTP_ANSWER_BYTES,
+    HTTP_BODY_BYTES,
+    HTTP_EARLY_BYTES,
+)
 from rtmcore.wire.exchange import (
     HttpBody,
     HttpClientConnection,
@@ -237,6 +243,17 @@ def test_what_is_no_answer_fails_once(stream: bytes, pieces: Pieces) -> None:
     assert isinstance(client.next_event(), HttpFailed)
     assert client.next_event() is None
     assert client.closed
+
+
+def test_answers_are_larger_than_requests_and_bounded_all_the_same() -> None:
+    client = asking()
+    client.receive_data(response(b"a" * HTTP_ANSWER_BYTES))
+    answer = client.next_event()
+    assert isinstance(answer, HttpResponse)
+    assert len(answer.body) == HTTP_ANSWER_BYTES > HTTP_BODY_BYTES
+    client = asking()
+    client.receive_data(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (HTTP_ANSWER_BYTES + 1))
+    assert isinstance(client.next_event(), HttpFailed)
 
 
 def test_a_server_that_says_more_than_it_was_asked_is_not_asked_again() -> None:

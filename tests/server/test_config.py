@@ -34,6 +34,12 @@ def test_loopback_needs_no_secret(host: str) -> None:
         ({"apps": [AppKeys("short")]}, "32 visible"),
         ({"port": 65536}, "between 0 and 65535"),
         ({"tls_key": Path("key.pem")}, "no certificate"),
+        ({"rate_factor": 0.0}, "rate_factor"),
+        ({"limits": {"message": 0}}, "limits.message is 0; it is at least 1"),
+        ({"limits": {"mesage": 1}}, "no limits.mesage"),
+        ({"metrics_keys": ["short"]}, "16 to 128"),
+        ({"server_keys": {"x" * 32: ["k" * 32]}}, "does not hold"),
+        ({"server_keys": {DEV_APP_ID: "k" * 32}}, "list of texts"),
     ],
 )
 def test_what_is_not_possible_is_refused_with_a_sentence(settings: dict[str, object], words: str) -> None:

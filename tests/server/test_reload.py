@@ -10,7 +10,8 @@ import trustme
 
 import rtmsync
 from rtmcore.codes import ConnectionState, LoginError
-from rtmcore.errors import AuthError, InvalidArgument
+from rtmcore.errors import AuthError, InvalidArgument, LimitExceeded, RateLimited
+from rtmcore.limits import RateLimit
 from rtmsync.server.config import ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys, TokenKey, make_token
@@ -58,15 +59,45 @@ def test_apps_come_and_go(serve: Serve) -> None:
     assert refused.value.code is LoginError.INVALID_APP_ID
 
 
-def test_what_needs_a_restart_is_said_and_stays(serve: Serve) -> None:
+def test_what_needs_a_restart_is_said_and_stays(serve: Serve, tmp_path: Path) -> None:
     server = serve(apps=[AppKeys(APP, (OLD,))])
     before = server.config
-    changed = attrs.evolve(before, port=1, token_policy="abort", rate_factor=2.0, drain_seconds=1.0)
+    changed = attrs.evolve(before, port=1, node="other", data_dir=tmp_path, dev=True, drain_seconds=1.0)
     said = server.reload(changed)
-    assert [sentence.split()[0] for sentence in said] == ["port", "rate_factor", "token_policy"]
+    assert [sentence.split()[0] for sentence in said] == ["port", "data_dir", "dev", "node"]
     assert all("restart" in sentence for sentence in said)
     assert server.config == attrs.evolve(before, drain_seconds=1.0)
     connect(server, "alice", OLD).close()
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_rates_and_limits_change_under_a_session_that_stays(
+    serve: Serve, tmp_path: Path, on_disk: bool
+) -> None:
+    server = serve(apps=[AppKeys(APP, (OLD,))], data_dir=tmp_path / "data" if on_disk else None)
+    with connect(server, "alice", OLD) as alice:
+        first = alice.channel("one")
+        first.join()
+        changed = attrs.evolve(
+            server.config,
+            limits={"message": 100, "channels": 1},
+            rates={"send": RateLimit(1, 60.0)},
+            token_policy="abort",
+        )
+        assert server.reload(changed) == ()
+        with pytest.raises(InvalidArgument):
+            alice.send_peer("nobody", "x" * 101, offline=True)
+        with pytest.raises(LimitExceeded):
+            alice.channel("two").join()
+        first.send("still a member")
+        with connect(server, "bob", OLD) as bob:
+            bob.send_peer("nobody", "within the rate", offline=True)
+            with pytest.raises(RateLimited):
+                bob.send_peer("nobody", "one too many", offline=True)
+        assert server.reload(attrs.evolve(changed, limits={}, rates={})) == ()
+        alice.channel("two").join()
+        alice.send_peer("nobody", "x" * 101, offline=True)
+        assert alice.state is ConnectionState.CONNECTED
 
 
 def test_settings_that_are_not_possible_change_nothing(serve: Serve, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from rtmcore.errors import InvalidArgument
 from rtmcore.limits import RateLimit
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
+from rtmsync.server.logs import LogSettings
 from rtmsync.server.settings import Settings, read_settings
 from rtmsync.server.tokens import AppKeys, TokenKey
 
@@ -26,8 +27,20 @@ drain_seconds = 3
 rate_limits = true
 rate_factor = 2.5
 
+metrics = false
+metrics_key_file = "metrics.key"
+
 [rates]
 send = {{ count = 360, seconds = 3 }}
+
+[limits]
+message = 65536
+offline_days = 30
+
+[log]
+format = "json"
+level = "warning"
+file = "rtm.log"
 
 [tls]
 certificate = "tls/chain.pem"
@@ -48,6 +61,7 @@ token_formats = ["006", "007"]
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "app.key").write_text(f"{KEY}\n")
     (tmp_path / "app.certificate").write_text(f"{CERTIFICATE}\n")
+    (tmp_path / "metrics.key").write_text(f"{KEY}\n")
     return tmp_path
 
 
@@ -58,7 +72,10 @@ def settings(folder: Path, text: str) -> Settings:
 
 
 def test_everything_that_a_server_can_be_told(folder: Path) -> None:
-    assert settings(folder, WHOLE).config() == ServerConfig(
+    found = settings(folder, WHOLE)
+    assert found.logs == LogSettings(format="json", level="warning", file=folder / "rtm.log")
+    assert set(found.files) == {folder / "app.key", folder / "app.certificate", folder / "metrics.key"}
+    assert found.config() == ServerConfig(
         apps=(
             AppKeys(APP, (TokenKey(KEY.encode()),)),
             AppKeys(OTHER, (), (CERTIFICATE,), ("006", "007")),
@@ -71,6 +88,9 @@ def test_everything_that_a_server_can_be_told(folder: Path) -> None:
         allowed_origins=("https://example.org",),
         rate_factor=2.5,
         rates={"send": RateLimit(360, 3.0)},
+        limits={"message": 65536, "offline_days": 30},
+        metrics=False,
+        metrics_keys=(KEY,),
         token_policy="abort",
         drain_seconds=3.0,
         node="one",
@@ -108,6 +128,23 @@ def test_what_is_not_said_is_as_usual(folder: Path) -> None:
         ("rates.send = { count = 1 }", "rates.send needs count and seconds"),
         ("rates.sned = { count = 1, seconds = 1 }", "no rate 'sned'"),
         ("rates.send = { count = 0, seconds = 1 }", "'send'"),
+        (
+            "rates.send = { count = 1_000_000, seconds = 1 }",
+            "'send' has the count 1000000; it is 1 to 100000",
+        ),
+        ("limits = 1", "limits is not a table"),
+        ("limits.message = '1'", "limits.message is not a whole number"),
+        ("limits.message = true", "limits.message is not a whole number"),
+        ("limits.message = 0", "limits.message is 0; it is at least 1"),
+        ("limits.message = 262144", "limits.message is 262144; it is at most 131072"),
+        ("limits.mesage = 1", "there is no limits.mesage; there are message, in_flight"),
+        ("limits.frame = 1", "there is no limits.frame"),
+        ("limits.members = 1", "limits.member_events is 512, which is above limits.members, 1"),
+        ("metrics = 1", "metrics is not true or false"),
+        ("metrics_key_file = 'none'", "none cannot be read"),
+        ("log.format = 'xml'", "log.format is not text or json"),
+        ("log.level = 1", "log.level is not one of debug, info, warning, error"),
+        ("log.colour = 1", "there is no log.colour; there are format, level, file"),
         ("tls = 1", "tls is not a table"),
         ("[tls]\nkey = 'x'", "no certificate"),
         ("apps = 1", r"\[\[apps\]\]"),
@@ -122,6 +159,40 @@ def test_each_mistake_is_a_sentence_that_names_its_key(folder: Path, text: str, 
     with pytest.raises(InvalidArgument, match=said) as caught:
         settings(folder, text + app).config()
     assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_of_a_file_are_named_at_once(folder: Path) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        settings(folder, "hots = 1\nport = 'x'\nrates.send = {}\n[limits]\nmessage = 'x'\n[[apps]]\nkey = 1")
+    said = str(caught.value).splitlines()
+    assert "rtm.toml has 6 mistakes:" in said[0]
+    for line, words in zip(
+        said[1:],
+        ("hots", "port", "rates.send", "limits.message", "apps 1.key", "apps 1 has no id"),
+        strict=True,
+    ):
+        assert line.startswith("  - ")
+        assert words in line
+
+
+def test_all_values_that_are_not_possible_are_named_at_once(folder: Path) -> None:
+    text = f"""
+        port = 70000
+        token_policy = "never"
+        metrics_key_file = "app.certificate"
+        rates.sned = {{ count = 1, seconds = 1 }}
+        limits = {{ message = 0, replay = 1000 }}
+        [[apps]]
+        id = "{APP}"
+        key_file = "none.key"
+    """
+    with pytest.raises(InvalidArgument) as caught:
+        settings(folder, text).config()
+    said = str(caught.value)
+    for words in ("70000", "'never'", "'sned'", "limits.message", "limits.replay", "none.key cannot be read"):
+        assert words in said
+    assert "no key." not in said
+    assert said.count("\n  - ") == 6
 
 
 @pytest.mark.parametrize(

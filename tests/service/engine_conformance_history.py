@@ -6,7 +6,17 @@ import pytest
 
 from rtmcore.codes import MessageType
 from rtmcore.limits import HISTORY_DAYS, HISTORY_ENTRY_OVERHEAD, JOURNAL_RETRY, OFFLINE_AFTER
-from rtmcore.service.commands import ChannelNotice, Kept, Logged, ReadHistory, Trouble
+from rtmcore.service.commands import (
+    RTM,
+    Accepted,
+    ChannelNotice,
+    Kept,
+    Logged,
+    Name,
+    ReadHistory,
+    SendAs,
+    Trouble,
+)
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE, outcome, refused
 from tests.service.engine_harness import APP, Client, Harness, MakeHarness
 
@@ -256,6 +266,45 @@ class HistoryOnDisk:
         assert bob.inbox() == ([b"kept"] if offline and not fails else [])
         alice.send(bob, b"next")
         assert bob.inbox()[-1] == b"next"
+
+    @pytest.mark.parametrize("fails", [False, True])
+    @pytest.mark.parametrize("acknowledged", [False, True])
+    def test_who_sends_without_a_session_is_told_when_it_is_kept(
+        self, harness: Harness, acknowledged: bool, fails: bool
+    ) -> None:
+        (bob,) = harness.online("bob")
+        harness.settle()
+        harness.system.hold()
+        bot = Name(APP, RTM, "bot")
+        sends = [
+            SendAs(
+                cmid, bot, "key", "bob", MessageType.TEXT, b"kept", False, acknowledged, 10.0, history=True
+            )
+            for cmid in (1, 2)
+        ]
+        for send in sends:
+            bob.node.submit(send)
+        assert [harness.answers(send) for send in sends] == [[], []], "nobody knows yet whether it is kept"
+        assert bob.noticed() == []
+        harness.system.fail(fails)
+        harness.system.let_go()
+        harness.settle()
+        harness.system.fail(False)
+        if fails:
+            assert [refused(harness.answer(send)) for send in sends] == [Trouble.UNAVAILABLE] * 2
+            assert bob.noticed() == []
+            return
+        (entry,) = bob.noticed()
+        if acknowledged:
+            assert [harness.answers(send) for send in sends] == [[], []]
+            bob.acknowledge(entry.id)
+        for send in sends:
+            value = harness.answer(send)
+            assert outcome(value) == DELIVERED if acknowledged else value == Accepted()
+        if not acknowledged:
+            bob.acknowledge(entry.id)
+            assert [len(harness.answers(send)) for send in sends] == [1, 1]
+        assert bodies(bob.history(source="bot")) == [b"kept"]
 
     def test_a_sender_who_leaves_meanwhile_has_sent_all_the_same(self, harness: Harness) -> None:
         alice, bob = members(harness, "alice", "bob")

@@ -16,14 +16,19 @@ from rtmcore.service.commands import (
     CountMembersOf,
     DataNotice,
     Ended,
+    Expel,
+    ExpelNotice,
     InboxNotice,
+    Kick,
     MemberNotice,
     MemberStateNotice,
     Output,
     PresenceNotice,
     PublishAs,
     ReadHistory,
+    Record,
     SendAs,
+    TakeEvents,
     Unban,
     Unwatch,
     Watch,
@@ -111,9 +116,9 @@ class LateEngine:
 
 
 def _name(command: Command) -> object:
-    if isinstance(command, Claim | Ban | Unban | SendAs | PublishAs):
+    if isinstance(command, Claim | Ban | Unban | SendAs | PublishAs | Kick | Expel):
         return command.name
-    if isinstance(command, CountMembersOf):
+    if isinstance(command, CountMembersOf | TakeEvents | Record):
         return command.app
     session = command.asker if isinstance(command, ReadHistory) else command.session
     return None if session is None else session.name
@@ -122,7 +127,7 @@ def _name(command: Command) -> object:
 def _key(output: Output) -> object:
     if isinstance(output, Answer):
         return _name(output.command)
-    if isinstance(output, InboxNotice | PresenceNotice | Ended):
+    if isinstance(output, InboxNotice | PresenceNotice | ExpelNotice | Ended):
         return output.session.name
     if isinstance(output, AttributesNotice):
         return ("notices", output.app, RTM, output.channel)

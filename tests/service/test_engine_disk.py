@@ -213,6 +213,17 @@ def test_a_journal_from_before_names_had_scopes_is_brought_up_to_date(tmp_path: 
         assert image.bans == {}
         assert image.attributes == {}
         store.close()
+    _check_that_a_history_can_be_kept(store)
+
+
+def _check_that_a_history_can_be_kept(store: SqliteStore) -> None:
+    store.open()
+    with closing(store.history()) as history:
+        assert found(history) == []
+        kept = (record(1), record(2))
+        store.commit(Batch(1, None, (), (), (), (), (), history=kept, history_limit=10_000))
+        assert found(history) == [1, 2]
+    store.close()
 
 
 def _version_2() -> str:
@@ -250,6 +261,7 @@ def test_a_journal_from_before_channels_had_attributes_is_brought_up_to_date(tmp
     store.close()
     assert store.open().entries == {600: entry}
     store.close()
+    _check_that_a_history_can_be_kept(store)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == (3,)
@@ -354,6 +366,29 @@ def test_a_damaged_row_of_the_history_is_not_handed_out(tmp_path: Path) -> None:
     with pytest.raises(msgspec.ValidationError):
         found(history)
     history.close()
+
+
+@pytest.mark.parametrize("size", [2**60, -5, 1e300, "many", b"", None])
+def test_a_damaged_sum_of_the_history_stops_no_commit_and_drops_nothing(tmp_path: Path, size: Any) -> None:
+    store = SqliteStore(tmp_path / JOURNAL_FILE)
+    store.open()
+    most = 3 * record(10).size
+    kept = tuple(record(number) for number in (10, 11))
+    store.commit(Batch(1, None, (), (), (), (), (), history=kept, history_limit=most))
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection, connection:
+        if size is None:
+            connection.execute("DELETE FROM history_sizes")
+        else:
+            connection.execute("UPDATE history_sizes SET size = ?", (size,))
+    store.commit(Batch(2, None, (), (), (), (), (), history=(record(12),), history_limit=most))
+    history = store.history()
+    assert found(history) == [10, 11, 12]
+    if size in (2**60, 1e300):
+        # It is right again where it said too much.
+        store.commit(Batch(3, None, (), (), (), (), (), history=(record(13),), history_limit=most))
+        assert found(history) == [11, 12, 13]
+    history.close()
+    store.close()
 
 
 def test_one_identity_has_a_session_and_a_ban_in_each_room(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channel_attributes as conformance_channel_attributes
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_data as conformance_data
+from tests.service import engine_conformance_events as conformance_events
 from tests.service import engine_conformance_history as conformance_history
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
@@ -28,10 +29,11 @@ from tests.service import engine_conformance_presence as conformance_presence
 from tests.service import engine_conformance_rooms as conformance_rooms
 from tests.service import engine_conformance_stored as conformance_stored
 from tests.service.engine_conformance import harness
+from tests.service.engine_conformance_events import office
 from tests.service.engine_harness import START, WALL, Harness, MakeHarness
 from tests.service.engine_history import History
 
-__all__ = ["harness"]
+__all__ = ["harness", "office"]
 
 PATIENCE = 20.0
 SEEDS = [int(os.environ["RTM_SEED"])] if "RTM_SEED" in os.environ else list(range(100, 108))
@@ -163,6 +165,14 @@ class TestBans(conformance_bans.Bans):
     pass
 
 
+class TestEventFeeds(conformance_events.Feeds):
+    pass
+
+
+class TestPuttingOut(conformance_events.PuttingOut):
+    pass
+
+
 class TestSilence(conformance.Silence):
     pass
 
@@ -264,6 +274,14 @@ class TestRestarts(conformance_journal.Restarts):
 
 
 class TestBansOnDisk(conformance_bans.BansOnDisk):
+    pass
+
+
+class TestEventFeedsOnDisk(conformance_events.FeedsOnDisk):
+    pass
+
+
+class TestPuttingOutWithLateDisk(conformance_events.PuttingOutWithLateDisk):
     pass
 
 

@@ -15,6 +15,7 @@ from tests.service import engine_conformance_bans as conformance_bans
 from tests.service import engine_conformance_channel_attributes as conformance_channel_attributes
 from tests.service import engine_conformance_channels as conformance_channels
 from tests.service import engine_conformance_data as conformance_data
+from tests.service import engine_conformance_events as conformance_events
 from tests.service import engine_conformance_history as conformance_history
 from tests.service import engine_conformance_journal as conformance_journal
 from tests.service import engine_conformance_messages as conformance_messages
@@ -22,10 +23,11 @@ from tests.service import engine_conformance_presence as conformance_presence
 from tests.service import engine_conformance_rooms as conformance_rooms
 from tests.service import engine_conformance_stored as conformance_stored
 from tests.service.engine_conformance import harness
+from tests.service.engine_conformance_events import office
 from tests.service.engine_harness import APP, START, WALL, Harness, MakeHarness
 from tests.service.engine_history import USERS, History
 
-__all__ = ["harness"]
+__all__ = ["harness", "office"]
 
 
 class Memory:
@@ -116,6 +118,14 @@ class TestSessions(conformance.Sessions):
 
 
 class TestBans(conformance_bans.Bans):
+    pass
+
+
+class TestEventFeeds(conformance_events.Feeds):
+    pass
+
+
+class TestPuttingOut(conformance_events.PuttingOut):
     pass
 
 
@@ -223,6 +233,16 @@ class TestRestarts(conformance_journal.Restarts):
 
 @pytest.mark.parametrize("make", [Journaled], indirect=True)
 class TestBansOnDisk(conformance_bans.BansOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestEventFeedsOnDisk(conformance_events.FeedsOnDisk):
+    pass
+
+
+@pytest.mark.parametrize("make", [Journaled], indirect=True)
+class TestPuttingOutWithLateDisk(conformance_events.PuttingOutWithLateDisk):
     pass
 
 

@@ -212,7 +212,7 @@ def test_what_only_a_server_says_is_malformed(world):
         ({"iid": "é" * 16}, CloseCode.MALFORMED),
         ({"secret": "x" * 129}, CloseCode.MALFORMED),
         ({"channels": [ChannelPosition("a", 0, 0)] * 2}, CloseCode.MALFORMED),
-        ({"channels": [ChannelPosition(f"{n}", 0, 0) for n in range(21)]}, CloseCode.TOO_LARGE),
+        ({"channels": [ChannelPosition(f"{n}", 0, 0) for n in range(65)]}, CloseCode.TOO_LARGE),
         ({"kind": "call"}, CloseCode.UNSUPPORTED),
         ({"scope": "lobby"}, CloseCode.MALFORMED),
         (

@@ -13,8 +13,9 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
+from rtmcore.figures import RATES
 from rtmcore.limits import PRESENCE_QUERY_USERS, SERVER_RATE_BURST, RateLimit
-from rtmcore.service.config import RATES, NodeConfig
+from rtmcore.service.config import NodeConfig
 from rtmcore.wire.packets import (
     Failed,
     FlushStored,

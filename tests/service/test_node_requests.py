@@ -12,10 +12,10 @@ from rtmcore.codes import (
 )
 from rtmcore.limits import (
     COMMAND_TIMEOUT,
-    COMMANDS_WAITING,
     INBOX_WINDOW_BYTES,
     INBOX_WINDOW_MESSAGES,
     MESSAGE_BYTES,
+    REQUESTS_IN_FLIGHT,
     SEND_RATE,
     SEND_TIMEOUT,
     SERVER_RATE_BURST,
@@ -331,7 +331,7 @@ def test_requests_below_the_floor_are_never_carried_out(world):
 def test_more_requests_than_may_wait_are_refused(world):
     world = World(config=UNLIMITED)
     alice, bob = world.login("alice"), world.login("bob")
-    numbers = [alice.send_peer("bob", b"x") for _ in range(COMMANDS_WAITING)]
+    numbers = [alice.send_peer("bob", b"x") for _ in range(REQUESTS_IN_FLIGHT)]
     over = alice.send_peer("bob", b"one too many")
     world.settle()
     failed = alice.all_of(Failed)

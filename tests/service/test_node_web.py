@@ -15,6 +15,7 @@ from rtmcore.limits import (
 )
 from rtmcore.wire.exchange import HttpClientConnection, HttpResponse
 from rtmcore.wire.packets import Ack, ChannelEntry, InboxEntry
+from tests.openapi import check_answer
 from tests.service.test_node_http import Raw
 from tests.service.wires import APP, OTHER_APP, SERVER_KEY, World
 
@@ -33,8 +34,12 @@ class Web(Raw):
     def begin(self, method, path, document=None, *, key=SERVER_KEY, **fields) -> None:
         headers = [("Authorization", f"Bearer {key}")] if key else []
         headers += [(name.replace("_", "-"), value) for name, value in fields.items()]
-        body = None if document is None else json.dumps(document).encode()
+        self.send(method, path, headers, None if document is None else json.dumps(document).encode())
+
+    def send(self, method, path, headers, body) -> None:
         self.http.request(method, path, headers, body)
+        self.asked = method, path
+        self.world.settle()
         for data in self.http.data_to_send():
             self.world.node.receive_data(self.number, data, self.world.now)
         self.world.settle()
@@ -49,7 +54,9 @@ class Web(Raw):
             return None
         assert isinstance(response, HttpResponse)
         self.headers = dict(response.headers)
-        return response.status, json.loads(response.body)
+        answer = json.loads(response.body)
+        check_answer(*self.asked, response.status, self.headers, answer)
+        return response.status, answer
 
     def do(self, method, path, document=None, **fields):
         self.begin(method, path, document, **fields)
@@ -155,6 +162,12 @@ def test_an_app_without_a_key_has_no_service(web):
 )
 def test_paths_and_methods(web, method, path, status):
     assert web.do(method, path)[0] == status
+    assert ("allow" in web.headers) is (status == 405)
+
+
+def test_the_methods_of_a_path_are_told(web):
+    assert web.do("PUT", f"{BASE}/bans/alice")[0] == 405
+    assert web.headers["allow"] == "POST, DELETE"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rtmcore.limits import APP_ID_LENGTH
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.grants import Grant
-from rtmcore.service.memory import MemoryEngine
+from rtmcore.service.memory import MemoryEngine, caps_of
 from rtmcore.service.node import Node
 from rtmcore.wire.codec import MSGPACK, Codec
 from rtmcore.wire.packets import (
@@ -88,8 +88,8 @@ class World:
         around: Callable[[EnginePort], EnginePort] = lambda port: port,
     ) -> None:
         self.now = START
-        self.engine = MemoryEngine("epoch-1")
         config = config or NodeConfig(node="n1")
+        self.engine = MemoryEngine("epoch-1", caps=caps_of(config.limits))
         port = around(self.engine.port(config.node))
         self.late = None if seed is None else LateEngine(port, seed)
         self.port: EnginePort = self.late or port

@@ -27,6 +27,14 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
+def limited() -> Iterator[str]:
+    """The URL of a server that has the documented rate limits."""
+    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0)
+    with Server(config) as running:
+        yield running.url
+
+
+@pytest.fixture
 def name() -> str:
     """A user, channel or whatever name that nothing else has."""
     return f"n-{secrets.token_hex(6)}"

@@ -222,6 +222,7 @@ def test_wait_until_ends_with_the_client(connect: Connect) -> None:
 
 def test_close_can_be_repeated_and_is_final(connect: Connect) -> None:
     client = connect()
+    channel = client.channel("c")
     client.close()
     client.close()
     assert client.close_future().result(1) is None
@@ -229,7 +230,8 @@ def test_close_can_be_repeated_and_is_final(connect: Connect) -> None:
         client.login,
         client.logout,
         lambda: client.send_peer("bob", "hi"),
-        client.channel("c").join,
+        channel.join,
+        lambda: client.channel("c"),
         lambda: client.events(rtmsync.PeerMessage).get(timeout=1),
     ):
         with pytest.raises(rtmsync.ClientClosed):

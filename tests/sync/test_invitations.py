@@ -42,6 +42,7 @@ def test_canceling_a_sent_invitation(connect: Connect, name: str) -> None:
     call = alice.invite(name, "lunch?", "room")
     with call.events() as told, bob.events(RemoteInvitationReceived) as rings:
         assert call.state is LocalInvitationState.IDLE
+        assert (call.callee, call.content, call.channel_id) == (name, "lunch?", "room")
         assert call.send() is call
         assert told.get() == LocalInvitationReceivedByPeer(call)
         invited = ring(rings)

@@ -97,8 +97,10 @@ def test_an_end_of_a_call_that_cannot_be_said(channel: str, info: str) -> None:
         EndCall(channel, info)
 
 
-def test_calls_above_their_rate_wait_where_the_client_is_told_so(connect: Connect, name: str) -> None:
-    client = connect(rate_limits=True, on_rate_limit="wait")
+def test_calls_above_their_rate_wait_where_the_client_is_told_so(
+    connect: Connect, limited: str, name: str
+) -> None:
+    client = connect(url=limited, rate_limits=True, on_rate_limit="wait")
     begun = time.monotonic()
     for _ in range(3):
         assert client.member_counts([name]) == {name: 0}
@@ -106,7 +108,7 @@ def test_calls_above_their_rate_wait_where_the_client_is_told_so(connect: Connec
     with pytest.raises(rtmsync.RequestTimeout) as caught:
         client.member_counts([name], timeout=0.2)
     assert not caught.value.outcome_unknown
-    refusing = connect(rate_limits=True)
+    refusing = connect(url=limited, rate_limits=True)
     refusing.member_counts([name])
     with pytest.raises(rtmsync.RateLimited) as refused:
         refusing.member_counts([name])

@@ -50,6 +50,21 @@ def test_text_and_bytes_arrive_as_they_are(connect: Connect, subprotocol: str, m
         assert (received.kind, received.raw) == (MessageType.RAW, message)
 
 
+def test_a_message_says_when_the_server_took_it(connect: Connect, name: str) -> None:
+    alice, bob = connect(), connect()
+    with bob.events(rtmsync.PeerMessage) as inbox:
+        sent = alice.send_peer(bob.user_id, "now")
+        received = inbox.get()
+    assert isinstance(received, rtmsync.PeerMessage)
+    assert sent.server_time == received.server_time
+    with alice.channel(name) as hers, bob.channel(name) as his, his.events(rtmsync.ChannelMessage) as heard:
+        published = hers.send("now")
+        message = heard.get()
+    assert isinstance(message, rtmsync.ChannelMessage)
+    assert published.server_time == message.server_time >= received.server_time
+    assert abs(message.server_time - time.time()) < 60
+
+
 def test_bytes_like_objects_are_bytes(connect: Connect) -> None:
     client = connect()
     inbox = client.events(rtmsync.PeerMessage)
@@ -93,8 +108,8 @@ def test_invalid_messages_are_refused_with_their_code(
     assert error.code is code
 
 
-def test_the_documented_rate_is_held_by_the_client(make: Connect) -> None:
-    client = make(rate_limits=True)
+def test_the_documented_rate_is_held_by_the_client(make: Connect, limited: str) -> None:
+    client = make(url=limited, rate_limits=True)
     client.login()
     futures = [client.send_peer_future(client.user_id, str(number)) for number in range(181)]
     error = futures[-1].exception(5)

@@ -508,6 +508,7 @@ def test_a_provider_that_hangs_does_not_hold_up_close(make: Connect) -> None:
 # --- Outages ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.produces(rtmsync.ConnectionChangeReason.INTERRUPTED)
 def test_an_outage_is_an_interruption_with_its_reason(
     connect: Connect, proxy: FaultProxy, proxied: str
 ) -> None:

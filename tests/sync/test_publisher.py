@@ -54,6 +54,8 @@ def test_messages_reach_clients_and_come_back_as_their_results(server, publisher
         messages = alice.events(rtmsync.PeerMessage)
         kept = messages.get(timeout=5)
         assert (kept.sender, kept.text, kept.offline) == ("shop", "kept", True)
+        assert publisher.send_peer("alice", "now", sender="shop") is PublishStatus.SENT
+        assert messages.get(timeout=5).text == "now"
         sent = publisher.send_peer("alice", b"\0", sender="shop", wait_for_ack=True)
         assert sent is PublishStatus.DELIVERED
         assert messages.get(timeout=5).body == b"\0"
@@ -132,6 +134,12 @@ def test_no_server_and_silent_servers():
                 lambda: publisher.member_counts("a", timeout=0.2),
                 lambda: publisher.ban("a", timeout=0.2),
                 lambda: publisher.unban("a", timeout=0.2),
+                lambda: publisher.kick("a", timeout=0.2),
+                lambda: publisher.kick_member("room", "a", timeout=0.2),
+                lambda: publisher.history(source="a", timeout=0.2),
+                lambda: publisher.history_count(source="a", timeout=0.2),
+                lambda: publisher.user_events(timeout=0.2),
+                lambda: publisher.channel_events(timeout=0.2),
             ):
                 with pytest.raises(rtmsync.RequestTimeout):
                     call()

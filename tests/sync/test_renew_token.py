@@ -102,6 +102,7 @@ def test_by_default_an_expired_token_only_makes_an_event(locked: Server, connect
         assert client.state is ConnectionState.CONNECTED
 
 
+@pytest.mark.produces(ConnectionChangeReason.TOKEN_EXPIRED)
 def test_a_strict_server_aborts_the_session(strict: Server, connect: Connect, name: str) -> None:
     client = connect(name, strict.url, token=token(name, 40))
     with client.events(rtmsync.StateChanged) as told:

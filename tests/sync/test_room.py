@@ -302,6 +302,7 @@ def reconnecting(told: "rtmsync.Subscription[RoomReconnecting | RoomReconnected]
     return event.error.code
 
 
+@pytest.mark.produces(RoomErrorCode.MEDIA_CONNECTION)
 def test_media_can_fail_alone(enter: Enter, proxy: FaultProxy, proxied: str, name: str) -> None:
     alice, bob = enter(name, "alice", proxied), enter(name, "bob")
     eventually(lambda: proxy.open_connections == 2)

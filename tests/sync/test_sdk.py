@@ -123,6 +123,24 @@ print(*rtmsync.service_urls())
     ]
 
 
+def test_every_region_chooses_its_servers() -> None:
+    printed = run(
+        """
+import rtmsync
+from rtmsync import AreaCode
+
+areas = {name: area for name, area in AreaCode.__members__.items() if name not in ("OVS", "GLOB")}
+servers = {area: f"wss://{name.lower()}.example.com" for name, area in areas.items()}
+for area in (*areas.values(), AreaCode.OVS, AreaCode.GLOB):
+    rtmsync.set_service_context(area, servers)
+    print(*rtmsync.service_urls())
+"""
+    ).splitlines()
+    names = "cn na eu as jp in oc sa af kr".split()
+    urls = [f"wss://{name}.example.com" for name in names]
+    assert printed == [*urls, " ".join(urls[1:]), " ".join(urls)]
+
+
 @pytest.mark.parametrize(
     "made",
     [

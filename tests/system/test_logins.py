@@ -109,7 +109,8 @@ def test_a_second_login_is_refused_and_changes_nothing(server, connect) -> None:
     assert alice.state is ConnectionState.CONNECTED
 
 
-def test_logins_above_the_rate_are_refused_by_the_client(server) -> None:
+def test_logins_above_the_rate_are_refused_by_the_client(serve) -> None:
+    server = serve(rate_limits=True)
     with Client(server.url, app_id=DEV_APP_ID, user_id="alice", proxy=None) as client:
         for _ in range(LOGIN_RATE.count):
             client.login()

@@ -81,6 +81,7 @@ def pair(server: Any, connect: Any, proxy: Any) -> tuple[Any, Witness, Witness]:
     eventually(lambda: seen_by_bob.presence("alice"))
     # The last bytes of both directions are of now.
     assert alice.send_peer("bob", "now").status is SendStatus.DELIVERED
+    eventually(lambda: seen_by_bob.of(PeerMessage))
     seen_by_alice.told.clear()
     seen_by_bob.told.clear()
     return link, seen_by_alice, seen_by_bob

@@ -6,16 +6,14 @@ from typing import Final
 
 import attrs
 
-from rtmcore.codes import JoinChannelError, PeerOnlineState, RoomErrorCode
+from rtmcore.codes import JoinChannelError, LeaveChannelError, PeerOnlineState, RoomErrorCode
 from rtmcore.limits import (
-    CHANNEL_MEMBERS_LISTED,
     CHANNEL_MEMORY,
     REPLAY_DRAIN,
-    REPLAY_MAX,
-    REPLAY_WINDOW,
 )
 from rtmcore.service.commands import (
     ALREADY_JOINED,
+    EXPELLED,
     NOT_A_MEMBER,
     ROOM,
     RTM,
@@ -25,6 +23,8 @@ from rtmcore.service.commands import (
     CountMembers,
     Counts,
     Entry,
+    Expel,
+    ExpelNotice,
     JoinChannel,
     LeaveChannel,
     ListMembers,
@@ -36,6 +36,7 @@ from rtmcore.service.commands import (
     Page,
     Pages,
     PublishMessage,
+    PutOut,
     ReadChannel,
     ReadChannels,
     Refusal,
@@ -45,6 +46,7 @@ from rtmcore.service.commands import (
     Watch,
 )
 from rtmcore.service.memory.channel_attributes import AttributedChannels
+from rtmcore.service.memory.event_feeds import EventFeeds
 from rtmcore.service.memory.history import History, is_wanted
 from rtmcore.service.memory.kept import HistoryRecord
 from rtmcore.service.memory.positions import Positions
@@ -55,6 +57,7 @@ from rtmcore.service.memory.waiting import NOT_WRITTEN, TOO_MANY, is_repeat, set
 _TEXT: Final = "This session is not a member of the channel: join it first."
 _NOT_PUBLISHED: Final = Refusal(NOT_A_MEMBER[PublishMessage], _TEXT)
 _NOT_LEFT: Final = Refusal(NOT_A_MEMBER[LeaveChannel], _TEXT)
+_KICKED: Final = Refusal(LeaveChannelError.KICKED, "This session was taken out of the channel.")
 _NOT_READ: Final = Refusal(NOT_A_MEMBER[ReadChannel], _TEXT)
 _NOT_LISTED: Final = Refusal(NOT_A_MEMBER[ListMembers], _TEXT)
 _JOINED_ALREADY: Final = Refusal(ALREADY_JOINED, "This session is a member of the channel already.")
@@ -79,11 +82,14 @@ class Channels:
         state: What it shares with the other parts.
         attributes: Told when the last member leaves.
         history: Where messages are kept.
+        events: Told who joins and leaves.
     """
 
-    def __init__(self, state: State, attributes: AttributedChannels, history: History) -> None:
+    def __init__(
+        self, state: State, attributes: AttributedChannels, history: History, events: EventFeeds
+    ) -> None:
         self._state = state
-        self._caps = state.caps
+        self._events = events
         self._history = history
         self._unkept: dict[int, Held] = {}
         """Messages that are on their way into the history."""
@@ -135,9 +141,9 @@ class Channels:
         if command.restore:
             member = live.channels.get(command.channel)
             if member is not None:
-                outlet.answer(command, _membership(member.channel))
+                outlet.answer(command, self._membership(member.channel))
             else:
-                outlet.answer(command, self._enter(live, command, now))
+                outlet.answer(command, self._enter(live, command, now, wall))
             return
         results = live.instance.results
         known = results.look_up(command.cmid, command.floor)
@@ -146,21 +152,23 @@ class Channels:
             member = live.channels.get(command.channel)
             if member is not None and member.cmid == command.cmid and known is not FORGOTTEN:
                 # The first answer was lost, and what it said of the members may be outdated.
-                known = _membership(member.channel)
+                known = self._membership(member.channel)
             outlet.answer(command, known)
             return
-        value = self._enter(live, command, now)
+        value = self._enter(live, command, now, wall)
         # A repeat tells who is there then, so the names are not kept.
         results.keep(
             command.cmid, attrs.evolve(value, users=None) if isinstance(value, Membership) else value
         )
         outlet.answer(command, value)
 
-    def _enter(self, live: Live, command: JoinChannel, now: float) -> Membership | Refusal:
+    def _enter(self, live: Live, command: JoinChannel, now: float, wall: int) -> Membership | Refusal:
         name = live.account.name
-        refusal = self._refusal(live, command.channel)
+        refusal = self._refusal(live, command)
         if refusal is not None:
             return refusal
+        if live.instance.expelled:
+            live.instance.expelled.pop(command.channel, None)
         channel = self._open((name.app, name.kind, command.channel), now)
         since, cmid = channel.top, command.cmid
         before = live.instance.left.pop(command.channel, 0)
@@ -171,13 +179,17 @@ class Channels:
         member = Member(live, channel, since, cmid, channel.own.get(name.name))
         self._empty.pop(channel, None)
         live.channels[command.channel] = channel.members[name.name] = member
-        self._changed(channel, name.name, joined=True)
-        return _membership(channel)
+        self._changed(channel, name.name, wall, joined=True)
+        return self._membership(channel)
 
-    def _refusal(self, live: Live, channel: str) -> Refusal | None:
+    def _refusal(self, live: Live, command: JoinChannel) -> Refusal | None:
         """Why a session cannot join a channel now; None where it can."""
+        channel = command.channel
         if channel in live.channels:
             return _JOINED_ALREADY
+        expelled = live.instance.expelled
+        if command.restore and expelled and channel in expelled:
+            return expelled[channel]
         caps = self._state.caps
         if len(live.channels) >= caps.channels_joined:
             return Refusal(
@@ -208,40 +220,66 @@ class Channels:
             known = fitting(known, Settled)
             if known is not FORGOTTEN and member is not None and member.cmid == 0:
                 # It had left, and the client restored the channel since, for it had not seen the answer.
-                self._exit(live, command.channel, now)
+                self._exit(live, command.channel, now, wall)
             outlet.answer(command, known)
             return
         value: Settled | Refusal = _SETTLED
         if member is not None:
-            self._exit(live, command.channel, now)
+            self._exit(live, command.channel, now, wall)
         elif live.instance.left.pop(command.channel, None) is None:
-            value = _NOT_LEFT
+            value = _KICKED if command.channel in (live.instance.expelled or ()) else _NOT_LEFT
         results.keep(command.cmid, value)
         outlet.answer(command, value)
 
-    def leave_all(self, live: Live, now: float, *, dropped: bool) -> None:
+    def expel(self, outlet: Outlet, command: Expel, now: float, wall: int) -> None:
+        """Carry out `Expel`."""
+        account = self._state.accounts.get(command.name)
+        live = None if account is None else account.live
+        member = None if live is None else live.channels.get(command.channel)
+        if live is None or member is None:
+            outlet.answer(command, PutOut(there=False))
+            return
+        expelled = live.instance.expelled
+        if expelled is None:
+            expelled = live.instance.expelled = {}
+        refusal = expelled[command.channel] = Refusal(EXPELLED, command.text)
+        # Where the answer to the join was lost, a repeat must not say that he is in.
+        live.instance.results.replace(member.cmid, refusal)
+        if len(expelled) > self._state.caps.channels_joined:
+            # A client that is away cannot have been in more, and one that is here learns of each at once.
+            del expelled[next(iter(expelled))]
+        self._exit(live, command.channel, now, wall)
+        if live.outlet is not None and not live.gone:
+            live.outlet.outputs.append(ExpelNotice(live.session, command.channel, command.text))
+        outlet.answer(command, PutOut(there=True))
+
+    def leave_all(self, live: Live, now: float, wall: int, *, dropped: bool) -> None:
         """A session ends: it leaves its channels, and what it was in is remembered for its instance.
 
         Args:
             live: The session.
             now: Monotonic seconds.
+            wall: Microseconds since 1970.
             dropped: It was silent for too long.
         """
         live.instance.left = {name: member.since for name, member in live.channels.items()}
         for name in list(live.channels):
-            self._exit(live, name, now, dropped=dropped)
+            self._exit(live, name, now, wall, dropped=dropped)
 
-    def _exit(self, live: Live, name: str, now: float, *, dropped: bool = False) -> None:
+    def _exit(self, live: Live, name: str, now: float, wall: int, *, dropped: bool = False) -> None:
         channel = live.channels.pop(name).channel
         user = live.account.name.name
         del channel.members[user]
-        self._changed(channel, user, joined=False, dropped=dropped)
+        self._changed(channel, user, wall, joined=False, dropped=dropped)
         if not channel.members:
             self._emptied(channel, now)
             self._attributes.left((channel.app, channel.kind, channel.name), now)
 
-    def _changed(self, channel: Channel, user: str, *, joined: bool, dropped: bool = False) -> None:
+    def _changed(
+        self, channel: Channel, user: str, wall: int, *, joined: bool, dropped: bool = False
+    ) -> None:
         channel.version += 1
+        self._events.member(channel, user, wall, joined=joined)
         count = len(channel.members)
         if count <= self._state.caps.member_events and channel.watchers:
             notice = MemberNotice(
@@ -274,8 +312,9 @@ class Channels:
             return
         channel = member.channel
         users = tuple(channel.members)
-        if len(users) > CHANNEL_MEMBERS_LISTED:
-            users = self._some(list(users), CHANNEL_MEMBERS_LISTED)
+        listed = self._state.caps.members_listed
+        if len(users) > listed:
+            users = self._some(list(users), listed)
         outlet.answer(
             command,
             Membership(channel.top, channel.version, len(channel.members), users, _unreachable(channel)),
@@ -364,9 +403,9 @@ class Channels:
         entry = Entry(entry_id, prev, author.name, command.iid, command.cmid, command.kind, body)
         window.append((now, entry))
         self._window_bytes += len(body)
-        if len(window) > REPLAY_MAX:
+        caps = self._state.caps
+        while len(window) > caps.replay:
             self._window_bytes -= len(window.popleft()[1].body)
-        caps = self._caps
         if self._window_bytes > caps.all_windows_bytes:
             self._shorten_window(channel)
         if len(positions.ids) >= 2 * caps.positions:
@@ -474,8 +513,9 @@ class Channels:
             if member is not None:
                 pages.append((name, self._page(member, after, now - command.waited)))
         found = sorted(entry.id for _, page in pages for entry in page.entries)
-        if len(found) > REPLAY_MAX:
-            oldest = found[-REPLAY_MAX]
+        most = self._state.caps.replay
+        if len(found) > most:
+            oldest = found[-most]
             for _, page in pages:
                 kept = [entry for entry in page.entries if entry.id >= oldest]
                 page.lost += len(page.entries) - len(kept)
@@ -487,7 +527,7 @@ class Channels:
         channel = member.channel
         reader = member.live.account.name.name
         after = max(position, member.since)
-        oldest = returned - REPLAY_WINDOW
+        oldest = returned - self._state.caps.replay_window
         entries = [
             entry
             for at, entry in channel.window
@@ -505,7 +545,7 @@ class Channels:
     def _forget_positions(self, channel: Channel) -> None:
         """Forget the older half of a log's positions; the window's own are always kept."""
         positions = channel.positions
-        count = max(0, min(len(positions.ids) // 2, len(positions.ids) - REPLAY_MAX))
+        count = max(0, min(len(positions.ids) // 2, len(positions.ids) - self._state.caps.replay))
         if not count:
             return
         positions.forget(count)
@@ -531,7 +571,7 @@ class Channels:
 
     def sweep(self, now: float) -> bool:
         """Forget what is too old; whether anything remains to be looked at."""
-        oldest = now - REPLAY_WINDOW - REPLAY_DRAIN
+        oldest = now - self._state.caps.replay_window - REPLAY_DRAIN
         for channel in list(self._with_window):
             window = channel.window
             while window and window[0][0] < oldest:
@@ -557,11 +597,10 @@ class Channels:
         self._window_bytes -= sum(len(entry.body) for _, entry in channel.window)
         self._with_window.pop(channel, None)
 
-
-def _membership(channel: Channel) -> Membership:
-    count = len(channel.members)
-    users = tuple(channel.members) if count <= CHANNEL_MEMBERS_LISTED else None
-    return Membership(channel.top, channel.version, count, users, _unreachable(channel))
+    def _membership(self, channel: Channel) -> Membership:
+        count = len(channel.members)
+        users = tuple(channel.members) if count <= self._state.caps.members_listed else None
+        return Membership(channel.top, channel.version, count, users, _unreachable(channel))
 
 
 def _unreachable(channel: Channel) -> tuple[str, ...]:

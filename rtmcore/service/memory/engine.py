@@ -17,9 +17,11 @@ from rtmcore.service.commands import (
     CountMembersOf,
     DetachMedia,
     DropStored,
+    Expel,
     Heard,
     JoinChannel,
     Kept,
+    Kick,
     LeaveChannel,
     ListMembers,
     ListStored,
@@ -35,12 +37,14 @@ from rtmcore.service.commands import (
     ReadChannels,
     ReadHistory,
     ReadInbox,
+    Record,
     Refusal,
     Release,
     SendAs,
     SendData,
     Silent,
     SubscribePresence,
+    TakeEvents,
     Trouble,
     Unban,
     UnsubscribePresence,
@@ -54,6 +58,7 @@ from rtmcore.service.memory.caps import Caps
 from rtmcore.service.memory.channel_attributes import Attributed, AttributedChannels
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.clock import Exhausted, IdClock
+from rtmcore.service.memory.event_feeds import EventFeeds
 from rtmcore.service.memory.history import History
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Batch, Image, Journal
@@ -104,14 +109,16 @@ class MemoryEngine:
     ) -> None:
         clock = IdClock() if image is None else IdClock(image.reserved, image.reserved)
         state = self._state = State(epoch, caps or Caps(), clock, Journal(enabled=image is not None))
-        stores = Stores(state.caps, state.journal)
+        stores = Stores(state)
         inboxes = Inboxes(state, stores)
+        self._stores, self._inboxes = stores, inboxes
         self._offline = Offline(state, stores, inboxes)
         self._history = History(state)
         self._sends = Sends(state, stores, inboxes, self._offline, self._history)
         self._stored = StoredMessages(state, inboxes)
         self._attributes = AttributedChannels(state)
-        self._channels = Channels(state, self._attributes, self._history)
+        events = EventFeeds(epoch)
+        self._channels = Channels(state, self._attributes, self._history, events)
         publishing = Publishing(state, self._sends, self._channels)
         self._bans = Bans(state)
         presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
@@ -123,6 +130,7 @@ class MemoryEngine:
             presence=presence,
             media=media,
             bans=self._bans,
+            events=events,
         )
         self._ports: dict[str, MemoryPort] = {}
         self._reserve_at: float | None = None
@@ -158,8 +166,12 @@ class MemoryEngine:
             AttachMedia: media.attach,
             DetachMedia: media.detach,
             SendData: media.send,
-            Ban: self._sessions.ban,
-            Unban: self._bans.lift,
+            Ban: publishing.once(self._sessions.ban),
+            Unban: publishing.once(self._bans.lift),
+            Kick: publishing.once(self._sessions.kick),
+            Expel: publishing.once(self._channels.expel),
+            Record: events.record,
+            TakeEvents: events.take,
             SendAs: publishing.send,
             PublishAs: publishing.publish,
             CountMembersOf: publishing.count,
@@ -220,6 +232,27 @@ class MemoryEngine:
     def shift(self, outlet: Outlet, seconds: float) -> None:
         """Move the silence deadlines of a node's clients."""
         self._sessions.shift(outlet, seconds)
+
+    @property
+    def caps(self) -> Caps:
+        """How much the engine may hold. Others count from the next command on; what is held already stays."""
+        return self._state.caps
+
+    @caps.setter
+    def caps(self, caps: Caps) -> None:
+        self._state.caps = caps
+
+    def stats(self) -> dict[str, int]:
+        """What the engine holds now, by name."""
+        entries, size = self._stores.size
+        return {
+            "names": len(self._state.accounts),
+            "channels": len(self._state.channels),
+            "inbox_bytes": self._inboxes.size,
+            "stored_messages": entries,
+            "stored_bytes": size,
+            "journal_waiting": self._state.journal.waiting,
+        }
 
     # --- Journal ------------------------------------------------------------------
 

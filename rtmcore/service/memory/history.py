@@ -4,12 +4,12 @@ from collections import deque
 from typing import Final
 
 from rtmcore.codes import MessageType
-from rtmcore.limits import HISTORY_QUESTIONS, HISTORY_SECONDS
+from rtmcore.limits import HISTORY_QUESTIONS
 from rtmcore.service.commands import RTM, Kept, PeerSend, PublishMessage, ReadHistory, Refusal, Trouble
 from rtmcore.service.memory.kept import HistoryQuestion, HistoryRecord, MemoryHistory
 from rtmcore.service.memory.state import FENCED, Outlet, State
 
-_KEPT_FOR: Final = HISTORY_SECONDS * 1_000_000
+_MICROSECONDS: Final = 1_000_000
 _TEXT: Final = MessageType.TEXT.value
 _TOO_MANY: Final = Refusal(
     Trouble.FULL, "Too many questions about the history wait for the server's disk. Try again later.", 1.0
@@ -52,8 +52,8 @@ class History:
         self.forget_old(wall)
 
     def forget_old(self, wall: int) -> None:
-        """Drop what was kept for the documented days."""
-        first = wall - _KEPT_FOR
+        """Drop what was kept for its days."""
+        first = self._first(wall)
         if self._state.journal.enabled:
             self._state.journal.forget_history(first)
         else:
@@ -64,7 +64,7 @@ class History:
         if command.asker is not None and self._state.current(command.asker) is None:
             outlet.answer(command, FENCED)
             return
-        question = HistoryQuestion(command, max(command.start, wall - _KEPT_FOR))
+        question = HistoryQuestion(command, max(command.start, self._first(wall)))
         if not self._state.journal.enabled:
             outlet.answer(command, self._memory.find(question))
         elif len(self._outlets) >= HISTORY_QUESTIONS:
@@ -72,6 +72,10 @@ class History:
         else:
             self._outlets[question] = outlet
             self._asked.append(question)
+
+    def _first(self, wall: int) -> int:
+        """When the history begins, in microseconds since 1970."""
+        return wall - self._state.caps.history_seconds * _MICROSECONDS
 
     def next_question(self) -> HistoryQuestion | None:
         """A question that has to be answered with `answered`, the oldest first."""

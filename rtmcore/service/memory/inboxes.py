@@ -46,6 +46,11 @@ class Inboxes:
         self._stores = stores
         self._all_bytes = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes in all inboxes, with an overhead for each entry."""
+        return self._all_bytes
+
     # --- Entries come in ----------------------------------------------------------
 
     def refusal(self, target: Account | None, size: int) -> Refusal | None:

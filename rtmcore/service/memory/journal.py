@@ -46,7 +46,7 @@ class StoredEntry:
     written: bool
     """It may have been written to a transport of its receiver."""
     expires: int = 0
-    """When it is to be dropped, in microseconds since 1970; 0 for the documented 7 days."""
+    """When it is to be dropped, in microseconds since 1970; 0 for the days of all."""
 
 
 @attrs.frozen
@@ -274,6 +274,19 @@ class Journal:
             or self._history
             or self._history_removed
             or self._reserved is not None
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait for the next batch."""
+        return (
+            len(self._stored)
+            + len(self._sessions)
+            + len(self._removed)
+            + len(self._marks)
+            + len(self._bans)
+            + len(self._attributes)
+            + len(self._history)
         )
 
     def next_batch(self, now: float) -> Batch | None:

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from rtmcore.codes import SendPeerMessageError
-from rtmcore.limits import OFFLINE_SECONDS, RESULT_MEMORY
+from rtmcore.limits import RESULT_MEMORY
 from rtmcore.service.commands import Entry, Name, PeerOutcome, Refusal, Trouble
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Mark, StoredEntry
@@ -115,7 +115,7 @@ class Offline:
             return
         if inbox.mortal:
             self._drop_mortal(inbox, wall)
-        index = self._inboxes.index_after(inbox, wall - OFFLINE_SECONDS * _MICROSECONDS)
+        index = self._inboxes.index_after(inbox, wall - self._state.caps.offline_seconds * _MICROSECONDS)
         if index > inbox.head:
             self._drop_oldest(inbox, index - inbox.head)
 

@@ -1,4 +1,4 @@
-"""Messages of senders without a session: each is sent once, whoever asks how often."""
+"""What is done for those without a session: each thing once, however often it is asked for."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +10,12 @@ from rtmcore.service.commands import (
     RTM,
     Accepted,
     Answer,
+    Ban,
+    Command,
     CountMembers,
     CountMembersOf,
+    Expel,
+    Kick,
     Name,
     PeerSend,
     Place,
@@ -21,6 +25,7 @@ from rtmcore.service.commands import (
     SendAs,
     Session,
     Trouble,
+    Unban,
     Unwatch,
     Value,
     Watch,
@@ -28,7 +33,7 @@ from rtmcore.service.commands import (
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.results import Results, Written
 from rtmcore.service.memory.sends import Sends
-from rtmcore.service.memory.state import Account, Instance, Live, Member, Outlet, State
+from rtmcore.service.memory.state import Account, Instance, Item, Live, Member, Outlet, State
 
 _CMID: Final = 1
 """The only request of an instance that is made for one message."""
@@ -37,18 +42,21 @@ _NO_FENCE: Final = -1
 _NOT_DONE: Final = (Trouble.FULL, Trouble.UNAVAILABLE)
 """After these nothing has happened, and a repeat is another try."""
 
-_Ask: TypeAlias = SendAs | PublishAs
+_Ask: TypeAlias = SendAs | PublishAs | Ban | Unban | Kick | Expel
 _Key: TypeAlias = tuple[type[Any], str, str]
+_Handler: TypeAlias = Callable[[Outlet, Any, float, int], None]
 
 
 class _Ticket(Results):
-    """What one message came to, and who waits to hear it."""
+    """What was asked for under one key came to, and who waits to hear it."""
 
-    __slots__ = ("_forget", "_value", "_waiting", "expires")
+    __slots__ = ("_forget", "_value", "_waiting", "accepts_when_kept", "expires")
 
     def __init__(self, expires: float, forget: Callable[[], None]) -> None:
         super().__init__(1)
         self.expires = expires
+        self.accepts_when_kept = False
+        """Nobody waits for the receiver, only for the history."""
         self._forget = forget
         self._value: Value | None = None
         self._waiting: list[tuple[Outlet, _Ask]] = []
@@ -59,17 +67,22 @@ class _Ticket(Results):
         return self._value is not None
 
     def ask(self, outlet: Outlet, command: _Ask) -> None:
-        """Answer a command with this message's outcome, now or when it is known."""
+        """Answer a command with the outcome, now or when it is known."""
         if self._value is None:
             self._waiting.append((outlet, command))
         else:
             outlet.answer(command, self._value)
 
     def settle(self, cmid: int, result: Any) -> None:
-        """The outcome of the message is known; see `Results.settle`."""
+        """The outcome of a message is known; see `Results.settle`."""
         super().settle(cmid, result)
         if not isinstance(result, Written):
             self.tell(result)
+
+    def is_kept(self) -> None:
+        """The message is in the history; see `Results.is_kept`."""
+        if self.accepts_when_kept:
+            self.tell(Accepted())
 
     def tell(self, value: Value) -> None:
         """Answer whoever waits; only the first outcome counts."""
@@ -81,6 +94,20 @@ class _Ticket(Results):
         self._waiting.clear()
         if isinstance(value, Refusal) and value.code in _NOT_DONE:
             self._forget()
+
+
+class _ForTicket(Outlet):
+    """Where the answer to a command goes that is carried out for a ticket."""
+
+    __slots__ = ("_ticket",)
+
+    def __init__(self, ticket: _Ticket) -> None:
+        super().__init__("")
+        self._ticket = ticket
+
+    def answer(self, command: Command, value: Value) -> None:
+        """Answer whoever has asked for the same."""
+        self._ticket.tell(value)
 
 
 class Publishing:
@@ -97,6 +124,19 @@ class Publishing:
         self._sends = sends
         self._channels = channels
         self._tickets: dict[_Key, _Ticket] = {}
+
+    def once(self, carry_out: _Handler) -> _Handler:
+        """Carry a command out whose key is new or empty, and answer any other as its first one."""
+
+        def handler(outlet: Outlet, command: Any, now: float, wall: int) -> None:
+            if not command.key:
+                carry_out(outlet, command, now, wall)
+                return
+            ticket = self._admit(outlet, command, now)
+            if ticket is not None:
+                carry_out(_ForTicket(ticket), command, now, wall)
+
+        return handler
 
     def send(self, outlet: Outlet, command: SendAs, now: float, wall: int) -> None:
         """Carry out `SendAs`."""
@@ -118,7 +158,10 @@ class Publishing:
                 command.ttl,
             )
             self._sends.send(borrowed, send, now, wall)
-        if not ticket.told and not command.acknowledged:
+        pending = ticket.pending.get(_CMID)
+        if isinstance(pending, Item) and self._sends.is_unkept(pending) and not command.acknowledged:
+            ticket.accepts_when_kept = True
+        elif not ticket.told and not command.acknowledged:
             receiver = self._state.accounts.get(command.name._replace(name=command.to))
             # To one who is not there for certain, the answer says whether the message is stored.
             if receiver is not None and receiver.live is not None and not receiver.live.unreachable:
@@ -163,7 +206,7 @@ class Publishing:
                 outlet.answer(command, answer.value)
 
     def _admit(self, outlet: Outlet, command: _Ask, now: float) -> _Ticket | None:
-        """The ticket of a new message; None for a repeat, which is answered."""
+        """The ticket of a new command; None for a repeat, which is answered."""
         tickets = self._tickets
         while tickets:
             key, oldest = next(iter(tickets.items()))
@@ -184,7 +227,9 @@ class Publishing:
         self._tickets.pop(key, None)
 
     @contextmanager
-    def _lend(self, command: _Ask, ticket: _Ticket, now: float) -> Iterator[tuple[Live, Outlet]]:
+    def _lend(
+        self, command: SendAs | PublishAs, ticket: _Ticket, now: float
+    ) -> Iterator[tuple[Live, Outlet]]:
         """A session for one message, and where its answer goes."""
         borrowed = Outlet("")
         try:

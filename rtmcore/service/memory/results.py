@@ -100,10 +100,18 @@ class Results:
             if oldest > self._given_up:
                 self._given_up = oldest
 
+    def replace(self, cmid: int, result: Result) -> None:
+        """Answer repeats of a request in another way from now on, if its result is remembered."""
+        if cmid in self._done:
+            self._done[cmid] = result
+
     def settle(self, cmid: int, result: Result) -> None:
         """Remember the outcome of a request that was pending."""
         if self.pending.pop(cmid, None) is not None and cmid >= self.floor:
             self.keep(cmid, result)
+
+    def is_kept(self) -> None:
+        """A pending message is in the history, as its sender wanted; its outcome may still be open."""
 
     @property
     def full(self) -> bool:

@@ -149,6 +149,10 @@ class Sends:
             self._inboxes.hide(item)
             self._unkept[entry.id] = item
 
+    def is_unkept(self, item: Item) -> bool:
+        """Whether a message is on its way into the history, so that it may turn out never to have existed."""
+        return item.entry.id in self._unkept
+
     def committed(self, records: Iterable[HistoryRecord]) -> None:
         """Messages are in the history: now their receivers may see them."""
         for record in records:
@@ -156,6 +160,8 @@ class Sends:
             if item is not None and item.hidden:
                 self._inboxes.unhide(item)
                 self._inboxes.announce(item.owner)
+                if item.results is not None:
+                    item.results.is_kept()
 
     def commit_failed(self, records: Iterable[HistoryRecord]) -> None:
         """Messages could not be kept: they never existed."""

@@ -5,13 +5,16 @@ from hmac import compare_digest
 
 from rtmcore.limits import INSTANCES_REMEMBERED, NAME_MEMORY, RESULT_MEMORY, UNREACHABLE_AFTER
 from rtmcore.service.commands import (
+    BANNED,
     Ban,
     Claim,
     Claimed,
     Ended,
     Ending,
     Heard,
+    Kick,
     Place,
+    PutOut,
     Refusal,
     Release,
     Session,
@@ -21,6 +24,7 @@ from rtmcore.service.commands import (
 )
 from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.channels import Channels
+from rtmcore.service.memory.event_feeds import EventFeeds
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import SessionRecord
 from rtmcore.service.memory.media import Media
@@ -57,6 +61,7 @@ class Sessions:
         presence: Told of all who come, go and are silent.
         media: Told of the secrets of sessions, and when sessions end.
         bans: Who may not log in.
+        events: Told who comes online and goes offline.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Sessions:
         presence: Presence,
         media: Media,
         bans: Bans,
+        events: EventFeeds,
     ) -> None:
         self._state = state
         self._inboxes = inboxes
@@ -77,6 +83,7 @@ class Sessions:
         self._presence = presence
         self._media = media
         self._bans = bans
+        self._events = events
         self._silent: dict[Live, None] = {}
         self._departed: dict[Instance, float] = {}
         """When the sessions of instances ended that are not back, the longest gone first."""
@@ -126,9 +133,10 @@ class Sessions:
         live = account.live
         if live is not None:
             same = live.instance is instance
-            self._end(live, Ending.REPLACED if same else Ending.REMOTE_LOGIN, now)
+            self._end(live, Ending.REPLACED if same else Ending.REMOTE_LOGIN, now, wall)
         else:
             self._offline.come_online(account, wall)
+            self._events.user(command.name, wall, online=True)
         if instance is None:
             instance = self._new_instance(account, command.iid)
             instance.older = not command.login
@@ -136,6 +144,8 @@ class Sessions:
         instance.results.forget_membership()
         if command.login:
             instance.left = {}
+            instance.expelled = None
+            instance.kicked = None
         self._departed.pop(instance, None)
         self._ended.pop(account, None)
         instance.digest = _digest(command.fresh_secret)
@@ -189,7 +199,7 @@ class Sessions:
         if live is None:
             outlet.answer(command, FENCED)
             return
-        self._end(live, None, now)
+        self._end(live, None, now, wall)
         self._go_offline(live.account, now, wall)
         outlet.answer(command, Settled())
 
@@ -200,11 +210,21 @@ class Sessions:
             return
         account = self._state.accounts.get(command.name)
         if account is not None and account.live is not None:
-            self._end(account.live, Ending.BANNED, now, command.text)
+            self._end(account.live, Ending.BANNED, now, wall, command.text)
             self._go_offline(account, now, wall)
         self._bans.add(outlet, command)
 
-    def _end(self, live: Live, ending: Ending | None, now: float, text: str = "") -> None:
+    def kick(self, outlet: Outlet, command: Kick, now: float, wall: int) -> None:
+        """Carry out `Kick`."""
+        account = self._state.accounts.get(command.name)
+        live = None if account is None else account.live
+        if live is not None:
+            live.instance.kicked = Refusal(BANNED, command.text)
+            self._end(live, Ending.BANNED, now, wall, command.text)
+            self._go_offline(live.account, now, wall)
+        outlet.answer(command, PutOut(there=live is not None))
+
+    def _end(self, live: Live, ending: Ending | None, now: float, wall: int, text: str = "") -> None:
         """End a session. Its name stays online until `_go_offline`."""
         self._state.alarms.set(live, None)
         self._silent.pop(live, None)
@@ -212,7 +232,7 @@ class Sessions:
         if ending is not None and live.outlet is not None and not live.gone:
             live.outlet.outputs.append(Ended(live.session, ending, text))
         self._media.session_over(live, ending, text)
-        self._channels.leave_all(live, now, dropped=ending is Ending.EXPIRED)
+        self._channels.leave_all(live, now, wall, dropped=ending is Ending.EXPIRED)
         self._presence.forget(live)
         self._departed.pop(live.instance, None)
         self._departed[live.instance] = now
@@ -223,6 +243,7 @@ class Sessions:
         self._presence.changed(account)
         self._state.journal.session_over(account.name)
         self._ended[account] = now
+        self._events.user(account.name, wall, online=False)
 
     # --- Silence ------------------------------------------------------------------
 
@@ -269,7 +290,7 @@ class Sessions:
             self._presence.changed(live.account)
             self._channels.tell_state(live)
             return
-        self._end(live, Ending.EXPIRED, now)
+        self._end(live, Ending.EXPIRED, now, wall)
         self._go_offline(live.account, now, wall)
 
     def shift(self, outlet: Outlet, seconds: float) -> None:
@@ -339,6 +360,8 @@ def _refusal(
         return _UNAUTHORIZED
     if ban is not None:
         return ban
+    if instance is not None and instance.kicked is not None and not command.login:
+        return instance.kicked
     if instance is not None and command.attempt <= instance.attempt:
         return _STALE
     if (

@@ -108,6 +108,10 @@ class Instance:
     attempt: int = 0
     digest: bytes | None = attrs.field(default=None, repr=False)
     """SHA-256 of the secret of its last session."""
+    kicked: Refusal | None = None
+    """What its returns are answered until it logs in again, where its session was ended on purpose."""
+    expelled: dict[str, Refusal] | None = None
+    """Channels that it was taken out of and has not joined since, and what their restoring is answered, if any."""
     older: bool = False
     """It was there before this engine, and has not returned yet."""
     returned: float | None = None
@@ -207,7 +211,7 @@ class Item:
     """It may be stored for an offline peer: the sender allowed it, and no cap forbids it."""
     storage: Storage = Storage.MEMORY
     expires: int = 0
-    """When it is to be dropped if it is stored, in microseconds since 1970; 0 for the documented 7 days."""
+    """When it is to be dropped if it is stored, in microseconds since 1970; 0 for the days of all."""
     hidden: bool = False
     """Nobody may see it before it is committed."""
     overdue: bool = False
@@ -245,7 +249,7 @@ class Inbox:
     unstored: deque[Item] = attrs.field(factory=deque)
     """Those that are to be journaled if they are not acknowledged in time, oldest first."""
     mortal: bool = False
-    """Some of its entries may be dropped before the documented 7 days are over."""
+    """Some of its entries may be dropped before the days of all are over."""
     alarm: float | None = None
 
     @property

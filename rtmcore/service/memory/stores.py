@@ -4,9 +4,8 @@ import attrs
 
 from rtmcore.limits import DAY
 from rtmcore.service.commands import Name
-from rtmcore.service.memory.caps import Caps
-from rtmcore.service.memory.journal import Journal, StoredEntry
-from rtmcore.service.memory.state import Item, Storage
+from rtmcore.service.memory.journal import StoredEntry
+from rtmcore.service.memory.state import Item, State, Storage
 
 _MICROSECONDS_A_DAY = DAY * 1_000_000
 
@@ -25,14 +24,14 @@ class Stores:
     """Hands entries to the journal, and counts them by sender and in all.
 
     Args:
-        caps: The caps to hold senders to.
-        journal: Where entries are stored.
+        state: The caps to hold senders to, and the journal where entries are stored.
     """
 
-    def __init__(self, caps: Caps, journal: Journal) -> None:
-        self._caps = caps
-        self._journal = journal
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._journal = state.journal
         self._total = 0
+        self._entries = 0
         self._senders: dict[Name, _Use] = {}
         self._writing: dict[int, Item] = {}
         self._swept = 0
@@ -40,7 +39,7 @@ class Stores:
 
     def refusal(self, sender: Name, size: int, wall: int) -> str | None:
         """Why a message of so many bytes may not be stored now; None where it may."""
-        caps = self._caps
+        caps = self._state.caps
         if self._total + size > caps.stored_bytes:
             return f"The server stores {caps.stored_bytes} bytes of offline messages, and that is used up."
         use = self._senders.get(sender) or _NO_USE
@@ -99,10 +98,17 @@ class Stores:
         use.count += 1
         use.size += len(item.entry.body)
         self._total += len(item.entry.body)
+        self._entries += 1
 
     def _uncount(self, item: Item) -> None:
         self._total -= len(item.entry.body)
+        self._entries -= 1
         self._senders[item.author].size -= len(item.entry.body)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many entries are stored, and the bytes of their bodies."""
+        return self._entries, self._total
 
     def release(self, item: Item) -> None:
         """An entry leaves its inbox, and with it the disk."""

@@ -9,7 +9,7 @@ from typing import Final
 import h11
 
 from rtmcore.errors import LocalProtocolError
-from rtmcore.limits import HTTP_BODY_BYTES, HTTP_INTERIM_RESPONSES, HTTP_WINDOW_BYTES
+from rtmcore.limits import HTTP_ANSWER_BYTES, HTTP_INTERIM_RESPONSES, HTTP_WINDOW_BYTES
 from rtmcore.wire.exchange.common import Broken, Exchange, body_length
 from rtmcore.wire.exchange.events import (
     HttpAnswer,
@@ -201,12 +201,12 @@ class HttpClientConnection(Exchange):
     def admit(self) -> None:
         """Ask for the body of the answer whose head has come, whole: `HttpResponse` brings it.
 
-        A body above `limits.HTTP_BODY_BYTES` ends in `HttpFailed`. Call `next_event` afterwards.
+        A body above `limits.HTTP_ANSWER_BYTES` ends in `HttpFailed`. Call `next_event` afterwards.
 
         Raises:
             LocalProtocolError: No head waits for that.
         """
-        self._admit(HTTP_BODY_BYTES, whole=True, window=HTTP_WINDOW_BYTES)
+        self._admit(HTTP_ANSWER_BYTES, whole=True, window=HTTP_WINDOW_BYTES)
 
     def admit_pieces(self, limit: int, *, window: int = HTTP_WINDOW_BYTES) -> None:
         """Ask for the body of the answer whose head has come, in pieces. Call `next_event` and so on afterwards.
@@ -310,7 +310,7 @@ class HttpClientConnection(Exchange):
             self._phase = _Phase.JUDGING
             self._events.append(HttpAnswer(head.status_code, headers, self._length))
         else:
-            self._open(HTTP_BODY_BYTES, whole=True, window=HTTP_WINDOW_BYTES)
+            self._open(HTTP_ANSWER_BYTES, whole=True, window=HTTP_WINDOW_BYTES)
 
     def _take_interim(self, head: h11.Request | h11.InformationalResponse, headers: Headers) -> None:
         if isinstance(head, h11.Request) or head.status_code == HTTPStatus.SWITCHING_PROTOCOLS:

@@ -62,7 +62,7 @@ class HttpResponse:
     Attributes:
         status: 200 to 999.
         headers: All header fields.
-        body: At most `limits.HTTP_BODY_BYTES`.
+        body: At most `limits.HTTP_ANSWER_BYTES`.
         reusable: Whether another request can be sent on this connection.
     """
 

@@ -16,11 +16,14 @@ from rtmcore.service.commands import Command, Kept, Output
 from rtmcore.service.memory import Caps, MemoryEngine, MemoryPort
 from rtmcore.service.memory.journal import Batch, Image
 from rtmcore.service.memory.kept import HistoryQuestion
+from rtmcore.service.statistics import Histogram
 from rtmsync.driver.clock import Clock
 from rtmsync.server.engines.sqlite_store import SqliteStore
 
 JOURNAL_FILE: Final = "journal.sqlite3"
 LOCK_FILE: Final = "lock"
+COMMIT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the classes into which the times of commits are sorted."""
 
 _log = logging.getLogger("rtmsync.server.engines.embedded")
 
@@ -92,6 +95,9 @@ class EmbeddedEngine:
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[tuple[int, Exception | None]] = queue.SimpleQueue()
         self._failing = False
+        self.commit_seconds = Histogram(COMMIT_SECONDS)
+        """How long commits have taken, those included that failed."""
+        self.commits_failed = 0
         self._reader: _ReaderThread | None = None
 
     # --- Beginning and end --------------------------------------------------------
@@ -198,6 +204,27 @@ class EmbeddedEngine:
         return port
 
     @property
+    def caps(self) -> Caps:
+        """How much the engine may hold. Others count from the next command on; any thread may set them."""
+        return self._caps or Caps()
+
+    @caps.setter
+    def caps(self, caps: Caps) -> None:
+        self._caps = caps
+        memory = self._memory
+        if memory is not None:
+            memory.caps = caps
+
+    def stats(self) -> dict[str, int]:
+        """What the engine holds now, by name."""
+        return {} if self._memory is None else self._memory.stats()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last commit has failed."""
+        return self._failing
+
+    @property
     def committing(self) -> bool:
         """Whether a commit is under way, or has ended and `collect` has not seen it."""
         return self._memory is not None and self._memory.committing
@@ -238,6 +265,7 @@ class EmbeddedEngine:
                 _log.warning("the journal in %s can be written again", self._directory)
         else:
             memory.commit_failed(number, now)
+            self.commits_failed += 1
             if not self._failing:
                 _log.error("the journal in %s cannot be written: %s", self._directory, error)
         self._failing = error is not None
@@ -248,10 +276,12 @@ class EmbeddedEngine:
         try:
             while (batch := self._batches.get()) is not None:
                 error: Exception | None = None
+                begun = Clock.now()
                 try:
                     self._store.commit(batch)
                 except Exception as caught:  # noqa: BLE001 - whatever it is, the batch is not on the disk
                     error = caught
+                self.commit_seconds.observe(Clock.now() - begun)
                 self._reports.put((batch.number, error))
                 try:
                     self._wake()

@@ -45,6 +45,8 @@ _Text = Annotated[str, Meta(min_length=1)]
 _Number = Annotated[int, Meta(ge=0)]
 _ROW: Final = tuple[_Number, _Text, _Text, Annotated[int, Meta(ge=0, le=1)], _Number, bytes]
 _COUNT: Final = tuple[_Number]
+_SIZE: Final = "coalesce(CAST(size AS INTEGER), 0)"
+"""The bytes of a message, whatever a damaged file says."""
 
 
 def write_history(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -80,16 +82,38 @@ def write_history(connection: sqlite3.Connection, batch: Batch) -> None:
 
 def _shrink(connection: sqlite3.Connection, app: str, limit: int) -> None:
     """Drop the oldest messages of an app until it has so many bytes at most."""
-    (size,) = connection.execute("SELECT size FROM history_sizes WHERE app = ?", (app,)).fetchone()
-    if size <= limit:
+    told = connection.execute(
+        "SELECT size FROM history_sizes WHERE app = ? AND typeof(size) = 'integer'", (app,)
+    ).fetchone()
+    over = (_count(connection, app) if told is None else int(told[0])) - limit
+    if over <= 0:
         return
-    last = 0
-    oldest = connection.execute("SELECT id, size FROM history WHERE app = ? ORDER BY id", (app,))
-    while size > limit:
-        last, freed = next(oldest)
-        size -= freed
-    oldest.close()
+    last, over = _oldest(connection, app, over)
+    if over > 0:
+        # There is less than was told: the file is damaged, and that is no reason to drop everything.
+        last, _ = _oldest(connection, app, _count(connection, app) - limit)
     connection.execute("DELETE FROM history WHERE app = ? AND id <= ?", (app, last))
+
+
+def _oldest(connection: sqlite3.Connection, app: str, over: int) -> tuple[int, int]:
+    """The last of the oldest messages that come to so many bytes, and the bytes for which there are no more."""
+    last = 0
+    with contextlib.closing(
+        connection.execute(f"SELECT id, {_SIZE} FROM history WHERE app = ? ORDER BY id", (app,))
+    ) as messages:
+        while over > 0 and (message := messages.fetchone()) is not None:
+            last, freed = message
+            over -= freed
+    return last, over
+
+
+def _count(connection: sqlite3.Connection, app: str) -> int:
+    """Count the bytes of an app's messages anew, and note how many they are."""
+    (size,) = connection.execute(
+        f"SELECT CAST(total({_SIZE}) AS INTEGER) FROM history WHERE app = ?", (app,)
+    ).fetchone()
+    connection.execute("INSERT OR REPLACE INTO history_sizes VALUES (?, ?)", (app, size))
+    return int(size)
 
 
 class SqliteHistory:

@@ -28,6 +28,7 @@ from rtmcore.wire.packets import (
     ChannelAttributesChanged,
     ChannelEntry,
     Done,
+    Expelled,
     Failed,
     InboxEntry,
     Joined,
@@ -71,7 +72,7 @@ _FROM_SERVER = (
     Done, Failed, Published, PeerSent, Joined, MemberList, ChannelEntry, ChannelEntry, ChannelEntry, InboxEntry,
     InboxEntry, Top, Roster, MemberChanged, Restored, Ready, Kicked, Welcome, Refused, Renewed, PeerStates,
     AttributeList, ChannelAttributeList, MemberCounts, OnlineList, UserList, MessagePage, MemberCount,
-    ChannelAttributesChanged,
+    ChannelAttributesChanged, Expelled,
 )  # fmt: skip
 _CALLS = ("join", "publish", "publish", "send_peer", "send_peer", "leave", "members") * 4 + (
     "logout",

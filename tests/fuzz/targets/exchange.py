@@ -2,13 +2,13 @@
 
 from random import Random
 
-from rtmcore.limits import HANDSHAKE_BYTES, HTTP_BODY_BYTES, HTTP_EARLY_BYTES
+from rtmcore.limits import HANDSHAKE_BYTES, HTTP_ANSWER_BYTES, HTTP_EARLY_BYTES
 from rtmcore.wire.exchange import HttpBody, HttpClientConnection, HttpFailed, HttpHead, HttpServerConnection
 from tests.fuzz import http
 from tests.fuzz.harness import Case, expect, retained
 from tests.fuzz.mutation import cut, mutate
 
-_KEEPS = HTTP_EARLY_BYTES + HTTP_BODY_BYTES + 4 * HANDSHAKE_BYTES
+_KEEPS = HTTP_EARLY_BYTES + HTTP_ANSWER_BYTES + 4 * HANDSHAKE_BYTES
 _POST = (
     b"POST /rtm/v1/apps/x/users/y/peer_messages HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
     b"DELETE /z HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"

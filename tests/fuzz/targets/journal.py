@@ -1,5 +1,6 @@
 """Target: what the embedded engine reads at its start, from a file that a disk has damaged."""
 
+import contextlib
 import os
 import sqlite3
 import tempfile
@@ -8,10 +9,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
+
 from rtmcore.errors import ServerFailure
-from rtmcore.service.commands import ChannelAttributeValue, Name
+from rtmcore.service.commands import ChannelAttributeValue, Name, ReadHistory
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.memory.journal import AttributesRecord, Batch, Mark, SessionRecord, StoredEntry
+from rtmcore.service.memory.kept import HistoryQuestion, HistoryRecord
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from tests.fuzz.harness import Case, expect
 from tests.fuzz.mutation import mutate
@@ -32,6 +36,10 @@ _COLUMNS = {
     ),
     "bans": ("app", "kind", "name", "reason"),
     "channel_attributes": ("app", "kind", "channel", "position", "key", "value", "writer", "written"),
+    "history": (
+        "id", "app", "source", "iid", "cmid", "destination", "channel", "type", "body", "size",
+    ),
+    "history_sizes": ("app", "size"),
 }  # fmt: skip
 
 _KEYS = {
@@ -40,6 +48,8 @@ _KEYS = {
     "entries": "id",
     "bans": "name",
     "channel_attributes": "channel",
+    "history": "id",
+    "history_sizes": "app",
 }
 
 
@@ -63,7 +73,19 @@ def _batch() -> Batch:
     marks = (Mark(WALL + 3, offline=True),)
     values = tuple((key, ChannelAttributeValue("value", "alice", WALL)) for key in ("one", "two"))
     attributes = tuple(AttributesRecord((APP, "rtm", channel), values) for channel in ("red", "blue"))
-    return Batch(1, WALL + 60_000_000, sessions, (), entries, marks, (), bans, attributes=attributes)
+    return Batch(
+        1, WALL + 60_000_000, sessions, (), entries, marks, (), bans,
+        attributes=attributes, history=_kept(1, 30), history_limit=1 << 20,
+    )  # fmt: skip
+
+
+def _kept(first: int, last: int) -> tuple[HistoryRecord, ...]:
+    return tuple(
+        HistoryRecord(
+            WALL + n, APP, "alice", f"{n % 2:016d}", n, ("red", "bob")[n % 2], n % 2 == 0, 1, b"body" * n
+        )
+        for n in range(first, last)
+    )
 
 
 class JournalTarget:
@@ -84,14 +106,15 @@ class JournalTarget:
             self._valid = path.read_bytes()
 
     def make(self, random: Random) -> Case:
+        limit = random.choice((0, 1000, 5000, 1 << 20))
         if random.random() < 0.5:
-            return Case([mutate(random, self._valid)], {"changes": []})
+            return Case([mutate(random, self._valid)], {"changes": [], "limit": limit})
         changes = []
         for _ in range(random.choice((1, 1, 2, 3))):
             table = random.choice(list(_COLUMNS))
             change = (table, random.choice(_COLUMNS[table]), random.choice(_VALUES), random.randrange(30))
             changes.append(change)
-        return Case([self._valid], {"changes": changes})
+        return Case([self._valid], {"changes": changes, "limit": limit})
 
     def run(self, case: Case) -> None:
         with tempfile.TemporaryDirectory(prefix="fuzz-journal-", dir=_shared_memory()) as directory:
@@ -105,6 +128,7 @@ class JournalTarget:
                 return
             try:
                 self._start(store, MemoryEngine("epoch", image=image, now=NOW, wall=WALL))
+                self._use_history(store, case.plan["limit"])
             finally:
                 store.close()
 
@@ -131,6 +155,27 @@ class JournalTarget:
             if following is not None:
                 engine.commit_failed(following.number, now)
 
+    def _use_history(self, store: SqliteStore, limit: int) -> None:
+        """Ask for what is kept, and keep more: what is damaged is not handed out, and stops nobody."""
+        history = store.history()
+        try:
+            for source, destination in ((None, "red"), ("alice", None), ("alice", "bob")):
+                command = ReadHistory(
+                    APP, None, 1, source, destination, destination == "red", 0, 2**62, 0, 20, False
+                )
+                with contextlib.suppress(sqlite3.Error, msgspec.ValidationError):
+                    history.read(HistoryQuestion(command, 0))
+            for number, (first, last) in enumerate(((25, 35), (35, 40))):
+                batch = Batch(
+                    100 + number, None, (), (), (), (), (),
+                    history=_kept(first, last), history_limit=limit, history_removed=(WALL + first,),
+                    history_first=WALL + 3,
+                )  # fmt: skip
+                with contextlib.suppress(sqlite3.Error):
+                    store.commit(batch)
+        finally:
+            history.close()
+
 
 def _change(path: Path, changes: list[tuple[str, str, Any, int]]) -> None:
     """Put wrong values into rows, as damage would that leaves the file well-formed."""
@@ -138,13 +183,7 @@ def _change(path: Path, changes: list[tuple[str, str, Any, int]]) -> None:
         return
     with closing(sqlite3.connect(path)) as connection, connection:
         for table, column, value, row in changes:
-            key = {
-                "meta": "key",
-                "sessions": "name",
-                "entries": "id",
-                "bans": "name",
-                "channel_attributes": "channel",
-            }[table]
+            key = _KEYS[table]
             keys = [found for (found,) in connection.execute(f"SELECT {key} FROM {table}")]
             if not keys:
                 continue

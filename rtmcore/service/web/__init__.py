@@ -1,0 +1,1 @@
+"""What programs with a server key do over HTTP: the routes, and what each of them does."""

@@ -1,0 +1,1 @@
+"""Every documented code, produced through the public API against a real server."""

@@ -1,0 +1,155 @@
+"""TOO_OFTEN: one call more than the documented rate."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+import rtmsync
+from rtmcore.codes import (
+    AttributeOperationError,
+    ChannelMemberCountError,
+    GetMembersError,
+    JoinChannelError,
+    PeerSubscriptionStatusError,
+    QueryPeersBySubscriptionOptionError,
+    QueryPeersOnlineError,
+    SendChannelMessageError,
+    SendPeerMessageError,
+)
+from rtmcore.limits import (
+    CHANNEL_ATTRIBUTES_READ_RATE,
+    CHANNEL_ATTRIBUTES_WRITE_RATE,
+    HISTORY_RATE,
+    JOIN_RATE,
+    JOIN_SAME_CHANNEL_RATE,
+    MEMBER_COUNT_RATE,
+    MEMBERS_RATE,
+    PEERS_SUBSCRIBED_RATE,
+    PRESENCE_QUERY_RATE,
+    PRESENCE_SUBSCRIBE_RATE,
+    SEND_RATE,
+    STORED_RATE,
+    USER_ATTRIBUTES_READ_RATE,
+    USER_ATTRIBUTES_WRITE_RATE,
+    RateLimit,
+)
+from rtmsync import Client
+from rtmsync.server.server import Server
+from tests.codes.registry import case
+from tests.sync.conftest import Connect
+
+CHANNEL = "room"
+Call = Callable[[Client], "Future[Any]"]
+
+
+def refused(client: Client, rate: RateLimit, call: Call) -> rtmsync.RtmError:
+    """What the call after the last that is allowed ends with."""
+    futures = [call(client) for _ in range(rate.count)]
+    over = call(client).exception(10)
+    assert isinstance(over, rtmsync.RateLimited)
+    assert over.retry_after is not None
+    assert 0 < over.retry_after <= rate.seconds
+    for future in futures:
+        future.result(10)
+    return over
+
+
+@pytest.mark.parametrize(
+    ("code", "rate", "call"),
+    [
+        case(
+            SendPeerMessageError.TOO_OFTEN, SEND_RATE, lambda client: client.send_peer_future("nobody", "x")
+        ),
+        case(
+            SendChannelMessageError.TOO_OFTEN,
+            SEND_RATE,
+            lambda client: client.channel(CHANNEL).send_future("x"),
+        ),
+        case(
+            GetMembersError.TOO_OFTEN, MEMBERS_RATE, lambda client: client.channel(CHANNEL).members_future()
+        ),
+        case(
+            ChannelMemberCountError.TOO_OFTEN,
+            MEMBER_COUNT_RATE,
+            lambda client: client.member_counts_future(CHANNEL),
+        ),
+        case(
+            QueryPeersOnlineError.TOO_OFTEN,
+            PRESENCE_QUERY_RATE,
+            lambda client: client.query_presence_future("nobody"),
+        ),
+        case(QueryPeersOnlineError.TOO_OFTEN, STORED_RATE, lambda client: client.stored_messages_future()),
+        case(
+            QueryPeersOnlineError.TOO_OFTEN,
+            HISTORY_RATE,
+            lambda client: client.history_count_future(source=client.user_id),
+        ),
+        case(
+            PeerSubscriptionStatusError.TOO_OFTEN,
+            PRESENCE_SUBSCRIBE_RATE,
+            lambda client: client.subscribe_presence_future("nobody"),
+        ),
+        case(
+            PeerSubscriptionStatusError.TOO_OFTEN,
+            PRESENCE_SUBSCRIBE_RATE,
+            lambda client: client.unsubscribe_presence_future("nobody"),
+        ),
+        case(
+            QueryPeersBySubscriptionOptionError.TOO_OFTEN,
+            PEERS_SUBSCRIBED_RATE,
+            lambda client: client.subscribed_peers_future(),
+        ),
+        case(
+            AttributeOperationError.TOO_OFTEN,
+            USER_ATTRIBUTES_WRITE_RATE,
+            lambda client: client.update_attributes_future({"a": "b"}),
+        ),
+        case(
+            AttributeOperationError.TOO_OFTEN,
+            USER_ATTRIBUTES_READ_RATE,
+            lambda client: client.get_attributes_future(client.user_id),
+        ),
+        case(
+            AttributeOperationError.TOO_OFTEN,
+            CHANNEL_ATTRIBUTES_WRITE_RATE,
+            lambda client: client.update_channel_attributes_future(CHANNEL, {"a": "b"}),
+        ),
+        case(
+            AttributeOperationError.TOO_OFTEN,
+            CHANNEL_ATTRIBUTES_READ_RATE,
+            lambda client: client.get_channel_attributes_future(CHANNEL),
+        ),
+    ],
+)
+def test_one_call_above_the_rate(
+    connect: Connect, limited: Server, code: Any, rate: RateLimit, call: Call
+) -> None:
+    client = connect(url=limited.url, rate_limits=True)
+    client.channel(CHANNEL).join()
+    over = refused(client, rate, call)
+    assert (over.code, type(over.code)) == (code, type(code))
+
+
+@pytest.mark.produces(JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN)
+def test_one_join_too_many_of_a_channel(connect: Connect, limited: Server, name: str) -> None:
+    channel = connect(url=limited.url, rate_limits=True).channel(name)
+    for _ in range(JOIN_SAME_CHANNEL_RATE.count):
+        channel.join()
+        channel.leave()
+    with pytest.raises(rtmsync.RateLimited) as caught:
+        channel.join()
+    assert caught.value.code is JoinChannelError.JOIN_SAME_CHANNEL_TOO_OFTEN
+
+
+@pytest.mark.produces(JoinChannelError.TOO_OFTEN)
+def test_one_join_too_many(connect: Connect, limited: Server, name: str) -> None:
+    client = connect(url=limited.url, rate_limits=True)
+    for number in range(JOIN_RATE.count):
+        channel = client.channel(f"{name}-{number}")
+        channel.join()
+        channel.leave()
+    with pytest.raises(rtmsync.RateLimited) as caught:
+        client.channel(name).join()
+    assert caught.value.code is JoinChannelError.TOO_OFTEN

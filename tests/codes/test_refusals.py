@@ -1,0 +1,148 @@
+"""FAILURE and UNKNOWN: what a call ends with when the server's engine refuses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import rtmsync
+from rtmcore.codes import (
+    AttributeOperationError,
+    ChannelMemberCountError,
+    GetMembersError,
+    JoinChannelError,
+    LeaveChannelError,
+    LoginError,
+    PeerSubscriptionStatusError,
+    QueryPeersBySubscriptionOptionError,
+    QueryPeersOnlineError,
+    SendChannelMessageError,
+    SendPeerMessageError,
+)
+from rtmcore.service.commands import (
+    ChangeAttributes,
+    ChangeChannelAttributes,
+    Claim,
+    CountMembers,
+    DropStored,
+    JoinChannel,
+    LeaveChannel,
+    ListMembers,
+    ListStored,
+    ListSubscriptions,
+    PeerSend,
+    PublishMessage,
+    QueryPresence,
+    ReadAttributes,
+    ReadChannelAttributes,
+    ReadHistory,
+    SubscribePresence,
+    Trouble,
+    UnsubscribePresence,
+    WriteAttributes,
+)
+from rtmsync import Client
+from tests.codes.refusing import RefusingEngine
+from tests.codes.registry import case
+from tests.sync.conftest import Connect
+
+CHANNEL = "room"
+
+
+@pytest.mark.parametrize(
+    ("code", "command", "call"),
+    [
+        case(SendPeerMessageError.FAILURE, PeerSend, lambda client: client.send_peer("bob", "x")),
+        case(
+            SendChannelMessageError.FAILURE, PublishMessage, lambda client: client.channel(CHANNEL).send("x")
+        ),
+        case(JoinChannelError.FAILURE, JoinChannel, lambda client: client.channel("other").join()),
+        case(LeaveChannelError.FAILURE, LeaveChannel, lambda client: client.channel(CHANNEL).leave()),
+        case(GetMembersError.FAILURE, ListMembers, lambda client: client.channel(CHANNEL).members()),
+        case(ChannelMemberCountError.FAILURE, CountMembers, lambda client: client.member_counts(CHANNEL)),
+        case(QueryPeersOnlineError.FAILURE, QueryPresence, lambda client: client.query_presence("bob")),
+        case(QueryPeersOnlineError.FAILURE, ListStored, lambda client: client.stored_messages()),
+        case(QueryPeersOnlineError.FAILURE, DropStored, lambda client: client.flush_stored()),
+        case(
+            QueryPeersOnlineError.FAILURE, ReadHistory, lambda client: client.history(source=client.user_id)
+        ),
+        case(
+            QueryPeersOnlineError.FAILURE,
+            ReadHistory,
+            lambda client: client.history_count(source=client.user_id),
+        ),
+        case(
+            PeerSubscriptionStatusError.FAILURE,
+            SubscribePresence,
+            lambda client: client.subscribe_presence("bob"),
+        ),
+        case(
+            PeerSubscriptionStatusError.FAILURE,
+            UnsubscribePresence,
+            lambda client: client.unsubscribe_presence("bob"),
+        ),
+        case(
+            QueryPeersBySubscriptionOptionError.FAILURE,
+            ListSubscriptions,
+            lambda client: client.subscribed_peers(),
+        ),
+        case(
+            AttributeOperationError.FAILURE, WriteAttributes, lambda client: client.set_attributes({"a": "b"})
+        ),
+        case(
+            AttributeOperationError.FAILURE,
+            ChangeAttributes,
+            lambda client: client.update_attributes({"a": "b"}),
+        ),
+        case(AttributeOperationError.FAILURE, ReadAttributes, lambda client: client.get_attributes("bob")),
+        case(
+            AttributeOperationError.FAILURE,
+            ChangeChannelAttributes,
+            lambda client: client.set_channel_attributes(CHANNEL, {"a": "b"}),
+        ),
+        case(
+            AttributeOperationError.FAILURE,
+            ReadChannelAttributes,
+            lambda client: client.get_channel_attributes(CHANNEL),
+        ),
+    ],
+)
+@pytest.mark.parametrize("trouble", [Trouble.UNAVAILABLE, Trouble.FULL])
+def test_a_call_that_the_engine_refuses_is_a_failure(
+    connect: Connect,
+    refusing: str,
+    engine: RefusingEngine,
+    trouble: Trouble,
+    code: Any,
+    command: type[Any],
+    call: Callable[[Client], Any],
+) -> None:
+    client = connect(url=refusing)
+    client.channel(CHANNEL).join()
+    with engine.refuses(command, code=trouble), pytest.raises(rtmsync.ServerFailure) as caught:
+        call(client)
+    assert (caught.value.code, type(caught.value.code)) == (code, type(code))
+    assert "on fire" in str(caught.value)
+    assert client.state is rtmsync.ConnectionState.CONNECTED
+
+
+@pytest.mark.produces(LoginError.UNKNOWN)
+def test_a_login_that_the_engine_refuses_is_unknown(
+    make: Connect, refusing: str, engine: RefusingEngine
+) -> None:
+    client = make(url=refusing)
+    with engine.refuses(Claim, code=LoginError.UNKNOWN), pytest.raises(rtmsync.ServerFailure) as caught:
+        client.login()
+    assert caught.value.code is LoginError.UNKNOWN
+    assert client.connection.reason is rtmsync.ConnectionChangeReason.LOGIN_FAILURE
+    client.login()
+
+
+def test_a_login_while_the_engine_is_away_is_tried_until_its_time_is_over(
+    make: Connect, refusing: str, engine: RefusingEngine
+) -> None:
+    client = make(url=refusing)
+    with engine.refuses(Claim), pytest.raises(rtmsync.RequestTimeout) as caught:
+        client.login(0.3)
+    assert caught.value.code is LoginError.TIMEOUT
+    assert "ENGINE_UNAVAILABLE" in str(caught.value.__cause__)

@@ -1,0 +1,1 @@
+"""Every limit at its boundary, on the client and on the server."""

@@ -1,0 +1,132 @@
+"""Servers in processes of their own, started by the command and killed like processes."""
+
+import contextlib
+import json
+import queue
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rtmsync.server.config import DEV_APP_ID
+
+_PORTS = range(20_000, 32_000)
+"""Below those that systems give to clients."""
+
+PATIENCE = 30.0
+"""Seconds after which whoever waits for a process has waited long enough."""
+
+
+def free_port() -> int:
+    """A port for a server that comes back: one that nobody uses, and that the system gives to nobody meanwhile.
+
+    Clients that keep trying such a port from the range of their own ports would in the end connect to themselves.
+    """
+    for port in random.sample(_PORTS, 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+class ServerProcess:
+    """`rtm serve` on a directory, to be killed and started again on the same port.
+
+    Args:
+        directory: Of the journal.
+        options: Further ones of the command.
+        program: What to run instead of `python -m rtmsync`.
+    """
+
+    def __init__(
+        self, directory: Path, *options: str, program: Sequence[str] = (sys.executable, "-m", "rtmsync")
+    ) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        self.said: list[str] = []
+        self._command = [
+            *program, "serve", "--dev", "--json", "--until-eof", "--drain", "0", "--no-rate-limits",
+            "--port", str(self.port), "--data", str(directory), *options,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[str] | None = None
+        self._readers: list[threading.Thread] = []
+        self._ready: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def spawn(self) -> None:
+        """Start it, and do not wait until clients can connect."""
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        self._ready = queue.SimpleQueue()
+        streams = ((self._process.stdout, self._ready.put), (self._process.stderr, self.said.append))
+        self._readers = [threading.Thread(target=_read, args=each) for each in streams]
+        for reader in self._readers:
+            reader.start()
+
+    def start(self) -> "ServerProcess":
+        """Start it, and wait until clients can connect."""
+        self.spawn()
+        line = self._ready.get(timeout=PATIENCE)
+        assert line, "the server did not start; it said:\n" + "".join(self.said)
+        assert json.loads(line)["app_ids"] == [DEV_APP_ID]
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """Let it end as if the power had gone: it does nothing any more."""
+        assert self._process is not None
+        self._process.kill()
+        self._gone()
+
+    def end(self) -> int:
+        """Let it end in order; its exit status."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return self._gone()
+
+    def _gone(self) -> int:
+        assert self._process is not None
+        status = self._process.wait(PATIENCE)
+        for reader in self._readers:
+            reader.join()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process = None
+        return status
+
+    def __enter__(self) -> "ServerProcess":
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self.kill()
+        if error is not None:
+            print("the server said:\n" + "".join(self.said[-50:]))
+
+
+def _read(stream: Any, take: Any) -> None:
+    with stream:
+        for line in stream:
+            take(line)
+        take("")
