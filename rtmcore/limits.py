@@ -396,6 +396,32 @@ MEDIA_IDLE_TIMEOUT: Final = 120.0
 MEDIA_PROGRESS_INTERVAL: Final = 1.0
 #: Bytes of one piece of an upload or download (design).
 MEDIA_CHUNK_BYTES: Final = 256 * KIB
+#: Bytes of a file at most, however a server is configured (design).
+MEDIA_BYTES_MAX: Final = 4 * GIB
+#: Uploads and downloads at the same time, of all users of a server process (design).
+MEDIA_TRANSFERS_MAX: Final = 256
+#: Uploads of one user that were begun and are not finished (design).
+MEDIA_UNFINISHED: Final = 18
+#: Seconds after its last byte that an unfinished upload can be gone on with (design).
+MEDIA_UNFINISHED_SECONDS: Final = 3600.0
+#: Bytes of the files of one app (design).
+MEDIA_APP_BYTES: Final = 10 * GIB
+#: Bytes of all files (design).
+MEDIA_ALL_BYTES: Final = 20 * GIB
+#: Bytes of all files of a server that has no data directory (design).
+MEDIA_MEMORY_BYTES: Final = 256 * MIB
+#: UTF-8 bytes of the name of a file (design).
+MEDIA_NAME_BYTES: Final = 255
+#: Seconds that a ticket for uploads and downloads is good for (design).
+MEDIA_TICKET_SECONDS: Final = 600
+#: Characters of such a ticket (design).
+MEDIA_TICKET_LENGTH: Final = 1024
+#: Bytes of one upload or download that a server holds: read and not written, or made and not taken (design).
+MEDIA_WINDOW_BYTES: Final = 512 * KIB
+#: Seconds between two looks for files that have expired (design).
+MEDIA_SWEEP_INTERVAL: Final = 300.0
+#: Threads of a server that write and read files (design).
+MEDIA_THREADS: Final = 4
 
 # --- History, event feeds and messages over HTTP ---------------------------------------------------------------
 

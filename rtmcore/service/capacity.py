@@ -28,6 +28,14 @@ from rtmcore.limits import (
     INBOX_WINDOW_MESSAGES,
     INBOX_WINDOW_MESSAGES_MAX,
     KEPT_DAYS_MAX,
+    MEDIA_ALL_BYTES,
+    MEDIA_APP_BYTES,
+    MEDIA_BYTES,
+    MEDIA_BYTES_MAX,
+    MEDIA_DAYS,
+    MEDIA_TRANSFERS,
+    MEDIA_TRANSFERS_MAX,
+    MEDIA_UNFINISHED,
     MEMBER_EVENTS_MAX,
     OFFLINE_DAYS,
     OFFLINE_MESSAGES,
@@ -142,6 +150,11 @@ FIGURES: Final[dict[str, Figure]] = {
         DATA_FRAMES_KEPT_MAX,
         "Data frames that wait for one receiver; a newer one drops the oldest",
     ),
+    "file": Figure(MEDIA_BYTES, MEDIA_BYTES_MAX, "Bytes of a file or image"),
+    "file_days": Figure(MEDIA_DAYS, KEPT_DAYS_MAX, "Days that it is kept"),
+    "transfers": Figure(
+        MEDIA_TRANSFERS, MEDIA_TRANSFERS_MAX, "Uploads and downloads of one user at the same time"
+    ),
     "inbox_messages": _own(INBOX_MESSAGES, "Messages to one user that are not acknowledged"),
     "inbox_bytes": _own(INBOX_BYTES, "Bytes of them"),
     "all_inboxes_bytes": _own(ALL_INBOXES_BYTES, "Bytes of the messages to all users together"),
@@ -156,6 +169,9 @@ FIGURES: Final[dict[str, Figure]] = {
         ALL_CHANNEL_ATTRIBUTES_BYTES, "Bytes of the attributes of all channels"
     ),
     "bans": _own(BANS, "Users that are banned"),
+    "unfinished_uploads": _own(MEDIA_UNFINISHED, "Uploads of one user that are begun and not finished"),
+    "app_files_bytes": _own(MEDIA_APP_BYTES, "Bytes of the files of one app"),
+    "all_files_bytes": _own(MEDIA_ALL_BYTES, "Bytes of all files"),
 }
 """What an operator may set, by name: sizes in bytes, names with ``_ms`` in milliseconds, the rest counts and days."""
 
@@ -200,6 +216,8 @@ _WITHIN: Final = (
     ("inbox_bytes", "all_inboxes_bytes"),
     ("offline_messages", "inbox_messages"),
     ("stored_bytes_per_sender", "stored_bytes"),
+    ("file", "app_files_bytes"),
+    ("app_files_bytes", "all_files_bytes"),
 )
 """The first of each pair is not above the second."""
 

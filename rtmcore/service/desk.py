@@ -17,6 +17,7 @@ from rtmcore.codes import (
     RenewTokenError,
     SendChannelMessageError,
     SendPeerMessageError,
+    UploadMediaError,
 )
 from rtmcore.figures import (
     CHANNEL_READS,
@@ -62,6 +63,7 @@ from rtmcore.wire.packets import (
     SetAttributes,
     SetChannelAttributes,
     Subscribe,
+    TicketRequest,
     Unsubscribe,
     UpdateAttributes,
     UpdateChannelAttributes,
@@ -123,6 +125,8 @@ OPERATIONS: Final[dict[type[Any], Operation]] = {
     GetStored: _QUERY,
     FlushStored: _QUERY,
     QueryHistory: _QUERY,
+    # A ticket is given by the node alone, and so at once; it has no rate.
+    TicketRequest: Operation(UploadMediaError.FAILURE, UploadMediaError.TIMEOUT, UploadMediaError.FAILURE),
 }
 """By class of the request."""
 

@@ -15,6 +15,12 @@ PEERS: Final = "p2p"
 CHANNEL: Final = "ch:"
 """What stands before a channel pattern in the scopes `send` and `attr`."""
 
+UP: Final = "up"
+"""The entry of the scope `media`, and of tickets, that permits uploads."""
+
+DOWN: Final = "down"
+"""The same for downloads."""
+
 SELF: Final = "self"
 """The entry of the scope `attr` that permits to set one's own attributes."""
 
@@ -36,6 +42,7 @@ class Grant:
         own_attributes: Whether the user may set attributes of his own.
         attributes: Patterns of channels whose attributes may be read and set.
         presence: Whether the user may ask who is online.
+        transfers: Which way files may go, of `UP` and `DOWN`.
     """
 
     expires: int | None = None
@@ -48,17 +55,19 @@ class Grant:
     own_attributes: bool = True
     attributes: tuple[str, ...] | None = None
     presence: bool = True
+    transfers: tuple[str, ...] = (UP, DOWN)
 
     @classmethod
     def from_scopes(cls, scopes: Mapping[str, Any], *, expires: int | None = None) -> "Grant":
         """Read the scopes of a token. What they do not name is not permitted; unknown names are ignored.
 
-        `attr` and `presence` only restrict: without them everything of theirs is permitted, as to tokens that were made
-        before there were these scopes.
+        `attr`, `presence` and `media` only restrict: without them everything of theirs is permitted, as to tokens that
+        were made before there were these scopes.
 
         Args:
             scopes: For example ``{"login": true, "send": ["p2p", "ch:room-*"], "join": ["room-*"]}``,
-                ``{"login": true, "attr": ["self", "ch:room-*"], "presence": false}``, or
+                ``{"login": true, "attr": ["self", "ch:room-*"], "presence": false}``,
+                ``{"login": true, "media": ["down"]}``, or
                 ``{"room": ["lobby"], "rtc": ["stage-*"]}``.
             expires: When the token ends, in milliseconds since 1970.
 
@@ -75,6 +84,7 @@ class Grant:
         if not isinstance(presence, bool):
             raise _malformed("presence", "true or false")
         attr = _patterns(scopes, "attr") if "attr" in scopes else None
+        media = _patterns(scopes, "media") if "media" in scopes else (UP, DOWN)
         send = _patterns(scopes, "send")
         return cls(
             expires=expires,
@@ -87,6 +97,7 @@ class Grant:
             own_attributes=attr is None or SELF in attr,
             attributes=None if attr is None else _of_channels(attr),
             presence=presence,
+            transfers=tuple(way for way in (UP, DOWN) if way in media),
         )
 
     def may_log_in(self, kind: str, scope: str) -> bool:

@@ -31,6 +31,7 @@ from rtmcore.limits import (
 )
 from rtmcore.service.admission import Entry
 from rtmcore.service.archive import Archive
+from rtmcore.service.blobs.giving import TicketGiver
 from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     RTM,
@@ -127,6 +128,7 @@ class Node:
             Channels(self._context, desk),
             archive,
             renewals,
+            TicketGiver(self._context, desk, None),
             close,
         )
         self._logins = Logins(

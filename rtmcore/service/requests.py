@@ -25,6 +25,7 @@ from rtmcore.limits import (
 )
 from rtmcore.service.answers import RequestCommand, answer_to
 from rtmcore.service.archive import Archive
+from rtmcore.service.blobs.giving import TicketGiver
 from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     ROOM,
@@ -138,6 +139,7 @@ class Requests:
         channels: Carries out requests about channels that need no membership.
         archive: Carries out requests for kept messages.
         renewals: Takes new tokens.
+        tickets: Gives tickets for files.
         close: Closes a connection with a code and a reason.
     """
 
@@ -151,6 +153,7 @@ class Requests:
         channels: Channels,
         archive: Archive,
         renewals: Renewals,
+        tickets: TicketGiver,
         close: Close,
     ) -> None:
         self._context = context
@@ -168,6 +171,7 @@ class Requests:
             **users.begin,
             **channels.begin,
             **archive.begin,
+            **tickets.begin,
         }
 
     def handle(self, connection: Connection, packet: Request) -> None:

@@ -334,6 +334,13 @@ class QueryHistory:
     """Ask only how many there are."""
 
 
+@attrs.define
+class TicketRequest:
+    """Ask for a ticket, with which files are uploaded and downloaded over HTTP."""
+
+    i: Count
+
+
 # --- Client to server: data ------------------------------------------------
 
 
@@ -574,6 +581,20 @@ class MessagePage:
 
 
 @attrs.define
+class TransferTicket:
+    """A ticket for uploads and downloads over HTTP."""
+
+    i: Count
+    ticket: str = attrs.field(**_hidden)
+    expires: Count
+    """When it ends, in milliseconds since 1970."""
+    now: Count
+    """The server's clock in milliseconds since 1970."""
+    may: list[str]
+    """What it permits: `up` and `down`, or one of them."""
+
+
+@attrs.define
 class MemberList:
     """Members of a channel: all, or a random 512 of a larger one."""
 
@@ -754,6 +775,7 @@ Packet = (
     | GetStored
     | FlushStored
     | QueryHistory
+    | TicketRequest
     | MediaHello
     | Data
     | Welcome
@@ -773,6 +795,7 @@ Packet = (
     | OnlineList
     | UserList
     | MessagePage
+    | TransferTicket
     | MemberList
     | ChannelEntry
     | InboxEntry
@@ -810,6 +833,7 @@ Request = (
     | GetStored
     | FlushStored
     | QueryHistory
+    | TicketRequest
 )
 """Packets with a request id, each answered exactly once."""
 
@@ -840,6 +864,7 @@ TAGS: Final[dict[str, type[Any]]] = {
     "get_stored": GetStored,
     "flush_stored": FlushStored,
     "history": QueryHistory,
+    "ticket": TicketRequest,
     "media": MediaHello,
     "data": Data,
     "welcome": Welcome,
@@ -859,6 +884,7 @@ TAGS: Final[dict[str, type[Any]]] = {
     "online": OnlineList,
     "users": UserList,
     "messages": MessagePage,
+    "transfer_ticket": TransferTicket,
     "member_list": MemberList,
     "channel": ChannelEntry,
     "inbox": InboxEntry,
