@@ -27,6 +27,10 @@ from rtmcore.limits import (
     JOIN_SAME_CHANNEL_RATE,
     LISTED_NAMES_MAX,
     LOGIN_RATE,
+    MEDIA_BYTES,
+    MEDIA_BYTES_MAX,
+    MEDIA_TRANSFERS,
+    MEDIA_TRANSFERS_MAX,
     MEMBER_COUNT_CHANNELS,
     MEMBER_COUNT_RATE,
     MEMBER_EVENTS_MAX,
@@ -152,6 +156,8 @@ class Sizes:
         invitation_response: Bytes of an answer to one.
         member_events: Members of a channel above which joins and leaves are not told.
         track: Bytes of the name of a data track.
+        file: Bytes of a file.
+        transfers: Uploads and downloads at the same time.
     """
 
     message: int = MESSAGE_BYTES
@@ -172,6 +178,8 @@ class Sizes:
     invitation_response: int = INVITATION_RESPONSE_BYTES
     member_events: int = MEMBER_EVENTS_MAX
     track: int = TRACK_NAME_BYTES
+    file: int = MEDIA_BYTES
+    transfers: int = MEDIA_TRANSFERS
 
 
 DOCUMENTED: Final = Sizes()
@@ -196,6 +204,8 @@ SIZES_MAX: Final[dict[str, int]] = {
     "invitation_response": INVITATION_RESPONSE_BYTES,
     "member_events": LISTED_NAMES_MAX,
     "track": TRACK_NAME_BYTES,
+    "file": MEDIA_BYTES_MAX,
+    "transfers": MEDIA_TRANSFERS_MAX,
 }
 """The largest figure that each of `Sizes` may have, so that what it allows fits into frames and into memory."""
 

@@ -392,8 +392,8 @@ MEDIA_SECONDS: Final = MEDIA_DAYS * DAY
 MEDIA_TRANSFERS: Final = 9
 #: Seconds without a byte after which a transfer ends with TIMEOUT (documented).
 MEDIA_IDLE_TIMEOUT: Final = 120.0
-#: Seconds between progress events (documented).
-MEDIA_PROGRESS_INTERVAL: Final = 1.0
+#: Seconds between two calls of a progress callback at least (design; documented: 1 s).
+MEDIA_PROGRESS_INTERVAL: Final = 0.1
 #: Bytes of one piece of an upload or download (design).
 MEDIA_CHUNK_BYTES: Final = 256 * KIB
 #: Bytes of a file at most, however a server is configured (design).
@@ -412,6 +412,26 @@ MEDIA_ALL_BYTES: Final = 20 * GIB
 MEDIA_MEMORY_BYTES: Final = 256 * MIB
 #: UTF-8 bytes of the name of a file (design).
 MEDIA_NAME_BYTES: Final = 255
+#: Characters of a media id (design).
+MEDIA_ID_LENGTH: Final = 64
+#: Pixels of one side of an image, as messages tell them (design).
+MEDIA_SIDE_PIXELS: Final = 2**31 - 1
+#: Bytes at the beginning of an image in which its size has to be told (design).
+MEDIA_HEADER_BYTES: Final = 4 * MIB
+#: Segments in the header of a JPEG that are looked at (design).
+MEDIA_JPEG_SEGMENTS: Final = 1024
+#: Pixels of an image of which a thumbnail is made: what unpacking it may cost (design).
+MEDIA_THUMBNAIL_PIXELS: Final = 50_000_000
+#: Pixels of the longer side of a thumbnail (design).
+MEDIA_THUMBNAIL_SIDE: Final = 160
+#: Bytes of a thumbnail that is made: half a message (design).
+MEDIA_THUMBNAIL_BYTES: Final = 16 * KIB
+#: Seconds in which neither side of a connection has moved a byte, after which a transfer goes on with another (design).
+MEDIA_STALL_TIMEOUT: Final = 15.0
+#: Seconds that the removal of a canceled upload may take (design).
+MEDIA_WITHDRAW_TIMEOUT: Final = 2.0
+#: Seconds before its end from which on a ticket is not used for a new request (design).
+MEDIA_TICKET_MARGIN: Final = 10.0
 #: Seconds that a ticket for uploads and downloads is good for (design).
 MEDIA_TICKET_SECONDS: Final = 600
 #: Characters of such a ticket (design).

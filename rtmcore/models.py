@@ -17,6 +17,7 @@ from rtmcore.codes import (
     SendPeerMessageError,
 )
 from rtmcore.errors import InvalidArgument, RtmError
+from rtmcore.files import FileMessage, decode_file
 from rtmcore.identifiers import explain_invalid_id, is_valid_id
 
 END_CALL_PREFIX: Final = "AgoraRTMLegacyEndcallCompatibleMessagePrefix"
@@ -128,6 +129,11 @@ class PeerMessage:
         return self.body
 
     @property
+    def media(self) -> FileMessage | None:
+        """What a message of the kind FILE says, or as an `ImageMessage` one of the kind IMAGE; None for others."""
+        return decode_file(self.kind, self.body)
+
+    @property
     def end_call(self) -> EndCall | None:
         """What the sender says who ends a call with this message; None where it is another message."""
         return EndCall.parse(self.text) if self.kind is MessageType.TEXT else None
@@ -160,6 +166,11 @@ class ChannelMessage:
     def raw(self) -> bytes:
         """The body as it was sent."""
         return self.body
+
+    @property
+    def media(self) -> FileMessage | None:
+        """What a message of the kind FILE says, or as an `ImageMessage` one of the kind IMAGE; None for others."""
+        return decode_file(self.kind, self.body)
 
     @property
     def server_time(self) -> float:
@@ -250,6 +261,11 @@ class HistoricalMessage:
     def raw(self) -> bytes:
         """The body as it was sent."""
         return self.body
+
+    @property
+    def media(self) -> FileMessage | None:
+        """What a message of the kind FILE says, or as an `ImageMessage` one of the kind IMAGE; None for others."""
+        return decode_file(self.kind, self.body)
 
     @property
     def server_time(self) -> float:

@@ -120,6 +120,7 @@ if TYPE_CHECKING:
         UserNotFound,
         WouldDeadlock,
     )
+    from rtmcore.files import FileMessage, ImageMessage
     from rtmcore.models import (
         END_CALL_PREFIX,
         ChannelAttribute,
@@ -198,10 +199,12 @@ __all__ = [
     "Deadline",
     "EndCall",
     "EventBatch",
+    "FileMessage",
     "ForkedClient",
     "GetMembersError",
     "HistoricalMessage",
     "HistoryPage",
+    "ImageMessage",
     "InvalidAppId",
     "InvalidArgument",
     "InvalidToken",
@@ -396,6 +399,7 @@ _ELSEWHERE: Final = {
         "ServiceContextError",
         "UserOfflineReason",
     ),
+    "rtmcore.files": ("FileMessage", "ImageMessage"),
     "rtmcore.models": (
         "END_CALL_PREFIX",
         "ChannelAttribute",

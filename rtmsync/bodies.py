@@ -5,16 +5,19 @@ from typing import Final
 
 from rtmcore.codes import MessageType
 from rtmcore.errors import InvalidArgument
+from rtmcore.files import FileMessage, encode_file, kind_of
 
 _TEXT: Final = MessageType.TEXT
 _RAW: Final = MessageType.RAW
 
 
-def kind_and_body(message: str | bytes, code: IntEnum | None, operation: str) -> tuple[MessageType, bytes]:
+def kind_and_body(
+    message: str | bytes | FileMessage, code: IntEnum | None, operation: str
+) -> tuple[MessageType, bytes]:
     """The kind and the bytes of a message.
 
     Args:
-        message: Text becomes TEXT in UTF-8, bytes become RAW.
+        message: Text becomes TEXT in UTF-8, bytes become RAW, what was uploaded FILE or IMAGE.
         code: The operation's code for an invalid message, or None where it has none.
         operation: Name of the method, for the error.
 
@@ -34,6 +37,13 @@ def kind_and_body(message: str | bytes, code: IntEnum | None, operation: str) ->
             ) from None
     if isinstance(message, bytes | bytearray | memoryview):
         return _RAW, bytes(message)
+    if isinstance(message, FileMessage):
+        try:
+            return kind_of(message), encode_file(message)
+        except InvalidArgument as error:
+            raise InvalidArgument(error.message, code=code, operation=operation) from None
     raise InvalidArgument(
-        f"A message is text or bytes, not {type(message).__name__}.", code=code, operation=operation
+        f"A message is text or bytes, or about a file, not {type(message).__name__}.",
+        code=code,
+        operation=operation,
     )

@@ -9,6 +9,7 @@ from rtmcore.client.events import ChannelGap
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import JoinChannelError, SendChannelMessageError
 from rtmcore.errors import Aborted, AlreadyJoined, ClientClosed, NotInChannel, NotLoggedIn
+from rtmcore.files import FileMessage
 from rtmcore.models import ChannelAttribute, ChannelMessage, JoinResult, PublishResult
 from rtmsync.bodies import kind_and_body
 from rtmsync.driver.clock import FOREVER, Timeout, checked_seconds
@@ -124,7 +125,9 @@ class Channel(EventSource):
     # --- Talking ------------------------------------------------------------------------------------------------
 
     @overload
-    def send(self, message: str, timeout: Timeout = None, *, history: bool = False) -> PublishResult: ...
+    def send(
+        self, message: str | FileMessage, timeout: Timeout = None, *, history: bool = False
+    ) -> PublishResult: ...
     @overload
     def send(
         self,
@@ -136,7 +139,7 @@ class Channel(EventSource):
     ) -> PublishResult: ...
     def send(
         self,
-        message: str | bytes,
+        message: str | bytes | FileMessage,
         timeout: Timeout = None,
         *,
         description: str | None = None,
@@ -145,7 +148,7 @@ class Channel(EventSource):
         """Send a message to all other members.
 
         Args:
-            message: Text, or bytes as they are; at most 32 KiB, with the description.
+            message: Text, bytes as they are, or the message that an upload made; at most 32 KiB, with the description.
             timeout: Seconds in all, 10 by default.
             description: What there is to say about bytes.
             history: Keep a text in the history for 7 days; bytes are not kept.
@@ -164,7 +167,7 @@ class Channel(EventSource):
 
     @overload
     def send_future(
-        self, message: str, timeout: Timeout = None, *, history: bool = False
+        self, message: str | FileMessage, timeout: Timeout = None, *, history: bool = False
     ) -> "ClientFuture[PublishResult]": ...
     @overload
     def send_future(
@@ -177,7 +180,7 @@ class Channel(EventSource):
     ) -> "ClientFuture[PublishResult]": ...
     def send_future(
         self,
-        message: str | bytes,
+        message: str | bytes | FileMessage,
         timeout: Timeout = None,
         *,
         description: str | None = None,
@@ -330,7 +333,7 @@ class Channel(EventSource):
     def _send(
         self,
         driver: Driver[ClientCore],
-        message: str | bytes,
+        message: str | bytes | FileMessage,
         description: str | None,
         history: bool,
         seconds: float,

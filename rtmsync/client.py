@@ -20,6 +20,7 @@ from rtmcore.codes import (
     SendPeerMessageError,
 )
 from rtmcore.errors import RtmError, error_for
+from rtmcore.files import FileMessage
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.models import PeerMessage, SendResult
 from rtmsync.bodies import kind_and_body
@@ -213,7 +214,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
     def send_peer(
         self,
         user: str,
-        message: str,
+        message: str | FileMessage,
         *,
         offline: bool = False,
         ttl: float | None = None,
@@ -235,7 +236,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
     def send_peer(
         self,
         user: str,
-        message: str | bytes,
+        message: str | bytes | FileMessage,
         *,
         description: str | None = None,
         offline: bool = False,
@@ -247,7 +248,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
 
         Args:
             user: The receiver.
-            message: Text, or bytes as they are; at most 32 KiB, with the description.
+            message: Text, bytes as they are, or the message that an upload made; at most 32 KiB, with the description.
             description: What there is to say about bytes.
             offline: Store the message where he is offline, for up to 7 days.
             ttl: Seconds after which a stored message is dropped instead, above 0 and up to 604,800.
@@ -269,7 +270,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
     def send_peer_future(
         self,
         user: str,
-        message: str,
+        message: str | FileMessage,
         *,
         offline: bool = False,
         ttl: float | None = None,
@@ -291,7 +292,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
     def send_peer_future(
         self,
         user: str,
-        message: str | bytes,
+        message: str | bytes | FileMessage,
         *,
         description: str | None = None,
         offline: bool = False,
@@ -351,7 +352,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls):
     def _send_peer(
         self,
         user: str,
-        message: str | bytes,
+        message: str | bytes | FileMessage,
         description: str | None,
         offline: bool,
         ttl: float | None,

@@ -38,6 +38,7 @@ from rtmcore.errors import (
     InvalidArgument,
     RtmError,
 )
+from rtmcore.files import FILE_KINDS, decode_file
 from rtmcore.identifiers import explain_invalid_id, is_valid_app_id, is_valid_id
 from rtmcore.limits import (
     APP_ID_LENGTH,
@@ -61,7 +62,7 @@ from rtmcore.wire.packets import (
     SendPeer,
 )
 
-_KINDS_SENT: Final = (MessageType.TEXT, MessageType.RAW)
+_KINDS_SENT: Final = (MessageType.TEXT, MessageType.RAW, MessageType.FILE, MessageType.IMAGE)
 _MILLISECONDS: Final = 1000
 
 
@@ -232,7 +233,7 @@ class ClientCore(ClientParts):
 
         Args:
             to: The user.
-            kind: TEXT or RAW.
+            kind: TEXT or RAW; FILE or IMAGE for a body of `encode_file`.
             body: At most `limits.MESSAGE_BYTES`, with the description; UTF-8 where it is text.
             description: What there is to say about a raw message.
             offline: Store the message if the user is offline.
@@ -275,7 +276,7 @@ class ClientCore(ClientParts):
 
         Args:
             channel: A channel that this client is in.
-            kind: TEXT or RAW.
+            kind: TEXT or RAW; FILE or IMAGE for a body of `encode_file`.
             body: At most `limits.MESSAGE_BYTES`, with the description; UTF-8 where it is text.
             description: What there is to say about a raw message.
             history: Keep a text in the history, for `limits.HISTORY_DAYS`; raw messages are not kept.
@@ -511,7 +512,9 @@ class ClientCore(ClientParts):
         elif len(body) > most:
             wrong = f"The message has {len(body)} bytes; at most {most} are allowed."
         elif kind not in _KINDS_SENT:
-            wrong = "A message is of the kind TEXT or RAW."
+            wrong = "A message is of the kind TEXT, RAW, FILE or IMAGE."
+        elif kind in FILE_KINDS and decode_file(kind, body) is None:
+            wrong = "The message does not say which file it is about: make its body with encode_file."
         elif description is None:
             return int(kind), body
         elif kind is not MessageType.RAW or not isinstance(description, str):

@@ -15,6 +15,7 @@ from rtmcore.codes import (
     SendPeerMessageError,
 )
 from rtmcore.figures import MEMBERS, SENDS, Sizes
+from rtmcore.files import FILE_KINDS, decode_file
 from rtmcore.identifiers import explain_invalid_id, is_valid_id
 from rtmcore.limits import (
     BUSY_RETRY,
@@ -90,7 +91,8 @@ _TROUBLES: Final[dict[Trouble, str]] = {
 
 _TEXT: Final = int(MessageType.TEXT)
 _RAW: Final = int(MessageType.RAW)
-_KINDS: Final = frozenset({_TEXT, _RAW, RAW_DESCRIBED})
+_FILES: Final = frozenset(map(int, FILE_KINDS))
+_KINDS: Final = frozenset({_TEXT, _RAW, RAW_DESCRIBED}) | _FILES
 
 
 def explain_invalid_message(kind: int, body: bytes, most: int) -> str | None:
@@ -104,11 +106,17 @@ def explain_invalid_message(kind: int, body: bytes, most: int) -> str | None:
     if len(body) <= most and (kind == _RAW or (kind == _TEXT and body.isascii())):
         return None
     if kind not in _KINDS:
-        return f"Messages are text ({_TEXT}), raw ({_RAW}) or raw with a description ({RAW_DESCRIBED})."
+        return (
+            f"Messages are text ({_TEXT}), raw ({_RAW}), raw with a description ({RAW_DESCRIBED}), or about "
+            f"a file or an image ({', '.join(map(str, sorted(_FILES)))})."
+        )
     if message_size(kind, body) > most:
         return f"The message has {message_size(kind, body)} bytes; at most {most} are allowed."
     if kind == _RAW:
         return None
+    if kind in _FILES:
+        wrong = "The message does not say which file it is about, or says what cannot be."
+        return wrong if decode_file(kind, body) is None else None
     if kind == RAW_DESCRIBED:
         begin = SIZE_BYTES + int.from_bytes(body[:SIZE_BYTES], "big")
         if begin > len(body):

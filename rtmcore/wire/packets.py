@@ -134,7 +134,7 @@ class SendPeer:
     i: Count
     to: str
     kind: Count
-    """A `MessageType`: 1 text, 2 raw."""
+    """A `MessageType`: 1 text, 2 raw, 3 a file, 4 an image; see also `RAW_DESCRIBED`."""
     body: bytes = attrs.field(**_hidden)
     offline: bool = False
     """Store the message where the peer is offline."""

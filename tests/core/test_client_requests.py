@@ -216,12 +216,12 @@ BAD = [
     (
         lambda b: b.core.send_peer("bob", MessageType.IMAGE, b"x", now=b.now),
         SendPeerMessageError.INVALID_MESSAGE,
-        "TEXT or RAW",
+        "which file",
     ),
     (
         lambda b: b.core.publish("room", [], b"x", now=b.now),
         SendChannelMessageError.INVALID_MESSAGE,
-        "TEXT or RAW",
+        "TEXT, RAW, FILE or IMAGE",
     ),
     (lambda b: b.core.send_peer("", TEXT, b"x", now=b.now), SendPeerMessageError.INVALID_USER_ID, "empty"),
     (lambda b: b.core.send_peer("a/b", TEXT, b"x", now=b.now), SendPeerMessageError.INVALID_USER_ID, "'/'"),
