@@ -335,6 +335,8 @@ class Purpose(enum.Enum):
     """Opened beside a transport that has been silent for a while and may still come back."""
     MEDIA = "media"
     """The media connection of a room, which stands beside its signaling."""
+    TRANSFER = "transfer"
+    """A connection over HTTP, for one upload or download."""
 
 
 @attrs.frozen
@@ -378,6 +380,14 @@ class NeedToken:
     reason: TokenReason
 
 
+@attrs.frozen
+class TransferInterrupted:
+    """The session that an upload or download belonged to is over: end it with INTERRUPTED."""
+
+    number: int
+    """Of its place; see `transfers.registry`."""
+
+
 Event = (
     StateChanged
     | PeerMessage
@@ -417,7 +427,8 @@ Event = (
     | OpenTransport
     | CloseTransport
     | NeedToken
+    | TransferInterrupted
 )
 
-DRIVER_EVENTS: Final = (RequestCompleted, OpenTransport, CloseTransport, NeedToken)
+DRIVER_EVENTS: Final = (RequestCompleted, OpenTransport, CloseTransport, NeedToken, TransferInterrupted)
 """Events that the driver acts on by itself; the others are the application's."""

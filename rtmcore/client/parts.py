@@ -31,6 +31,7 @@ from rtmcore.client.requests import (
     Ticket,
 )
 from rtmcore.client.session import Session
+from rtmcore.client.transfers.registry import Transfers
 from rtmcore.client.users import Users
 from rtmcore.codes import (
     JoinChannelError,
@@ -71,6 +72,7 @@ from rtmcore.wire.packets import (
     Restored,
     SetAttributes,
     Subscribe,
+    TransferTicket,
     Unsubscribe,
     UpdateAttributes,
     UserList,
@@ -94,6 +96,7 @@ class ClientParts:
         invitations: Call invitations, sent and received.
         channel_info: Attributes and member counts of channels.
         history: Messages that are kept at the server.
+        transfers: Uploads and downloads that have not ended.
     """
 
     def __init__(
@@ -139,6 +142,8 @@ class ClientParts:
         self._handlers[MemberCounts] = self.channel_info.member_counts
         self.history = History(self, self._requests)
         self._handlers[MessagePage] = self.history.page
+        self.transfers = Transfers(self, self._requests, emit)
+        self._handlers[TransferTicket] = self.transfers.told
         self.invitations = Invitations(self, self._requests, emit, iid, self.session, self._figures)
         if config.scope:
             self._handlers[Restored] = self._scope_restored
@@ -237,6 +242,7 @@ class ClientParts:
         self._unwanted.clear()
         self._channels.clear()
         self.users.session_over()
+        self.transfers.session_over()
         self.invitations.session_over(self._now)
         self._renewals.session_over()
         if not self.session.closed and self.session.state is not self._config.policy.model.ended:
@@ -255,10 +261,10 @@ class ClientParts:
     def link_changed(self) -> None:
         """The state of the link, or of its TLS, may be another one now."""
         session, previous = self.session, self._peer_state
-        tls = session.tls_state
+        tls = (session.tls_state, *(slot.dtls for slot in self.transfers))
         self._peer_state = state = peer_connection_state(
-            (session.link_state,),
-            () if tls is None else (tls,),
+            (session.link_state, *(slot.ice for slot in self.transfers)),
+            tuple(each for each in tls if each is not None),
             closed=session.closed,
             rules=self._config.aggregate_rules,
         )

@@ -8,7 +8,9 @@ import attrs
 
 from rtmcore.codes import (
     AttributeOperationError,
+    CancelMediaError,
     ChannelMemberCountError,
+    DownloadMediaError,
     GetMembersError,
     JoinChannelError,
     LeaveChannelError,
@@ -22,6 +24,7 @@ from rtmcore.codes import (
     RoomErrorCode,
     SendChannelMessageError,
     SendPeerMessageError,
+    UploadMediaError,
 )
 from rtmcore.connection.model import State
 from rtmcore.errors import LimitExceeded, OutcomeUnknown, RequestTimeout, RtmError
@@ -272,6 +275,24 @@ STORED_MESSAGES: Final = _on_kept_messages("stored_messages")
 FLUSH_STORED: Final = _on_kept_messages("flush_stored", changes=True)
 HISTORY: Final = _on_kept_messages("history")
 HISTORY_COUNT: Final = _on_kept_messages("history_count")
+
+
+UPLOAD: Final = _operation(
+    "upload",
+    UploadMediaError,
+    UploadMediaError.FAILURE,
+    timeout=UploadMediaError.TIMEOUT,
+    invalid=UploadMediaError.INVALID_ARGUMENT,
+)
+DOWNLOAD: Final = _operation(
+    "download",
+    DownloadMediaError,
+    DownloadMediaError.FAILURE,
+    timeout=DownloadMediaError.TIMEOUT,
+    invalid=DownloadMediaError.INVALID_ARGUMENT,
+    changes=False,
+)
+CANCEL_TRANSFER: Final = _operation("cancel", CancelMediaError, CancelMediaError.FAILURE)
 
 
 @attrs.define(eq=False)
