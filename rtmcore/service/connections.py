@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 NEVER: Final = float("inf")
 
 SERVICE_PREFIX: Final = "/rtm/v1/apps/"
-"""What the paths of all that needs a server key begin with."""
+"""What the paths of the service begin with: what needs a server key or a ticket."""
 
 
 class Phase(enum.Enum):
@@ -60,7 +60,9 @@ class Phase(enum.Enum):
     HTTP = "HTTP"
     """The upgrade has not been asked for yet."""
     SERVING = "SERVING"
-    """Requests with a server key are answered over HTTP, one after the other."""
+    """Requests to the service are answered over HTTP, one after the other."""
+    TRANSFERRING = "TRANSFERRING"
+    """A request about a file is under way."""
     GREETING = "GREETING"
     """The WebSocket is open; the hello is awaited."""
     CLAIMING = "CLAIMING"
@@ -85,6 +87,7 @@ class Cue(enum.Enum):
 
     UPGRADE = "upgrade"
     SERVE = "serve"
+    TRANSFER = "transfer"
     HELLO = "hello"
     WELCOME = "welcome"
     READY = "ready"
@@ -108,6 +111,9 @@ _TALKING: Final = (
 PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.HTTP, Cue.UPGRADE): Phase.GREETING,
     (Phase.HTTP, Cue.SERVE): Phase.SERVING,
+    (Phase.HTTP, Cue.TRANSFER): Phase.TRANSFERRING,
+    (Phase.SERVING, Cue.TRANSFER): Phase.TRANSFERRING,
+    (Phase.TRANSFERRING, Cue.SERVE): Phase.SERVING,
     (Phase.GREETING, Cue.HELLO): Phase.CLAIMING,
     (Phase.CLAIMING, Cue.WELCOME): Phase.RESTORING,
     (Phase.RESTORING, Cue.READY): Phase.LIVE,
@@ -118,9 +124,11 @@ PHASES: Final[dict[tuple[Phase, Cue], Phase]] = {
     (Phase.ATTACHING, Cue.ATTACHED): Phase.MEDIA,
     (Phase.HTTP, Cue.CLOSE): Phase.CLOSING,
     (Phase.SERVING, Cue.CLOSE): Phase.CLOSING,
+    (Phase.TRANSFERRING, Cue.CLOSE): Phase.CLOSING,
     **{(phase, Cue.CLOSE): Phase.CLOSING for phase in _TALKING},
     (Phase.HTTP, Cue.END): Phase.FINISHED,
     (Phase.SERVING, Cue.END): Phase.FINISHED,
+    (Phase.TRANSFERRING, Cue.END): Phase.FINISHED,
     **{(phase, Cue.END): Phase.FINISHED for phase in _TALKING},
     (Phase.CLOSING, Cue.END): Phase.FINISHED,
 }
@@ -160,6 +168,7 @@ _DEAF: Final[dict[type[Any], Effect]] = dict.fromkeys((Hello, MediaHello, *_ESTA
 RECEIVABLE: Final[dict[Phase, dict[type[Any], Effect]]] = {
     Phase.HTTP: {},
     Phase.SERVING: {},
+    Phase.TRANSFERRING: {},
     Phase.GREETING: {**_ALWAYS, Hello: Effect.LOG_IN, MediaHello: Effect.ATTACH},
     Phase.CLAIMING: {**_ALWAYS, Bye: Effect.POSTPONE_GOODBYE},
     Phase.RESTORING: _ESTABLISHED,
@@ -249,6 +258,7 @@ class Connection:
         "iid",
         "inbox",
         "keepalive",
+        "lingers",
         "media",
         "members",
         "number",
@@ -292,6 +302,8 @@ class Connection:
         self.token_due = NEVER
         self.closing_due = NEVER
         """When a socket that should have been closed is closed without mercy."""
+        self.lingers = False
+        """The client may still be sending what nobody reads: its socket is not closed at once behind the answer."""
         self.silent = False
         self.blocked = 0
         """Bytes that the socket did not take."""

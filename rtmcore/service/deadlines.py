@@ -103,7 +103,7 @@ class Deadlines:
 
     def _stage_failed(self, connection: Connection) -> None:
         connection.stage_due = NEVER
-        if connection.phase is Phase.SERVING:
+        if connection.phase in (Phase.SERVING, Phase.TRANSFERRING):
             self._give_up_serving(connection)
         elif connection.phase is Phase.RESTORING:
             self._logins.give_up_restoring(connection)

@@ -54,17 +54,9 @@ def judge_upgrade(config: NodeConfig, request: UpgradeRequested, *, draining: bo
     """
     if request.path != WEBSOCKET_PATH:
         return HttpAnswer(HTTPStatus.NOT_FOUND, f"There is no WebSocket here; its path is {WEBSOCKET_PATH}.")
-    host = request.host.lower()
-    if config.dev and _name_of(host) not in _LOOPBACK:
-        return HttpAnswer(
-            HTTPStatus.FORBIDDEN,
-            "This is a development server: it is reached as localhost, 127.0.0.1 or [::1] only.",
-        )
-    if request.origin is not None and not _is_welcome(request.origin.lower(), host, config):
-        return HttpAnswer(
-            HTTPStatus.FORBIDDEN,
-            "Pages of this origin may not connect; the server's settings list the origins that may.",
-        )
+    unwelcome = judge_origin(config, request.host, request.origin)
+    if unwelcome is not None:
+        return unwelcome
     chosen = choose_subprotocol(request.subprotocols, CODECS)
     if chosen is None:
         return HttpAnswer(
@@ -79,6 +71,31 @@ def judge_upgrade(config: NodeConfig, request: UpgradeRequested, *, draining: bo
 Observe = Callable[[str], HttpAnswer | None]
 """The page for those who watch the server. Given the key that came with the request, or an empty text; None where
 there is no such page for whoever asks."""
+
+
+def judge_origin(config: NodeConfig, host: str, origin: str | None) -> HttpAnswer | None:
+    """Decide whether a page may talk to this server, so that none does it behind its user's back.
+
+    Args:
+        config: The node's settings.
+        host: The request's Host.
+        origin: Its Origin; None where it has none, and so comes from no page.
+
+    Returns:
+        The refusal, or None.
+    """
+    host = host.lower()
+    if config.dev and _name_of(host) not in _LOOPBACK:
+        return HttpAnswer(
+            HTTPStatus.FORBIDDEN,
+            "This is a development server: it is reached as localhost, 127.0.0.1 or [::1] only.",
+        )
+    if origin is not None and not _is_welcome(origin.lower(), host, config):
+        return HttpAnswer(
+            HTTPStatus.FORBIDDEN,
+            "Pages of this origin may not connect; the server's settings list the origins that may.",
+        )
+    return None
 
 
 def answer_request(context: NodeContext, request: HttpRequested, observe: Observe) -> HttpAnswer:

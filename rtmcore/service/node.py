@@ -23,6 +23,7 @@ import attrs
 from rtmcore.codes import CloseCode
 from rtmcore.limits import (
     BUSY_RETRY,
+    CLOSE_HANDSHAKE_TIMEOUT,
     HANDSHAKE_BYTES,
     HELLO_BYTES,
     HELLO_TIMEOUT,
@@ -32,6 +33,7 @@ from rtmcore.limits import (
 from rtmcore.service.admission import Entry
 from rtmcore.service.archive import Archive
 from rtmcore.service.blobs.giving import TicketGiver
+from rtmcore.service.blobs.service import BlobService, BlobSettings
 from rtmcore.service.channels import Channels
 from rtmcore.service.commands import (
     RTM,
@@ -64,7 +66,7 @@ from rtmcore.service.requests import Requests
 from rtmcore.service.statistics import Statistics
 from rtmcore.service.users import Users
 from rtmcore.service.web.service import Authorize, WebService
-from rtmcore.wire.exchange import HttpBody, HttpHead
+from rtmcore.wire.exchange import HttpBody, HttpBodyEnd, HttpHead, HttpPiece
 from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
 from rtmcore.wire.packets import Floor, Packet, Unknown
 from rtmcore.wire.transport import Closed, Received, TransportState
@@ -94,6 +96,7 @@ class Node:
         secret: Draws the secret of a new session: unpredictable, at most `limits.SECRET_LENGTH_MAX` characters.
         authorize: Judges the server keys of those who send over HTTP; by default there are none.
         observe: Makes the page of the metrics; by default there is none.
+        blobs: Where files and images are kept; by default there is no such place.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Node:
         secret: Callable[[], str],
         authorize: Authorize = _no_server_keys,
         observe: Observe = lambda key: None,
+        blobs: BlobSettings | None = None,
     ) -> None:
         self._port = port
         self._observe = observe
@@ -128,7 +132,7 @@ class Node:
             Channels(self._context, desk),
             archive,
             renewals,
-            TicketGiver(self._context, desk, None),
+            TicketGiver(self._context, desk, None if blobs is None else blobs.office),
             close,
         )
         self._logins = Logins(
@@ -158,8 +162,9 @@ class Node:
             self._logins,
             self._requests,
             self._take_events,
-            self._web.expired,
+            self._give_up_serving,
         )
+        self._blobs = BlobService(self._context, self._departures, blobs, verify, self._take_events)
         self._outputs = Outputs(
             port,
             feeds=self._feeds,
@@ -200,6 +205,7 @@ class Node:
         self._context.now = now
         self._context.wall = wall
         self._outputs.drain()
+        self._blobs.take_answers()
 
     def connection_opened(self, cid: int, address: str, now: float) -> None:
         """Take a new connection.
@@ -264,6 +270,7 @@ class Node:
         if connection is not None:
             self._departures.detach(connection)
             self._web.forget(connection)
+            self._blobs.lost(connection)
 
     def handle_timer(self, now: float) -> None:
         """Act on what is due. Call it once in each turn, after everything was read."""
@@ -277,11 +284,13 @@ class Node:
         self._departures.forget_lost()
         self._counter.handle_timer(now)
         self._port.handle_timer(now, self._context.wall)
+        self._blobs.handle_timer()
 
     def next_deadline(self) -> float | None:
         """When the next turn has to be at the latest, in monotonic seconds; None where there is no need."""
         earliest = self._context.next_deadline()
-        for due in (self._port.next_deadline(), self._counter.next_deadline()):
+        for part in (self._port, self._counter, self._blobs):
+            due = part.next_deadline()
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
         return earliest
@@ -327,6 +336,8 @@ class Node:
             yield number
             if connection.frames and not connection.blocked:
                 last.add(number)
+            else:
+                self._blobs.go_on(connection)
 
     def data_to_send(self, cid: int) -> list[bytes]:
         """What is to be written to a connection next; nothing while its socket is blocked."""
@@ -345,6 +356,8 @@ class Node:
         if connection is None:
             return
         self._context.now = now
+        if size < connection.blocked:
+            self._blobs.moved(connection)
         connection.blocked = size
         if connection.frames:
             if size:
@@ -356,6 +369,29 @@ class Node:
                 self._context.dirty.add(cid)
             if connection.to_read:
                 self._pumps.go_on(connection)
+            self._blobs.go_on(connection)
+
+    def wants_data(self, cid: int) -> bool:
+        """Whether to read from a connection's socket: not while what came last has not been dealt with.
+
+        It only ever changes for the numbers of `media_connections`; look at it behind each input and each write.
+        """
+        connection = self._connections.get(cid)
+        return connection is None or connection.transport.wants_data
+
+    def linger(self, cid: int, now: float) -> bool:
+        """Whether to end only the output of a socket that is finished, and to read on and forget what comes.
+
+        Its client may still be sending, and would not get the answer if the socket were closed: it is closed at the
+        client's end, and by `next_event` at the latest.
+        """
+        connection = self._connections.get(cid)
+        if connection is None or not connection.lingers:
+            return False
+        self._context.now = now
+        connection.closing_due = now + CLOSE_HANDSHAKE_TIMEOUT
+        self._context.schedule(connection, connection.closing_due)
+        return True
 
     def is_finished(self, cid: int) -> bool:
         """Whether a connection has no more to say, so that its socket is to be closed once all is written."""
@@ -393,6 +429,7 @@ class Node:
         self._context.now = now
         self._context.draining = True
         self._web.drain()
+        self._blobs.drain(now + over)
         going = [each for each in self._connections.values() if each.open]
         for place, connection in enumerate(going):
             retry_after = over * place / len(going)
@@ -451,7 +488,8 @@ class Node:
             "connections_before_hello": len(self._departures.doorway),
             "sessions": kinds.total(),
             **{f"sessions_{kind}": kinds[kind] for kind in SERVED},
-            "media_connections": len(self._context.media),
+            "media_connections": len(self._context.media) - self._blobs.connections,
+            "transfers": self._blobs.transfers,
             "channels": len(self._feeds),
             "members": sum(len(feed.members) for feed in self._feeds),
             **self._context.statistics.sums,
@@ -475,12 +513,23 @@ class Node:
                 answer = answer_request(self._context, event, self._observe)
                 transport.respond(answer.status, answer.headers, f"{answer.text}\n".encode())
             elif isinstance(event, HttpHead):
-                self._web.take_head(connection, event)
+                if not self._blobs.take_head(connection, event):
+                    self._web.take_head(connection, event)
             elif isinstance(event, HttpBody):
-                self._web.take_body(connection, event)
+                if not self._blobs.take_body(connection, event.body):
+                    self._web.take_body(connection, event)
+            elif isinstance(event, HttpPiece):
+                self._blobs.take_piece(connection, event.data)
+            elif isinstance(event, HttpBodyEnd):
+                self._blobs.take_end(connection)
             elif isinstance(event, Closed):
-                self._departures.finish(connection)
+                self._blobs.finish(connection, event.unread)
         connection.pull()
+
+    def _give_up_serving(self, connection: Connection) -> None:
+        """A request over HTTP, or a connection between two of them, took too long."""
+        if not self._blobs.expired(connection):
+            self._web.expired(connection)
 
     def _is_too_much(self, connection: Connection, size: int) -> bool:
         """Close a connection that says more before its hello than any hello takes."""
@@ -554,6 +603,7 @@ class Node:
         """Take in what the engine says, and what that brings about, until nothing more comes of it."""
         while True:
             self._outputs.drain()
+            self._blobs.take_answers()
             behind = self._feeds.behind[:]
             if not behind:
                 break

@@ -3,7 +3,8 @@
 A turn waits for readiness, reads what there is, lets the node judge timers, and
 writes once per connection that has something to say. Nothing in it waits for a
 disk or for a peer. Media connections are read after all others, and only while
-the turn is young; the node has them written last, too.
+the turn is young; the node has them written last, too. Those with files are not
+read at all while the node has not dealt with what came last.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ from rtmsync.server.peer import Peer, PlainPeer, TlsPeer
 _log = logging.getLogger("rtmsync.server")
 
 _READ: Final = selectors.EVENT_READ
-_READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+_WRITE: Final = selectors.EVENT_WRITE
 
 
 class ServerLoop:
@@ -45,6 +46,7 @@ class ServerLoop:
         self._listeners = list(listeners)
         self._context = context
         self._selector = selectors.DefaultSelector()
+        self._media = node.media_connections
         self._waker = Waker()
         self._peers: dict[int, Peer] = {}
         self._calls: deque[Callable[[float], None]] = deque()
@@ -113,7 +115,7 @@ class ServerLoop:
         ready = self._selector.select(timeout)
         now = Clock.now()
         self._node.turn(now, time.time_ns() // 1000)
-        media = self._node.media_connections
+        media = self._media
         stand_back: list[tuple[Peer, int]] = []
         for key, mask in ready:
             owner = key.data
@@ -156,9 +158,9 @@ class ServerLoop:
                 return
 
     def _serve(self, peer: Peer, mask: int, now: float) -> None:
-        if mask & selectors.EVENT_WRITE:
+        if mask & _WRITE:
             self._write(peer, now)
-        if not mask & selectors.EVENT_READ or peer.closed:
+        if not mask & _READ or peer.closed:
             return
         try:
             data = peer.receive()
@@ -170,7 +172,11 @@ class ServerLoop:
             return
         if data:
             self.received_bytes += len(data)
+            if peer.lingers:
+                return
             self._node.receive_data(peer.number, data, now)
+            if peer.number in self._media:
+                self._watch(peer)
         elif data is not None:
             self._node.receive_eof(peer.number, now)
             self._lose(peer, now)
@@ -191,11 +197,27 @@ class ServerLoop:
         if left != peer.backlog:
             peer.backlog = left
             node.backlog(peer.number, left, now)
-        if left == 0 and node.is_finished(peer.number):
-            self._lose(peer, now)
-        elif (left > 0) is not peer.waits_to_write:
-            peer.waits_to_write = left > 0
-            self._selector.modify(peer.socket, _READ_WRITE if left else _READ, peer)
+        if left == 0 and not peer.lingers and node.is_finished(peer.number):
+            if not node.linger(peer.number, now):
+                self._lose(peer, now)
+                return
+            peer.end_output()
+        self._watch(peer)
+
+    def _watch(self, peer: Peer) -> None:
+        """Have the selector tell of a socket what can be done with it now, and not of one with which it is nothing."""
+        number = peer.number
+        reads = number not in self._media or peer.lingers or self._node.wants_data(number)
+        interest = (_READ if reads else 0) | (_WRITE if peer.backlog else 0)
+        if interest == peer.interest:
+            return
+        if not interest:
+            self._selector.unregister(peer.socket)
+        elif not peer.interest:
+            self._selector.register(peer.socket, interest, peer)
+        else:
+            self._selector.modify(peer.socket, interest, peer)
+        peer.interest = interest
 
     def _accept(self, listener: socket.socket, now: float) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -217,6 +239,7 @@ class ServerLoop:
                 else TlsPeer(number, accepted, self._context)
             )
             self._peers[number] = peer
+            peer.interest = _READ
             self._selector.register(accepted, _READ, peer)
             self._node.connection_opened(number, str(address[0]) if address else "", now)
 
@@ -233,6 +256,7 @@ class ServerLoop:
             self._node.connection_lost(peer.number, now)
 
     def _drop(self, peer: Peer) -> None:
-        self._selector.unregister(peer.socket)
+        if peer.interest:
+            self._selector.unregister(peer.socket)
         self._peers.pop(peer.number, None)
         peer.close()

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rtmcore import __version__
+from rtmcore.service.blobs.memory import MemoryBlobStore
 from rtmcore.service.endpoint import HttpAnswer
 from rtmcore.service.kinds import SERVED
 from rtmcore.service.memory import MemoryEngine
@@ -18,6 +19,7 @@ from rtmsync.server.loop import ServerLoop
 from rtmsync.server.serverkeys import ServerKeys
 
 if TYPE_CHECKING:
+    from rtmsync.server.blobs.store import FileBlobStore
     from rtmsync.server.engines.embedded import EmbeddedEngine
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,7 +42,12 @@ class Metrics:
     def __init__(self, config: ServerConfig) -> None:
         self._keys = ServerKeys({})
         self._began = 0.0
-        self._sources: tuple[Node, ServerLoop, EmbeddedEngine | MemoryEngine | None] | None = None
+        self._sources: (
+            tuple[
+                Node, ServerLoop, EmbeddedEngine | MemoryEngine | None, FileBlobStore | MemoryBlobStore | None
+            ]
+            | None
+        ) = None
         self.use(config)
 
     def use(self, config: ServerConfig) -> None:
@@ -50,10 +57,16 @@ class Metrics:
         self._keyed = keyed
         self._keys.replace({_ALL: config.metrics_keys})
 
-    def open(self, node: Node, loop: ServerLoop, engine: "EmbeddedEngine | MemoryEngine | None") -> None:
+    def open(
+        self,
+        node: Node,
+        loop: ServerLoop,
+        engine: "EmbeddedEngine | MemoryEngine | None",
+        blobs: "FileBlobStore | MemoryBlobStore | None",
+    ) -> None:
         """Take what there is to tell of."""
         self._began = time.time()
-        self._sources = (node, loop, engine)
+        self._sources = (node, loop, engine, blobs)
 
     def page(self, key: str) -> HttpAnswer | None:
         """The page; None where there is none for whoever asks.
@@ -71,10 +84,12 @@ class Metrics:
         """The page's text; an empty one before the server was opened."""
         if self._sources is None:
             return ""
-        node, loop, engine = self._sources
+        node, loop, engine, blobs = self._sources
         lines = [*self._of_process(), *_of_node(node), *_of_loop(loop)]
         if engine is not None:
             lines += _of_engine(engine)
+        if blobs is not None:
+            lines += _of_files(node, blobs)
         return "\n".join([*lines, ""])
 
     def _of_process(self) -> Iterator[str]:
@@ -165,6 +180,22 @@ def _of_engine(engine: "EmbeddedEngine | MemoryEngine") -> Iterator[str]:
     failed = engine.commits_failed
     yield from _lines("rtm_journal_errors_total", "counter", "Commits that failed.", failed)
     yield from _histogram("rtm_journal_commit_seconds", "How long commits take.", engine.commit_seconds)
+
+
+def _of_files(node: Node, blobs: "FileBlobStore | MemoryBlobStore") -> Iterator[str]:
+    stats, kept = node.stats(), blobs.stats()
+    of = stats.get
+    yield from _lines("rtm_files", "gauge", "Files, and uploads that are not finished.", kept["files"])
+    yield from _lines("rtm_files_bytes", "gauge", "Bytes of them, as announced.", kept["files_bytes"])
+    yield from _lines("rtm_transfers", "gauge", "Uploads and downloads under way.", stats["transfers"])
+    finished = {("way", "up"): of("uploads", 0), ("way", "down"): of("downloads", 0)}
+    yield from _lines("rtm_transfers_total", "counter", "Uploads and downloads that were finished.", finished)
+    moved = {("way", "up"): of("uploaded_bytes", 0), ("way", "down"): of("downloaded_bytes", 0)}
+    yield from _lines("rtm_transferred_bytes_total", "counter", "Bytes of files that were moved.", moved)
+    answered = {
+        ("status", name[6:]): count for name, count in sorted(stats.items()) if name.startswith("blobs_")
+    }
+    yield from _lines("rtm_file_requests_total", "counter", "Requests about files, by status.", answered)
 
 
 # --- The text format --------------------------------------------------------------------------------------------------

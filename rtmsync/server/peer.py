@@ -22,17 +22,19 @@ class Peer:
         number: The connection's number at the node.
         socket: The socket, non-blocking.
         backlog: Bytes that the socket had not taken after the last write.
-        waits_to_write: Whether the loop is told when the socket can take more.
+        interest: What the loop is told about: when there is something to read, when the socket can take more.
+        lingers: Whether `end_output` was called: what still comes is read and forgotten.
         closed: Whether `close` was called.
     """
 
-    __slots__ = ("_waiting", "backlog", "closed", "number", "socket", "waits_to_write")
+    __slots__ = ("_waiting", "backlog", "closed", "interest", "lingers", "number", "socket")
 
     def __init__(self, number: int, accepted: socket.socket) -> None:
         self.number = number
         self.socket = accepted
         self.backlog = 0
-        self.waits_to_write = False
+        self.interest = 0
+        self.lingers = False
         self.closed = False
         self._waiting: deque[bytes | memoryview] = deque()
 
@@ -63,6 +65,12 @@ class Peer:
             OSError: The connection is lost.
         """
         raise NotImplementedError
+
+    def end_output(self) -> None:
+        """Tell the client that nothing more comes; it can still be read from."""
+        self.lingers = True
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close the socket; waiting bytes are dropped. Idempotent."""

@@ -1,6 +1,7 @@
 """A server: configuration, engine, node and loop put together, in this thread or one of its own."""
 
 import logging
+import os
 import secrets
 import socket
 import ssl
@@ -13,6 +14,10 @@ import attrs
 
 from rtmcore.errors import InvalidArgument, ServerFailure
 from rtmcore.limits import BAN_TIMEOUT, WAIT_SLICE
+from rtmcore.service.blobs.catalog import blob_caps_of
+from rtmcore.service.blobs.memory import MemoryBlobStore
+from rtmcore.service.blobs.service import BlobSettings
+from rtmcore.service.blobs.tickets import SECRET_BYTES, TicketOffice
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import MemoryEngine, caps_of
@@ -26,11 +31,18 @@ from rtmsync.server.serverkeys import ServerKeys
 from rtmsync.server.tokens import AppVerifier
 
 if TYPE_CHECKING:
+    from rtmsync.server.blobs.store import FileBlobStore
     from rtmsync.server.engines.embedded import EmbeddedEngine
 
 _log = logging.getLogger("rtmsync.server")
 
 _BACKLOG = 1024
+_FILES = "media"
+"""The folder of the data directory in which files and images are."""
+
+_ID_BYTES = 24
+"""Unpredictable bytes in the id of a file."""
+
 _KEPT = ("host", "port", "data_dir", "dev", "node")
 """The settings that a reload cannot change."""
 
@@ -46,13 +58,20 @@ class Server:
         config: The settings.
         engine: Given the engine's port, returns the one that is used: for what watches the engine, and for tests that
             let it fail. By default the port itself.
+        sync_files: Makes a file or directory of the files and images last, given its descriptor.
     """
 
     def __init__(
-        self, config: ServerConfig, *, engine: Callable[[EnginePort], EnginePort] | None = None
+        self,
+        config: ServerConfig,
+        *,
+        engine: Callable[[EnginePort], EnginePort] | None = None,
+        sync_files: Callable[[int], None] = os.fsync,
     ) -> None:
         self.config = config
         self._wrap = engine
+        self._sync_files = sync_files
+        self._blobs: FileBlobStore | MemoryBlobStore | None = None
         self._port = 0
         self._loop: ServerLoop | None = None
         self._node: Node | None = None
@@ -101,6 +120,7 @@ class Server:
                 secret=lambda: secrets.token_urlsafe(24),
                 authorize=self._server_keys.authorize,
                 observe=self._metrics.page,
+                blobs=self._open_blobs(),
             )
             self._node.record_events(self._server_keys.apps, Clock.now())
             self._loop = ServerLoop(self._node, [listener], context)
@@ -109,7 +129,7 @@ class Server:
             self._close_engine()
             raise
         self._orders.open(self._loop, self._node)
-        self._metrics.open(self._node, self._loop, self._embedded or self._memory)
+        self._metrics.open(self._node, self._loop, self._embedded or self._memory, self._blobs)
         self._port = int(listener.getsockname()[1])
 
     def run(self) -> None:
@@ -174,6 +194,8 @@ class Server:
             engine = self._embedded or self._memory
             if engine is not None:
                 engine.caps = caps_of(merged.limits)
+            if self._blobs is not None:
+                self._blobs.caps = blob_caps_of(merged.limits)
         _log.info("the settings were reloaded")
         return tuple(f"{name} stays as it was: it changes with a restart only." for name in changed)
 
@@ -270,7 +292,28 @@ class Server:
         self._embedded.start(Clock.now(), time.time_ns() // 1000)
         return self._embedded.port(node_id)
 
+    def _open_blobs(self) -> BlobSettings:
+        caps = blob_caps_of(self.config.limits)
+        if self.config.data_dir is None:
+            self._blobs, secret = MemoryBlobStore(caps), secrets.token_bytes(SECRET_BYTES)
+        else:
+            from rtmsync.server.blobs.store import FileBlobStore
+
+            directory = self.config.data_dir / _FILES
+            store = FileBlobStore(directory, wake=self._wake, caps=caps, sync=self._sync_files)
+            secret = store.open(time.time_ns() // 1000)
+            self._blobs = store
+        return BlobSettings(self._blobs, TicketOffice(secret), draw=lambda: secrets.token_urlsafe(_ID_BYTES))
+
     def _close_engine(self) -> None:
+        blobs, self._blobs = self._blobs, None
+        try:
+            if blobs is not None and not isinstance(blobs, MemoryBlobStore):
+                blobs.close()
+        finally:
+            self._close_journal()
+
+    def _close_journal(self) -> None:
         if self._embedded is not None:
             self._embedded.close()
             self._embedded = None

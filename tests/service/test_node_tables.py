@@ -60,7 +60,7 @@ def test_every_phase_says_what_may_be_received():
     assert set(RECEIVABLE) == set(Phase)
     for phase, table in RECEIVABLE.items():
         assert set(table) <= CLIENT_PACKETS, "what only a server says is malformed everywhere"
-        if phase not in (Phase.HTTP, Phase.SERVING):
+        if phase not in (Phase.HTTP, Phase.SERVING, Phase.TRANSFERRING):
             assert table[Beat] is Effect.IGNORE
             assert Unknown in table
     assert {effect for table in RECEIVABLE.values() for effect in table.values()} == set(Effect)
@@ -77,6 +77,7 @@ def test_every_phase_says_what_a_hello_and_a_frame_are_in_it():
     assert effects == {
         Phase.HTTP: (None, None),
         Phase.SERVING: (None, None),
+        Phase.TRANSFERRING: (None, None),
         Phase.GREETING: (Effect.ATTACH, None),
         Phase.CLAIMING: (None, None),
         Phase.RESTORING: (None, Effect.SEND_DATA),

@@ -58,7 +58,7 @@ BLOB_ROUTES: Final = (
         "/tickets",
         (),
         {"user": str},
-        _USUAL | _ENTERED | {HTTPStatus.CREATED},
+        _USUAL | _ENTERED | {HTTPStatus.CREATED, HTTPStatus.REQUEST_TIMEOUT},
     ),
     BlobRoute(
         CREATE,
@@ -66,7 +66,7 @@ BLOB_ROUTES: Final = (
         "/media",
         (UP,),
         {"size": int, "kind": str, "sha256": str, "name": str, "type": str},
-        _USUAL | _ENTERED | _STORED | _COUNTED | {HTTPStatus.CREATED},
+        _USUAL | _ENTERED | _STORED | _COUNTED | {HTTPStatus.CREATED, HTTPStatus.REQUEST_TIMEOUT},
     ),
     BlobRoute(
         APPEND,
