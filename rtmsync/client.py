@@ -11,6 +11,7 @@ from rtmcore.client.events import (
     StateChanged,
     TokenHasExpired,
     TokenWillExpire,
+    TransferInterrupted,
 )
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import (
@@ -36,6 +37,7 @@ from rtmsync.driver.router import CHANNEL_EVENTS, Callback
 from rtmsync.invitation import LocalInvitation, told
 from rtmsync.invitation_events import INVITATION_EVENTS
 from rtmsync.kept import KeptCalls
+from rtmsync.transfer import TransferCalls, TransferDriver
 from rtmsync.users import UserCalls
 
 if TYPE_CHECKING:
@@ -60,9 +62,15 @@ _PROFILE: Profile[ClientCore] = Profile(
 )
 
 
-class _ClientDriver(Driver[ClientCore]):
+class _ClientDriver(TransferDriver):
     def __init__(self, config: Config, callbacks: Iterable[Callback]) -> None:
-        super().__init__(_PROFILE, config, callbacks, translate=lambda event: told(self, event))
+        super().__init__(
+            _PROFILE, config, callbacks, observe=self._observe, translate=lambda event: told(self, event)
+        )
+
+    def _observe(self, event: object) -> None:
+        if isinstance(event, TransferInterrupted):
+            self.interrupted(event.number)
 
 
 def connect(
@@ -108,7 +116,7 @@ def connect(
     return client
 
 
-class Client(UserCalls, ChannelCalls, KeptCalls):
+class Client(UserCalls, ChannelCalls, KeptCalls, TransferCalls):
     """One user's connection to the system.
 
     Making one does nothing yet: no thread, no socket. All methods may be called from any thread and from callbacks;

@@ -33,6 +33,8 @@ from rtmsync.driver.router import Callback, Feed, Router, Sink
 from rtmsync.timeline.recorder import Timeline
 
 if TYPE_CHECKING:
+    import ssl
+
     from rtmsync.config import Settings
 
 logger: Final = logging.getLogger("rtmsync")
@@ -62,7 +64,7 @@ class ClientStats:
     """Threads of this client that run now."""
 
 
-def _uniform() -> float:
+def uniform() -> float:
     """A number from 0 up to 1, independent between forked processes."""
     return int.from_bytes(os.urandom(_RANDOM_BYTES), "big") / (1 << 8 * _RANDOM_BYTES)
 
@@ -124,7 +126,7 @@ class Driver(Generic[C]):
         self.core: Final = profile.make(
             config.for_core(),
             iid=os.urandom(12).hex(),
-            random=_uniform,
+            random=uniform,
             mask_key=_mask_key,
             nonce=_nonce,
         )
@@ -189,16 +191,33 @@ class Driver(Generic[C]):
             intent: States the request to the core.
         """
         future: ClientFuture[Any] = ClientFuture(self)
+        self.submit(intent, future)
+        return future
+
+    def submit(self, intent: Intent, completion: Completion) -> None:
+        """Make a request whose result, or failure of any kind, somebody else's completion gets; never raises RtmError.
+
+        Args:
+            intent: States the request to the core.
+            completion: Completed outside the client's lock, on any thread, also before this returns.
+        """
 
         def act() -> None:
             try:
-                self._submit(intent, future)
+                self._submit(intent, completion)
             except RtmError as error:
-                self._settled.append((future, None, error))
+                self._settled.append((completion, None, error))
 
         self._lock.run_or_leave(act)
         self._after_call()
-        return future
+
+    def tls_for(self, host: str) -> "tuple[ssl.SSLContext, str]":
+        """What recognises a server: the SSL context of this client, and the name that the server must prove.
+
+        Raises:
+            TlsError: The client's certificates cannot be used.
+        """
+        return self._network.tls_for(host)
 
     def act(self, operation: str, action: Callable[[float], None]) -> None:
         """Do something that is done at once, and needs no answer.

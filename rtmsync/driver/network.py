@@ -360,7 +360,7 @@ class Network(Generic[C]):
                 event.id,
                 event.host,
                 event.port,
-                tls=self._tls(event.host) if event.tls else None,
+                tls=self.tls_for(event.host) if event.tls else None,
                 proxy=proxy,
                 core=self._core,
                 failed=self._failed,
@@ -396,7 +396,8 @@ class Network(Generic[C]):
         except RtmError as error:
             link.fail(error, now)
 
-    def _tls(self, host: str) -> "tuple[ssl.SSLContext, str]":
+    def tls_for(self, host: str) -> "tuple[ssl.SSLContext, str]":
+        """The client's SSL context, and the name that a server must prove. Needs no lock."""
         setting = self._config.tls
         # TLS takes its time to load, and many clients never need it.
         import ssl

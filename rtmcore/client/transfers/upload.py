@@ -37,6 +37,7 @@ class Upload(TransferCore):
         kind: ``file`` or ``image``.
         name: What it is called; may be empty.
         sha256: Of the file, 64 hexadecimal digits: the server keeps nothing else.
+        type: Its media type; empty where it is that of any bytes.
 
     Attributes:
         media_id: Names it; None as long as the server has given none.
@@ -53,13 +54,13 @@ class Upload(TransferCore):
         kind: str,
         name: str,
         sha256: str,
+        type: str = "",
     ) -> None:
         super().__init__(config, OPERATION, random)
         self.total = size
         self.media_id: str | None = None
         self._announcement = {"size": size, "kind": kind, "sha256": sha256}
-        if name:
-            self._announcement["name"] = name
+        self._announcement.update({key: value for key, value in (("name", name), ("type", type)) if value})
         # Bytes that were given on this connection, counted from the beginning of the file; and the most ever.
         self._position = 0
         self._reach = 0
