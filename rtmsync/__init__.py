@@ -47,12 +47,15 @@ if TYPE_CHECKING:
         TokenHasExpired,
         TokenWillExpire,
     )
+    from rtmcore.client.transfers.events import Progress
     from rtmcore.codes import (
         AreaCode,
         AttributeOperationError,
+        CancelMediaError,
         ChannelMemberCountError,
         ConnectionChangeReason,
         ConnectionState,
+        DownloadMediaError,
         GetMembersError,
         InvitationApiCallError,
         JoinChannelError,
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
         SendChannelMessageError,
         SendPeerMessageError,
         ServiceContextError,
+        UploadMediaError,
         UserOfflineReason,
     )
     from rtmcore.errors import (
@@ -117,6 +121,8 @@ if TYPE_CHECKING:
         StateError,
         TlsError,
         TokenExpired,
+        TransferCancelled,
+        TransferFailed,
         UserNotFound,
         WouldDeadlock,
     )
@@ -167,6 +173,7 @@ if TYPE_CHECKING:
     from rtmsync.sdk import parse_parameters, sdk_version, service_urls, set_service_context
     from rtmsync.subscriptions import MessageIterator, Subscription
     from rtmsync.timeline.recorder import Timeline
+    from rtmsync.transfer import Transfer
 
 __all__ = [
     "END_CALL_PREFIX",
@@ -179,6 +186,7 @@ __all__ = [
     "AuthError",
     "Banned",
     "CallbackFailed",
+    "CancelMediaError",
     "Channel",
     "ChannelAttribute",
     "ChannelAttributesUpdated",
@@ -197,6 +205,7 @@ __all__ = [
     "DataReceived",
     "DataTrack",
     "Deadline",
+    "DownloadMediaError",
     "EndCall",
     "EventBatch",
     "FileMessage",
@@ -256,6 +265,7 @@ __all__ = [
     "PeerSubscriptionStatusError",
     "PeerUnreachable",
     "PresenceChanged",
+    "Progress",
     "ProtocolError",
     "ProxyError",
     "PublishResult",
@@ -314,6 +324,10 @@ __all__ = [
     "TokenExpired",
     "TokenHasExpired",
     "TokenWillExpire",
+    "Transfer",
+    "TransferCancelled",
+    "TransferFailed",
+    "UploadMediaError",
     "UserEvent",
     "UserNotFound",
     "UserOfflineReason",
@@ -363,20 +377,23 @@ _ELSEWHERE: Final = {
         "TokenHasExpired",
         "TokenWillExpire",
     ),
+    "rtmcore.client.transfers.events": ("Progress",),
     "rtmcore.codes": (
         "AreaCode",
         "AttributeOperationError",
+        "CancelMediaError",
         "ChannelMemberCountError",
         "ConnectionChangeReason",
         "ConnectionState",
+        "DownloadMediaError",
         "GetMembersError",
         "InvitationApiCallError",
         "JoinChannelError",
         "LeaveChannelError",
         "LeaveChannelReason",
-        "LogFilter",
         "LocalInvitationError",
         "LocalInvitationState",
+        "LogFilter",
         "LoginError",
         "LogoutError",
         "MessageType",
@@ -397,6 +414,7 @@ _ELSEWHERE: Final = {
         "SendChannelMessageError",
         "SendPeerMessageError",
         "ServiceContextError",
+        "UploadMediaError",
         "UserOfflineReason",
     ),
     "rtmcore.files": ("FileMessage", "ImageMessage"),
@@ -446,6 +464,7 @@ _ELSEWHERE: Final = {
     "rtmsync.sdk": ("parse_parameters", "sdk_version", "service_urls", "set_service_context"),
     "rtmsync.subscriptions": ("MessageIterator", "Subscription"),
     "rtmsync.timeline.recorder": ("Timeline",),
+    "rtmsync.transfer": ("Transfer",),
 }
 _MODULE_OF: Final = {name: module for module, names in _ELSEWHERE.items() for name in names}
 

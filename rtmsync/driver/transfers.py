@@ -242,6 +242,7 @@ class TransferThread:
         transfer.start(Clock.now())
         while not transfer.over and not self._abandoned:
             self._turn(transfer)
+        self._act(transfer, Clock.now())
         if not self._settled:
             raise Stopped
 
