@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.errors import InvalidToken, error_for
 from rtmcore.limits import APP_ID_LENGTH
+from rtmcore.service.blobs.service import BlobSettings
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.grants import Grant
@@ -50,6 +51,9 @@ GRANTS = {
     "rooms": Grant(publish=("room-*",), join=("room-*",)),
     "no login": Grant(login=False),
     "some attributes": Grant.from_scopes({"login": True, "attr": ["ch:room-*"]}),
+    "only-down": Grant.from_scopes({"login": True, "media": ["down"]}),
+    "no-login": Grant(login=False),
+    "no-files": Grant.from_scopes({"login": True, "media": []}),
     "no presence": Grant.from_scopes({"login": True, "presence": False}),
     "short": Grant(expires=WALL // 1000 + 20_000),
     "long": Grant(expires=WALL // 1000 + 80_000),
@@ -86,6 +90,7 @@ class World:
         seed: int | None = None,
         config: NodeConfig | None = None,
         around: Callable[[EnginePort], EnginePort] = lambda port: port,
+        blobs: BlobSettings | None = None,
     ) -> None:
         self.now = START
         config = config or NodeConfig(node="n1")
@@ -94,7 +99,7 @@ class World:
         self.late = None if seed is None else LateEngine(port, seed)
         self.port: EnginePort = self.late or port
         self.secrets = 0
-        self.node = Node(config, self.port, verify, secret=self._secret, authorize=authorize)
+        self.node = Node(config, self.port, verify, secret=self._secret, authorize=authorize, blobs=blobs)
         self.wires: dict[int, Wire] = {}
         self.numbers = 0
 

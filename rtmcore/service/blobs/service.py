@@ -268,7 +268,7 @@ class BlobService:
             text = f"The methods here: {target.methods}."
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, text, methods=target.methods)
         ticket = self._judge_ticket(route, target.app, head.headers) if route.needs else None
-        if self._context.draining or connection.crowded or (route.operation != LOOK and self._jobs.full):
+        if self._context.draining or connection.crowded or (route.operation in _KINDS and self._jobs.full):
             text = "The server is busy or being stopped."
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, None, BUSY_RETRY)
         kind = _KINDS.get(route.operation, Job)
@@ -385,6 +385,9 @@ class BlobService:
 
 
 def bearer_of(headers: Headers) -> str | None:
-    """The token or ticket that a request brings; None without one, and with several."""
-    found = [_BEARER.fullmatch(value) for value in header_values(headers, "authorization")]
-    return found[0].group(1) if len(found) == 1 and found[0] is not None else None
+    """The token or ticket that a request brings; None without one, and empty where it is none that could be good."""
+    found = header_values(headers, "authorization")
+    if not found:
+        return None
+    bearer = _BEARER.fullmatch(found[0])
+    return bearer.group(1) if len(found) == 1 and bearer is not None else ""
