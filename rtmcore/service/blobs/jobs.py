@@ -227,14 +227,26 @@ class Jobs:
         status: int,
         document: dict[str, Any] | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        *,
+        close: bool = False,
     ) -> None:
-        """Answer a request. Call `attend` afterwards, unless the transport's events are being taken anyway."""
-        self.end(job)
-        self.respond(job.connection, status, document, headers)
+        """Answer a request. Call `attend` afterwards, unless the transport's events are being taken anyway.
 
-    def refuse(self, job: Job, problem: Problem, headers: Headers | None = None) -> None:
+        Args:
+            job: The request.
+            status: The status.
+            document: The body; None for none.
+            headers: Further header fields.
+            close: Whether the connection ends behind the answer.
+        """
+        self.end(job)
+        self.respond(job.connection, status, document, headers, close=close)
+
+    def refuse(
+        self, job: Job, problem: Problem, headers: Headers | None = None, *, close: bool = False
+    ) -> None:
         """Answer a request with what is wrong; see `answer`."""
-        self.answer(job, problem.status, problem.document, [*problem.headers, *(headers or ())])
+        self.answer(job, problem.status, problem.document, [*problem.headers, *(headers or ())], close=close)
 
     def respond(
         self,
@@ -242,6 +254,8 @@ class Jobs:
         status: int,
         document: dict[str, Any] | None,
         headers: Sequence[tuple[str, str]],
+        *,
+        close: bool = False,
     ) -> None:
         """Answer the request of a connection whose job is over or was never begun."""
         context = self.context
@@ -251,7 +265,7 @@ class Jobs:
         if document is not None:
             fields.append(JSON)
             body = json.dumps(document).encode() + b"\n"
-        connection.transport.http.respond(status, fields, body, close=context.draining)
+        connection.transport.http.respond(status, fields, body, close=close or context.draining)
         connection.pull()
 
     def end(self, job: Job) -> None:

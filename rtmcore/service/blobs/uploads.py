@@ -28,7 +28,7 @@ from rtmcore.service.blobs.documents import (
 )
 from rtmcore.service.blobs.jobs import Job, Jobs, Upload
 from rtmcore.service.web.problems import Problem
-from rtmcore.wire.http import names_token
+from rtmcore.wire.http import Headers, names_token
 
 UPLOAD_RESUMPTION: Final = 104
 """The status of the interim responses that tell how far an upload is."""
@@ -99,27 +99,24 @@ class Uploads:
     def expire(self, job: Upload) -> None:
         """No byte came for too long, or the store does not answer."""
         if job.blob is None or job.finishing or job.written < job.received:
-            self._refuse(job, BlobRefusal(BlobTrouble.BROKEN))
+            self._refuse(job, problem_of(BlobRefusal(BlobTrouble.BROKEN)))
             return
-        self._jobs.refuse(
-            job,
-            Problem(HTTPStatus.REQUEST_TIMEOUT, "No byte came for too long.", UploadMediaError.TIMEOUT),
-            [("Upload-Offset", str(job.written))],
-        )
+        late = Problem(HTTPStatus.REQUEST_TIMEOUT, "No byte came for too long.", UploadMediaError.TIMEOUT)
+        self._refuse(job, late, [("Upload-Offset", str(job.written))])
 
     # --- The store ----------------------------------------------------------------
 
     def _found(self, job: Upload, value: BlobValue) -> None:
         assert job.ticket is not None
         if isinstance(value, BlobRefusal):
-            self._refuse(job, value)
+            self._refuse(job, problem_of(value))
             return
         assert isinstance(value, Blob)
         if value.user != job.ticket.user:
-            self._jobs.refuse(job, missing())
+            self._refuse(job, missing())
         elif job.named != value.offset:
             text = f"The upload is at the offset {value.offset}, not at {job.named}."
-            self._jobs.refuse(job, Problem(HTTPStatus.CONFLICT, text), [offset_of(value)])
+            self._refuse(job, Problem(HTTPStatus.CONFLICT, text), [offset_of(value)])
         elif job.head.length is not None and job.head.length > value.size - value.offset:
             job.blob = value
             self._too_much(job)
@@ -138,7 +135,7 @@ class Uploads:
 
     def _written(self, job: Upload, value: BlobValue) -> None:
         if isinstance(value, BlobRefusal):
-            self._refuse(job, value)
+            self._refuse(job, problem_of(value))
             return
         assert isinstance(value, BlobWritten)
         assert job.blob is not None
@@ -167,7 +164,7 @@ class Uploads:
 
     def _finished(self, job: Upload, value: BlobValue) -> None:
         if isinstance(value, BlobRefusal):
-            self._refuse(job, value)
+            self._refuse(job, problem_of(value))
             return
         assert isinstance(value, Blob)
         self._jobs.context.count("uploads")
@@ -185,9 +182,8 @@ class Uploads:
         if not job.blob.complete:
             self._jobs.tell(RemoveBlob(self._jobs.next_number(), job.key))
         text = f"The body has more bytes than the {job.blob.size} that were announced."
-        self._jobs.refuse(
-            job, Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, UploadMediaError.SIZE_OVERFLOW)
-        )
+        self._refuse(job, Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, UploadMediaError.SIZE_OVERFLOW))
 
-    def _refuse(self, job: Upload, refusal: BlobRefusal) -> None:
-        self._jobs.refuse(job, problem_of(refusal))
+    def _refuse(self, job: Upload, problem: Problem, headers: Headers | None = None) -> None:
+        """Refuse an append. Its connection is of no use for another one where pieces of the body are left over."""
+        self._jobs.refuse(job, problem, headers, close=job.blob is not None)
