@@ -103,6 +103,7 @@ class FileBlobStore:
         self._lanes: Lanes[BlobKey, _Work] = Lanes(
             MEDIA_THREADS, self._work, lambda work: isinstance(work[0], _SLOW)
         )
+        self._rung = False
         self._opened = False
 
     # --- Beginning and end --------------------------------------------------------
@@ -178,7 +179,11 @@ class FileBlobStore:
 
     def next_output(self) -> BlobAnswer | None:
         """See `BlobPort.next_output`."""
-        return None if self._answers.empty() else self._answers.get_nowait()
+        if self._answers.empty():
+            self._rung = False
+            if self._answers.empty():  # still: what came in between has not rung
+                return None
+        return self._answers.get_nowait()
 
     # --- In the threads of the store ----------------------------------------------
 
@@ -194,10 +199,17 @@ class FileBlobStore:
             value = self._failed(command, error)
         finally:
             self._answers.put(BlobAnswer(command.number, value))
-            try:
-                self._wake()
-            except Exception:  # noqa: BLE001 - the answer is found at the next turn of the loop all the same
-                _log.exception("the server's loop could not be woken")
+            self._ring()
+
+    def _ring(self) -> None:
+        """Wake the loop, unless that was done and it has not looked since."""
+        if self._rung:
+            return
+        self._rung = True
+        try:
+            self._wake()
+        except Exception:  # noqa: BLE001 - the answer is found at the next turn of the loop all the same
+            _log.exception("the server's loop could not be woken")
 
     def _carry_out(
         self, command: CreateBlob | FindBlob | WriteBlob | FinishBlob | ReadBlob | RemoveBlob, wall: int
