@@ -19,6 +19,7 @@ from rtmcore.limits import (
     INBOX_WINDOW_MESSAGES,
     LOGIN_TIMEOUT,
     LOGOUT_TIMEOUT,
+    MEDIA_IDLE_TIMEOUT,
     OPERATION_TIMEOUT,
     PRESENCE_TIMEOUT,
     ROOM_CONNECT_TIMEOUT,
@@ -83,9 +84,14 @@ DEFAULT_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
         "flush_stored": OPERATION_TIMEOUT,
         "history": OPERATION_TIMEOUT,
         "history_count": OPERATION_TIMEOUT,
+        "upload": MEDIA_IDLE_TIMEOUT,
+        "download": MEDIA_IDLE_TIMEOUT,
     }
 )
-"""Seconds that each call of a client may take in all where neither the call nor the client says otherwise."""
+"""Seconds that each call of a client may take in all where neither the call nor the client says otherwise.
+
+Those of `upload` and `download` count otherwise: seconds in which not a byte of the file moves.
+"""
 
 RTC_TIMEOUTS: Final[Mapping[str, float]] = MappingProxyType(
     {**COMMON_TIMEOUTS, "join": RTC_LOGIN_TIMEOUT, "leave": LOGOUT_TIMEOUT}
@@ -177,7 +183,8 @@ class Settings:
             as ``***``.
         tls: None: as the URL says. True or False: insist on that. Or an `ssl.SSLContext`, or a `TlsConfig`.
         proxy: ``"auto"`` (what the environment says), None, or ``http://[user:password@]host:port``.
-        timeouts: Seconds by the name of a call, in place of the defaults.
+        timeouts: Seconds by the name of a call, in place of the defaults. Those of ``upload`` and ``download`` are
+            seconds in which not a byte of the file moves.
         subprotocols: Names of encodings, most wanted first.
         rate_limits: False lets calls through above the documented rates, for servers that do not limit.
         on_rate_limit: What becomes of a call above its documented rate: ``"raise"`` (the default) refuses it with

@@ -241,6 +241,7 @@ class _UploadJob:
             name=self.message.name,
             sha256=digest.hexdigest(),
             type=media_type(source.read_at(0, HEAD_BYTES)),
+            idle_timeout=self.driver.config.timeouts["upload"],
         )
 
     def _describe(self, step: Callable[[], None]) -> None:
@@ -298,7 +299,9 @@ class _DownloadJob:
     def prepare(self, step: Callable[[], None]) -> Download:
         """See `driver.transfers.Job`."""
         step()
-        return Download(self.driver.config.for_core(), uniform, self.media_id, limit=self.most)
+        seconds = self.driver.config.timeouts["download"]
+        config = self.driver.config.for_core()
+        return Download(config, uniform, self.media_id, limit=self.most, idle_timeout=seconds)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See `driver.transfers.Job`: nothing goes."""
@@ -509,7 +512,9 @@ class TransferCalls(ClientCalls):
         self._check_open(DOWNLOAD)
         try:
             sink: Sink = _sink(to)
-        except OSError as error:
+        except RtmError:
+            raise
+        except (OSError, ValueError) as error:
             raise _trouble(
                 DownloadMediaError.INVALID_ARGUMENT, "The file cannot be written", "download", error
             ) from error

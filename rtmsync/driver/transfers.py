@@ -140,6 +140,7 @@ class TransferThread:
         self._untold: Progress | None = None
         self._last: Progress | None = None
         self._settled = False
+        self._trouble: RtmError | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"rtm-{operation.name}-{driver.config.who}", daemon=True
         )
@@ -236,6 +237,8 @@ class TransferThread:
     def _work(self) -> None:
         try:
             transfer = self._job.prepare(self._check)
+        except RtmError:
+            raise
         except (OSError, ValueError) as error:
             raise self._job.trouble(error) from error
         self._transfer = transfer
@@ -350,11 +353,13 @@ class TransferThread:
             self._finish(transfer, event.error)
 
     def _take(self, transfer: "Upload | Download", data: bytes) -> None:
+        if self._trouble is not None or self._settled:
+            return
         try:
-            if not transfer.ended or transfer.over:
-                self._job.write(data)
+            self._job.write(data)
         except Exception as error:  # noqa: BLE001 - streams of the application raise what they like
-            transfer.fail(self._job.trouble(error), Clock.now())
+            self._trouble = self._job.trouble(error)
+            transfer.fail(self._trouble, Clock.now())
             return
         if isinstance(transfer, Download):
             transfer.consumed(len(data), Clock.now())
@@ -362,6 +367,8 @@ class TransferThread:
     # --- The end ------------------------------------------------------------------------------------------------
 
     def _finish(self, transfer: "Upload | Download", error: RtmError | None) -> None:
+        # All may have come, and so be well for the core, before the last of it could not be written.
+        error = error or self._trouble
         if error is not None:
             self._settle(None, error)
             return

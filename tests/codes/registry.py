@@ -65,12 +65,9 @@ EXCUSED: Final[dict[str, str]] = {
     "GetMembersError.REJECTED": _RESERVED,
     "PeerSubscriptionStatusError.REJECTED": _RESERVED,
     "AttributeOperationError.NOT_READY": "deprecated: seed 004, `DEPRECATED`",
-    "SendPeerMessageError.INCOMPATIBLE_MESSAGE": "out: it is about files and images, an issue of their own",
-    **{
-        name_of(member): "out: files and images are an issue of their own"
-        for family in (codes.UploadMediaError, codes.DownloadMediaError, codes.CancelMediaError)
-        for member in family
-    },
+    "SendPeerMessageError.INCOMPATIBLE_MESSAGE": (
+        "out: it is about receivers of versions before files and images; every client of this protocol knows them"
+    ),
     **{
         name_of(member): _NO_REST
         for member in (

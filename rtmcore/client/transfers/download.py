@@ -14,7 +14,7 @@ from rtmcore.client.transfers.events import Progress, Received
 from rtmcore.client.transfers.states import Effect, Input
 from rtmcore.client.transfers.transfer import TransferCore
 from rtmcore.errors import ConnectionFailed
-from rtmcore.limits import MEDIA_BYTES
+from rtmcore.limits import MEDIA_BYTES, MEDIA_IDLE_TIMEOUT
 from rtmcore.wire.exchange import HttpAnswer, HttpBodyEnd, HttpPiece, HttpResponse
 from rtmcore.wire.exchange.client import ClientEvent
 from rtmcore.wire.http import header_values
@@ -33,6 +33,7 @@ class Download(TransferCore):
         random: Gives a number in [0, 1) at each call, for jitter.
         media_id: Names the file.
         limit: Bytes that it may have at most.
+        idle_timeout: Seconds without a byte, after which it fails.
 
     Attributes:
         sha256: Of the file, as the server says it; empty before its first answer.
@@ -41,9 +42,15 @@ class Download(TransferCore):
     TABLE = states.DOWNLOAD
 
     def __init__(
-        self, config: ClientConfig, random: Callable[[], float], media_id: str, *, limit: int = MEDIA_BYTES
+        self,
+        config: ClientConfig,
+        random: Callable[[], float],
+        media_id: str,
+        *,
+        limit: int = MEDIA_BYTES,
+        idle_timeout: float = MEDIA_IDLE_TIMEOUT,
     ) -> None:
-        super().__init__(config, OPERATION, random)
+        super().__init__(config, OPERATION, random, idle_timeout)
         self._target = f"{self._files}/{quote(media_id, safe='')}"
         self._limit = limit
         self._hash = sha256()

@@ -23,7 +23,7 @@ from rtmcore.codes import DtlsTransportState, IceTransportState
 from rtmcore.connection.backoff import Backoff, BackoffPolicy
 from rtmcore.connection.table import Table
 from rtmcore.errors import ConnectionFailed, RtmError, TlsError, error_for
-from rtmcore.limits import MEDIA_IDLE_TIMEOUT, MEDIA_STALL_TIMEOUT, MEDIA_WITHDRAW_TIMEOUT
+from rtmcore.limits import MEDIA_STALL_TIMEOUT, MEDIA_WITHDRAW_TIMEOUT
 from rtmcore.wire.exchange import HttpClientConnection, HttpFailed, HttpResponse
 from rtmcore.wire.exchange.client import ClientEvent
 from rtmcore.wire.http import Headers
@@ -47,6 +47,7 @@ class TransferCore:
         config: The client's settings.
         operation: The call that it belongs to, for its codes.
         random: Gives a number in [0, 1) at each call, for jitter.
+        idle_timeout: Seconds in which no byte of the file moves, after which it fails with TIMEOUT.
 
     Attributes:
         phase: How far it has come.
@@ -57,8 +58,11 @@ class TransferCore:
 
     TABLE: ClassVar[Table[Phase, Input, Effect]]
 
-    def __init__(self, config: ClientConfig, operation: Operation, random: Callable[[], float]) -> None:
+    def __init__(
+        self, config: ClientConfig, operation: Operation, random: Callable[[], float], idle_timeout: float
+    ) -> None:
         self._operation = operation
+        self._idle_timeout = idle_timeout
         self._attempts = Attempts(config.endpoints, Backoff(BackoffPolicy(), random))
         self._attempt_timeout = config.policy.attempt_timeout
         self._files = f"/rtm/v1/apps/{quote(config.app_id, safe='')}/media"
@@ -183,8 +187,8 @@ class TransferCore:
         if self.phase is Phase.WITHDRAWING:
             if now >= self._begun_at + MEDIA_WITHDRAW_TIMEOUT:
                 self._feed(Input.ENDED, now)
-        elif now >= self._moved_at + MEDIA_IDLE_TIMEOUT:
-            self._end("TIMEOUT", f"Nothing was transferred for {MEDIA_IDLE_TIMEOUT:g} s.", now, self.cause)
+        elif now >= self._moved_at + self._idle_timeout:
+            self._end("TIMEOUT", f"Nothing was transferred for {self._idle_timeout:g} s.", now, self.cause)
         elif self.phase is Phase.WAITING:
             if self._attempts.next_at is not None and now >= self._attempts.next_at:
                 self._feed(Input.DUE, now)
@@ -222,7 +226,7 @@ class TransferCore:
             return None
         if self.phase is Phase.WITHDRAWING:
             return self._begun_at + MEDIA_WITHDRAW_TIMEOUT
-        due = self._moved_at + MEDIA_IDLE_TIMEOUT
+        due = self._moved_at + self._idle_timeout
         if self.phase is Phase.WAITING and self._attempts.next_at is not None:
             due = min(due, self._attempts.next_at)
         elif self._link:

@@ -14,7 +14,7 @@ from rtmcore.client.transfers.states import Effect, Input, Phase
 from rtmcore.client.transfers.transfer import TransferCore, succeeded
 from rtmcore.errors import ConnectionFailed
 from rtmcore.files import is_valid_media_id
-from rtmcore.limits import MEDIA_CHUNK_BYTES
+from rtmcore.limits import MEDIA_CHUNK_BYTES, MEDIA_IDLE_TIMEOUT
 from rtmcore.wire.exchange import HttpInterim, HttpResponse
 from rtmcore.wire.exchange.client import ClientEvent
 
@@ -38,6 +38,7 @@ class Upload(TransferCore):
         name: What it is called; may be empty.
         sha256: Of the file, 64 hexadecimal digits: the server keeps nothing else.
         type: Its media type; empty where it is that of any bytes.
+        idle_timeout: Seconds without a byte, after which it fails.
 
     Attributes:
         media_id: Names it; None as long as the server has given none.
@@ -55,8 +56,9 @@ class Upload(TransferCore):
         name: str,
         sha256: str,
         type: str = "",
+        idle_timeout: float = MEDIA_IDLE_TIMEOUT,
     ) -> None:
-        super().__init__(config, OPERATION, random)
+        super().__init__(config, OPERATION, random, idle_timeout)
         self.total = size
         self.media_id: str | None = None
         self._announcement = {"size": size, "kind": kind, "sha256": sha256}
