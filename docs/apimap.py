@@ -61,7 +61,6 @@ from tests.codes.registry import FAMILIES as PRODUCED
 PAGE = Path(__file__).resolve().parent / "reference" / "api-map.md"
 BEGIN = "<!-- Made from rtmcore/codes.py by docs/generate.py; do not edit from here. -->"
 END = "<!-- End of what is made. -->"
-MEDIA = "*not yet*: Media, with the files and images"
 NEVER = "not applicable: "
 
 
@@ -381,8 +380,8 @@ TESTS: Mapping[type[Enum], Mapping[str, str]] = {
         "UNDEFINED": f"{NEVER}no message is of this kind",
         "TEXT": "tests/sync/test_messages.py::test_text_and_bytes_arrive_as_they_are",
         "RAW": "tests/sync/test_messages.py::test_text_and_bytes_arrive_as_they_are",
-        "FILE": MEDIA,
-        "IMAGE": MEDIA,
+        "FILE": "tests/sync/test_transfers.py::test_a_file_goes_to_a_peer_and_is_downloaded",
+        "IMAGE": "tests/sync/test_transfers.py::test_an_image_goes_to_a_channel_with_its_size",
     },
     PeerSubscriptionOption: {"ONLINE_STATUS": f"{_PRESENCE}the_server_lists_the_subscriptions"},
     PeerOnlineState: {
@@ -499,8 +498,6 @@ TESTS: Mapping[type[Enum], Mapping[str, str]] = {
 }
 """Of the enumerations whose members need no test that produces them: the test that shows each."""
 
-_MEDIA_FAMILIES = (UploadMediaError, DownloadMediaError, CancelMediaError)
-
 
 def shown_by(member: Enum) -> str:
     """The last cell of a row: the test that shows a member, or why there is none."""
@@ -509,14 +506,10 @@ def shown_by(member: Enum) -> str:
         cell = TESTS[kind][member.name]
         return f"`{cell}`" if cell.startswith("tests/") else cell
     assert isinstance(member, IntEnum)
-    if kind in _MEDIA_FAMILIES:
-        return MEDIA
     name = name_of(member)
     assert kind in PRODUCED, f"{name} has no test"
     if name in EXCUSED:
         reason, _, where = EXCUSED[name].partition(": ")
-        if "files and images" in where:
-            return MEDIA
         return f"*out*: {where}" if reason == "out" else f"{NEVER}{reason}, {where}"
     found = producers().get(name)
     return f"`{found[0]}`" if found else ""

@@ -14,6 +14,7 @@ from rtmcore.client.core import ClientCore
 from rtmcore.client.requests import CANCEL_TRANSFER, DOWNLOAD, UPLOAD, Operation
 from rtmcore.client.transfers.download import Download
 from rtmcore.client.transfers.events import Progress
+from rtmcore.client.transfers.registry import Slot
 from rtmcore.client.transfers.upload import Upload
 from rtmcore.codes import CancelMediaError, DownloadMediaError, UploadMediaError
 from rtmcore.errors import ForkedClient, InvalidArgument, RequestTimeout, RtmError, error_for
@@ -168,8 +169,7 @@ class Transfer(Generic[T]):
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
-    def progressed(self, progress: Progress) -> None:
-        """Take note of progress. For the transfer's own thread."""
+    def _tell(self, progress: Progress) -> None:
         self._progress = progress
         self._notice.give()
         if self._on_progress is not None:
@@ -178,15 +178,13 @@ class Transfer(Generic[T]):
             except Exception:
                 logger.exception("The progress callback %r has raised an exception.", self._on_progress)
 
-    def ended(self, value: Any, error: BaseException | None) -> None:
-        """Take note of the end. For the transfer's own thread."""
+    def _end(self, value: Any, error: BaseException | None) -> None:
         self._value, self._error = value, error
         self._ended = True
         self._notice.give()
 
-    def _begin(self, thread: TransferThread) -> None:
-        self._thread = thread
-        thread.start()
+    def _begin(self, driver: "TransferDriver", job: Any) -> None:
+        self._thread = driver.begin(self._operation, job, self._tell, self._end)
 
     def _stop(self, text: str) -> None:
         if self._thread is not None:
@@ -196,7 +194,7 @@ class Transfer(Generic[T]):
         if self._pid != os.getpid():
             raise ForkedClient("The transfer belongs to another process.", operation=operation)
         self._driver.check_may_block(operation)
-        if self._thread is not None and self._thread.is_current():
+        if self._thread is None or self._thread.is_current():
             raise on_own_thread(operation, "the thread of the transfer")
 
     def _not_canceled(self, code: CancelMediaError, text: str) -> RtmError:
@@ -337,23 +335,36 @@ class TransferDriver(Driver[ClientCore]):
         self._transfers: dict[int, TransferThread] = {}
         super().__init__(*arguments, **options)
 
-    def begin(self, operation: Operation, job: Any, transfer: Transfer[Any]) -> None:
+    def begin(
+        self,
+        operation: Operation,
+        job: Any,
+        progressed: OnProgress,
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> TransferThread:
         """Begin a transfer.
+
+        Args:
+            operation: The call.
+            job: What is transferred, see `driver.transfers.Job`.
+            progressed: Told of progress, on the thread of the transfer.
+            ended: Told of the result or of the error, on that thread too.
 
         Raises:
             RtmError: It may not begin, or there is no thread for it.
         """
-        places: list[Any] = []
+        places: list[Slot] = []
         self.act(operation.name, lambda now: places.append(self.core.transfers.begin(operation, now)))
         (slot,) = places
-        thread = TransferThread(self, operation, slot, job, transfer, self._transfer_over)
+        thread = TransferThread(self, operation, slot, job, progressed, ended, self._transfer_over)
         self._transfers[slot.number] = thread
         try:
-            transfer._begin(thread)
+            thread.start()
         except BaseException:
             self._transfers.pop(slot.number, None)
             self.act(operation.name, lambda _: self.core.transfers.end(slot))
             raise
+        return thread
 
     def interrupted(self, number: int) -> None:
         """The session of a transfer is over. With the lock."""
@@ -521,7 +532,7 @@ class TransferCalls(ClientCalls):
         job = _DownloadJob(driver, media_id, sink, driver.core.sizes.file)
         transfer: Transfer[Any] = Transfer(driver, DOWNLOAD, on_progress)
         try:
-            driver.begin(DOWNLOAD, job, transfer)
+            transfer._begin(driver, job)
         except BaseException:
             job.discard()
             raise
@@ -562,7 +573,7 @@ class TransferCalls(ClientCalls):
         try:
             job = _UploadJob(driver, opened, most, message, make_thumbnail)
             transfer: Transfer[M] = Transfer(driver, UPLOAD, on_progress)
-            driver.begin(UPLOAD, job, transfer)
+            transfer._begin(driver, job)
         except BaseException:
             opened.close()
             raise

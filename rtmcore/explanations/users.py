@@ -258,8 +258,8 @@ _UPLOAD: Final = {
     ),
     "INVALID_ARGUMENT": Explanation(
         "This is no file that can be uploaded.",
-        "Its path is not absolute, it does not exist, or it is empty.",
-        "Name a file that can be read and has at least one byte.",
+        "It does not exist or cannot be read, it is empty, or what goes with it is too much for a message.",
+        "Name a file that can be read and has at least one byte; shorten its description or thumbnail.",
     ),
     "TIMEOUT": Explanation(
         "The upload came to a halt.",
@@ -288,8 +288,8 @@ _DOWNLOAD: Final = {
     ),
     "INVALID_ARGUMENT": Explanation(
         "This download is not possible.",
-        "The media id is malformed, or the path to save it to is not absolute.",
-        "Take the media id from the message as it came.",
+        "The media id is malformed, or nothing can be written to the path to save it to.",
+        "Take the media id from the message as it came, and a path in a directory that is there.",
     ),
     "TIMEOUT": Explanation(
         "The download came to a halt.",
@@ -315,12 +315,12 @@ _CANCEL: Final = {
     "OK": succeeded("The upload or download was canceled; it ends with INTERRUPTED."),
     "FAILURE": Explanation(
         "The upload or download could not be canceled.",
-        "It was at its end already.",
-        "Wait for its result.",
+        "It belongs to another process, from which this one was forked.",
+        "Cancel it in the process that began it.",
     ),
     "NOT_EXIST": Explanation(
         "There is no such upload or download.",
-        "It has ended, or the request id is another client's.",
+        "It has ended already.",
         "Nothing, if you want it to be over.",
     ),
     "NOT_INITIALIZED": closed("The cancel"),

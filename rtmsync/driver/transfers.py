@@ -72,16 +72,6 @@ class Job(Protocol):
         """The error of the transfer for one of reading or writing the file."""
 
 
-class Watcher(Protocol):
-    """Is told what becomes of a transfer, on its thread."""
-
-    def progressed(self, progress: Progress) -> None:
-        """So much has arrived."""
-
-    def ended(self, value: Any, error: BaseException | None) -> None:
-        """It has ended."""
-
-
 class _TicketAnswer(Waiter):
     """Brings the answer of the client to the thread of a transfer."""
 
@@ -103,7 +93,8 @@ class TransferThread:
         operation: The call.
         slot: The transfer's place among those of the client.
         job: The file.
-        watcher: Told of progress and of the end.
+        progressed: Told of progress, on this thread.
+        ended: Told of the result or of the error, on this thread.
         over: Called at the very end.
     """
 
@@ -113,14 +104,16 @@ class TransferThread:
         operation: Operation,
         slot: Slot,
         job: Job,
-        watcher: Watcher,
+        progressed: Callable[[Progress], object],
+        ended: Callable[[Any, BaseException | None], None],
         over: Callable[["TransferThread"], None],
     ) -> None:
         self._driver = driver
         self._operation = operation
         self.slot: Final = slot
         self._job = job
-        self._watcher = watcher
+        self._progressed = progressed
+        self._ended = ended
         self._over = over
         self._transfer: Upload | Download | None = None
         self._posted: SimpleQueue[Callable[[float], None]] = SimpleQueue()
@@ -390,7 +383,7 @@ class TransferThread:
             self._job.discard()
         # The place first: who waits for the result may begin the next transfer then.
         self._tell_core(lambda core: core.transfers.end(self.slot))
-        self._watcher.ended(value, error)
+        self._ended(value, error)
 
     def _interrupted(self) -> RtmError:
         return error_for(
@@ -414,7 +407,7 @@ class TransferThread:
         self._told_at = now
         if progress != self._told:
             self._told = progress
-            self._watcher.progressed(progress)
+            self._progressed(progress)
 
     # --- The client ---------------------------------------------------------------------------------------------
 

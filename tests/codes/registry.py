@@ -21,7 +21,6 @@ from typing import Any, Final
 
 import pytest
 
-from rtmcore import codes
 from rtmcore.codes import ConnectionChangeReason, RoomErrorCode, RtcConnectionChangeReason
 from rtmcore.errors import ERROR_FAMILIES
 

@@ -34,7 +34,7 @@ def test_the_readme_runs(server: Server) -> None:
     run_page(README, names, {"idle_timeout=30": "idle_timeout=0.2"})
 
 
-@pytest.mark.parametrize("name", ["users", "rtc", "room", "timeline"])
+@pytest.mark.parametrize("name", ["users", "rtc", "room", "timeline", "media"])
 def test_a_guide_prints_what_it_says(server: Server, name: str) -> None:
     run_page(DOCS / f"howto/{name}.md", {"URL": server.url, "APP_ID": DEV_APP_ID}, {})
 

@@ -118,6 +118,17 @@ def test_an_image_goes_to_a_channel_with_its_size(connect: Connect, name: str) -
         assert bob.download(received.media).result(WAIT) == image
 
 
+def test_a_file_goes_to_a_channel(connect: Connect, name: str) -> None:
+    ann, bob = connect(), connect()
+    with ann.channel(name) as sending, bob.channel(name) as channel:
+        messages = channel.messages(idle_timeout=WAIT)
+        message = ann.upload_file(b"hello", name="hello.txt").result(WAIT)
+        sending.send(message)
+        received = next(messages)
+        assert received.kind is rtmsync.MessageType.FILE
+        assert received.media == message
+
+
 def test_a_message_is_made_by_the_media_id(connect: Connect) -> None:
     ann = connect()
     messages = ann.events(PeerMessage)
