@@ -19,6 +19,8 @@ COMMANDS: Final = (
     "token",
     "send",
     "listen",
+    "upload",
+    "download",
     "chat",
     "call",
     "watch",

@@ -15,8 +15,9 @@ from rtmcore.limits import MESSAGE_BYTES_MAX, READ_CHUNK, WAIT_SLICE
 from rtmcore.models import ChannelMessage, PeerMessage, SendStatus
 from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.options import Login, connection_options
-from rtmsync.cli.output import clock_time, explain, note, printable, say
+from rtmsync.cli.output import clock_time, explain, note, say
 from rtmsync.cli.telling import abortion, tell_state
+from rtmsync.cli.transfers import shown
 from rtmsync.driver.waker import Waker
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ class _Chat:
     # --- What comes, on the dispatcher's thread --------------------------------------
 
     def _said(self, message: ChannelMessage) -> None:
-        say(f"{clock_time(time.time())} {message.sender}: {printable(message.text)}")
+        say(f"{clock_time(time.time())} {message.sender}: {shown(message)}")
 
     def _whispered(self, message: PeerMessage) -> None:
-        say(f"{clock_time(time.time())} {message.sender} to you: {printable(message.text)}")
+        say(f"{clock_time(time.time())} {message.sender} to you: {shown(message)}")
 
     def _lost(self, event: ChannelGap) -> None:
         note(f"* {event.lost} messages are lost: the interruption was too long")

@@ -134,6 +134,8 @@ def _tell(message: HistoricalMessage, as_json: bool) -> None:
     if as_json:
         emit(as_row(message))
         return
-    text = message.text if message.kind is MessageType.TEXT else f"<{len(message.body)} bytes>"
+    about = message.media
+    other = f"<{len(message.body)} bytes>" if about is None else f"<the file {about.media_id}: {about.name}>"
+    text = message.text if message.kind is MessageType.TEXT else other
     to = message.destination
     say(printable(f"{clock_time(message.server_time)} {message.source} to {to}: {text}"))

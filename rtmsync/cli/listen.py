@@ -1,7 +1,9 @@
 """`rtm listen`: print what arrives, a line of JSON for each event."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,7 +15,14 @@ from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import as_row, emit, note
 from rtmsync.cli.telling import abortion, tell_state
+from rtmsync.cli.transfers import save as save_file
 from rtmsync.driver.clock import FOREVER, Clock
+
+if TYPE_CHECKING:
+    from rtmsync.client import Client
+
+Row = Callable[[Any], dict[str, object]]
+"""Makes of an event what is printed."""
 
 _MESSAGES: Final = (ChannelMessage, PeerMessage)
 
@@ -30,6 +39,12 @@ _MESSAGES: Final = (ChannelMessage, PeerMessage)
     type=click.FloatRange(min=0, min_open=True),
     help="End after so many seconds without a message; exits with 4 if --count was not reached.",
 )
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Download the files and images that come into this directory, under safe names.",
+)
 @click.argument("channels", nargs=-1, metavar="[CHANNEL]...")
 def command(
     login: Login,
@@ -37,12 +52,14 @@ def command(
     members: bool,
     count: int | None,
     idle_timeout: float | None,
+    save: Path | None,
     channels: Sequence[str],
 ) -> int:
     """Print messages as they arrive, each as a line of JSON, until Ctrl-C.
 
-    Text is in `text`, other bytes are in `body` as base64. Where messages are lost a line says how many. Changes
-    of the connection's state go to standard error; the connection comes back by itself.
+    Text is in `text`, what is known of a file or an image in `media`, other bytes are in `body` as base64. Where
+    messages are lost a line says how many. Changes of the connection's state go to standard error; the connection
+    comes back by itself.
     """
     kinds: list[type[Any]] = [StateChanged]
     if channels:
@@ -51,14 +68,32 @@ def command(
         kinds.append(PeerMessage)
     if members:
         kinds += [MemberJoined, MemberLeft]
+    if save is not None:
+        _make_folder(save)
     with login.connect() as client, client.events(*kinds) as events:
         for channel in dict.fromkeys(channels):
             client.channel(channel).join()
         note(f"Listening to {', '.join(channels) or 'messages from users'} as {login.named()}; Ctrl-C ends.")
-        return _print(events, count, idle_timeout)
+        row = as_row if save is None else partial(_saved, client, save)
+        return _print(events, count, idle_timeout, row)
 
 
-def _print(events: Any, count: int | None, idle_timeout: float | None) -> ExitCode:
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"{folder} cannot be made: {error.strerror}.") from None
+
+
+def _saved(client: "Client", folder: Path, event: Any) -> dict[str, object]:
+    """An event as plain data, when the file that it may be about is saved."""
+    row = as_row(event)
+    if isinstance(event, _MESSAGES) and event.media is not None:
+        row.update(save_file(client, event.media, folder))
+    return row
+
+
+def _print(events: Any, count: int | None, idle_timeout: float | None, as_data: Row) -> ExitCode:
     """Print events until enough messages came, or none for too long."""
     idle = FOREVER if idle_timeout is None else idle_timeout
     printed, until = 0, Clock.now() + idle
@@ -70,7 +105,7 @@ def _print(events: Any, count: int | None, idle_timeout: float | None) -> ExitCo
         if isinstance(event, StateChanged):
             _judge(event)
             continue
-        emit(as_row(event))
+        emit(as_data(event))
         if isinstance(event, _MESSAGES):
             printed, until = printed + 1, Clock.now() + idle
         elif isinstance(event, ChannelLost):

@@ -86,8 +86,9 @@ def _converter() -> cattrs.Converter:
 def as_row(event: Any) -> dict[str, object]:
     """An event as plain data for JSON: its class as `event`, then its fields.
 
-    Bytes are base64, enumerations are names, errors are their sentences. A text message has `text` in the place
-    of `body`, and each message has the time at which the server accepted it, in seconds since 1970.
+    Bytes are base64, enumerations are names, errors are their sentences. A text message has `text` in the place of
+    `body`, one about a file or an image has `media`, and each message has the time at which the server accepted it, in
+    seconds since 1970.
 
     Args:
         event: A value of an attrs class.
@@ -100,6 +101,9 @@ def as_row(event: Any) -> dict[str, object]:
         if event.kind == MessageType.TEXT:
             del row["body"]
             row["text"] = event.text
+        elif event.media is not None:
+            del row["body"]
+            row["media"] = convert.unstructure(event.media)
         if event.description is None:
             del row["description"]
         row["server_time"] = event.server_time

@@ -10,14 +10,16 @@ import attrs
 import click
 
 from rtmcore.errors import RateLimited
+from rtmcore.files import FileMessage
 from rtmcore.limits import MESSAGE_BYTES_MAX
 from rtmcore.models import PublishResult, SendResult, SendStatus
 from rtmsync.cli.credentials import STDIN
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, note
+from rtmsync.cli.transfers import upload
 
-Body = str | bytes
+Body = str | bytes | FileMessage
 
 _SAID_OF: Final = {
     SendStatus.DELIVERED: "delivered to {peer}",
@@ -48,10 +50,21 @@ class Sent:
 @click.option(
     "--raw", metavar="@FILE", help="Send the bytes of a file as one raw message; @- is standard input."
 )
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="Upload a file and send the message about it, described by TEXT; - is standard input.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each message.")
 @click.argument("words", nargs=-1, metavar="[CHANNEL] [TEXT]...")
 def command(
-    login: Login, peer: str | None, offline: bool, raw: str | None, as_json: bool, words: Sequence[str]
+    login: Login,
+    peer: str | None,
+    offline: bool,
+    raw: str | None,
+    file: Path | None,
+    as_json: bool,
+    words: Sequence[str],
 ) -> int:
     """Send TEXT to CHANNEL, or with --peer to a user; without TEXT each line of standard input is a message.
 
@@ -70,9 +83,13 @@ def command(
     channel = None if peer is not None else words.pop(0)
     if raw is not None and words:
         raise click.UsageError("Give a text or --raw @FILE, not both.")
-    bodies = _bodies(words, raw)
+    if raw is not None and file is not None:
+        raise click.UsageError("Give --raw @FILE or --file FILE, not both.")
+    bodies = _bodies(words, raw) if file is None else iter(())
     result = ExitCode.OK
     with login.connect() as client:
+        if file is not None:
+            bodies = iter([upload(client, file, description=" ".join(words))])
         if channel is not None:
             with client.channel(channel) as joined:
                 result = _send_all(bodies, lambda body: _to_channel(joined.send(body), channel), as_json)
