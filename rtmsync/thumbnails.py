@@ -4,6 +4,7 @@ import io
 from importlib import import_module
 from typing import Any, BinaryIO, Final
 
+from rtmcore.codes import UploadMediaError
 from rtmcore.errors import InvalidArgument
 from rtmcore.limits import MEDIA_THUMBNAIL_BYTES, MEDIA_THUMBNAIL_PIXELS, MEDIA_THUMBNAIL_SIDE
 
@@ -23,6 +24,8 @@ def check_pillow() -> None:
     except ImportError:
         raise InvalidArgument(
             "Thumbnails are made with Pillow, which is not installed.",
+            code=UploadMediaError.INVALID_ARGUMENT,
+            operation="upload",
             hint='Install it with: pip install "rtmsync[media]"; or give the thumbnail as bytes.',
         ) from None
 
