@@ -101,14 +101,32 @@ TRIED = {
     "ROOM_PARTICIPANTS": "rows/test_room.py::test_room_one_more_than_fifty_participants_is_refused",
     "DATA_TRACKS": "core/test_room_traffic.py::test_tracks_are_limited",
     "TRACK_NAME_BYTES": "core/test_room_traffic.py::test_frames_that_cannot_be_sent",
-    "MEDIA_BYTES": "service/test_node_blobs_uploads.py::test_what_can_be_announced",
-    "MEDIA_NAME_BYTES": "service/test_node_blobs_uploads.py::test_what_can_be_announced",
+    "MEDIA_ID_LENGTH": "core/test_files.py::test_what_others_make_up_is_refused_and_raises_nothing",
+    "MEDIA_SIDE_PIXELS": "core/test_files.py::test_what_others_make_up_is_refused_and_raises_nothing",
+    "MEDIA_HEADER_BYTES": "core/test_images.py::test_what_is_no_picture_has_no_size",
+    "MEDIA_JPEG_SEGMENTS": "core/test_images.py::test_what_is_no_picture_has_no_size",
+    "MEDIA_THUMBNAIL_PIXELS": "sync/test_thumbnails.py::test_what_cannot_be_unpacked_safely_is_refused",
+    "MEDIA_THUMBNAIL_SIDE": "sync/test_thumbnails.py::test_a_thumbnail_is_a_small_jpeg",
+    "MEDIA_THUMBNAIL_BYTES": "sync/test_thumbnails.py::test_a_thumbnail_is_a_small_jpeg",
+    "MEDIA_STALL_TIMEOUT": "core/test_transfers.py::test_a_silent_connection_is_replaced",
+    "MEDIA_WITHDRAW_TIMEOUT": "core/test_transfers.py::"
+    "test_the_removal_of_a_canceled_upload_takes_no_longer_than_it_may",
+    "MEDIA_TICKET_MARGIN": "core/test_client_transfers.py::"
+    "test_a_ticket_serves_several_transfers_until_shortly_before_its_end",
+    "MEDIA_PROGRESS_INTERVAL": "sync/test_transfers.py::"
+    "test_a_slow_upload_tells_its_progress_ten_times_a_second_at_most",
+    "MEDIA_BYTES": "service/test_node_blobs_uploads.py::test_what_can_be_announced"
+    " sync/test_transfers.py::test_a_file_is_at_most_30_mib",
+    "MEDIA_NAME_BYTES": "service/test_node_blobs_uploads.py::test_what_can_be_announced"
+    " core/test_files.py::test_what_others_make_up_is_refused_and_raises_nothing",
     "MEDIA_UNFINISHED": "service/test_node_blobs_uploads.py::test_unfinished_uploads_are_bounded",
-    "MEDIA_TRANSFERS": "service/test_node_blobs_downloads.py::test_a_user_has_nine_transfers_at_once",
+    "MEDIA_TRANSFERS": "service/test_node_blobs_downloads.py::test_a_user_has_nine_transfers_at_once"
+    " sync/test_transfers.py::test_nine_transfers_run_at_once",
     "MEDIA_TRANSFERS_MAX": "service/test_node_blobs_downloads.py::test_all_transfers_together_are_bounded",
     "MEDIA_WINDOW_BYTES": "service/test_node_blobs_downloads.py::test_the_node_reads_no_more_than_the_store_takes",
     "MEDIA_IDLE_TIMEOUT": "service/test_node_blobs_downloads.py::test_who_sends_nothing_for_two_minutes_is_sent_away "
-    "service/test_node_blobs_downloads.py::test_who_takes_nothing_for_two_minutes_is_sent_away",
+    "service/test_node_blobs_downloads.py::test_who_takes_nothing_for_two_minutes_is_sent_away"
+    " core/test_transfers.py::test_120_seconds_without_a_byte_are_a_timeout",
     "MEDIA_DAYS": "service/blob_conformance.py::test_a_blob_lives_for_7_days",
     "MEDIA_UNFINISHED_SECONDS": "service/blob_conformance.py::"
     "test_an_unfinished_one_lives_for_an_hour_after_its_last_byte",
@@ -160,10 +178,11 @@ WITHOUT = {
     "LOG_FILE_BYTES": "a default",
     "HTTP_ANSWER_BYTES": "bounds memory",
     "EVENT_FEED_REPEATED": "bounds memory",
-    **dict.fromkeys(
-        (name for name in vars(limits) if name.startswith("MEDIA_") and name not in TRIED),
-        "files and images come with the issue “Media”",
-    ),
+    "MEDIA_SECONDS": "MEDIA_DAYS in seconds",
+    "MEDIA_CHUNK_BYTES": "bounds memory",
+    "MEDIA_TICKET_LENGTH": "bounds memory: tickets are made by the server itself",
+    "MEDIA_SWEEP_INTERVAL": "time; what has expired cannot be had before it is swept",
+    "MEDIA_THREADS": "threads of a server",
 }
 """Figures of the sections that callers can meet which have no test at a boundary, and why."""
 
