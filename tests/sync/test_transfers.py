@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,9 +39,9 @@ from rtmsync.server.tokens import AppKeys
 from rtmsync.testing import FaultProxy
 from tests.core.test_images import jpeg, png
 from tests.sync.conftest import Connect
-from tests.sync.test_network import Pki, pki, tls_server
+from tests.sync.test_network import Pki, Relay, pki, relay, tls_server
 
-__all__ = ["pki", "tls_server"]
+__all__ = ["pki", "relay", "tls_server"]
 
 WAIT = 30.0
 DATA = random.Random(3).randbytes(2_000_000)
@@ -328,6 +329,47 @@ def test_files_go_over_tls(tls_server: Server, pki: Pki, make: Connect) -> None:
     client.login()
     message = client.upload_file(DATA).result(WAIT)
     assert client.download(message).result(WAIT) == DATA
+
+
+def test_files_go_through_a_proxy_as_messages_do(
+    make: Connect, server: Server, relay: Callable[..., Relay]
+) -> None:
+    way = relay(server.port, proxy=True)
+    client = make(proxy=f"http://127.0.0.1:{way.port}")
+    client.login()
+    client.upload_file(b"hello").result(WAIT)
+    asked = [request for request in way.requests if request.startswith(f"CONNECT 127.0.0.1:{server.port} ")]
+    assert len(asked) == 2
+
+
+def test_ctrl_c_ends_the_wait_and_not_the_transfer(connect: Connect) -> None:
+    client = connect()
+    media_id = client.upload_file(DATA).result(WAIT).media_id
+    slow = Slow()
+    transfer = client.download(media_id, slow)  # type: ignore[arg-type]
+    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        transfer.result(WAIT)
+    timer.join()
+    assert not transfer.done
+    slow.may.set()
+    assert transfer.result(WAIT) == len(DATA)
+
+
+def test_a_cancel_from_a_signal_handler_is_safe(connect: Connect) -> None:
+    client = connect()
+    media_id = client.upload_file(DATA).result(WAIT).media_id
+    slow = Slow()
+    transfer = client.download(media_id, slow)  # type: ignore[arg-type]
+    before = signal.signal(signal.SIGUSR1, lambda *_: transfer.cancel())
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    slow.may.set()
+    with pytest.raises(TransferCancelled):
+        transfer.result(WAIT)
 
 
 # --- Codes -----------------------------------------------------------------------------------------------------
