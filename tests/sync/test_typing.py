@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
+    import sys
     from collections.abc import Callable
+    from pathlib import Path
 
     from typing_extensions import assert_type
 
@@ -18,7 +20,7 @@ PROGRAM = """
     from rtmsync import ChannelAttribute, HistoryPage, PeerStatus
     from rtmsync import PresenceChanged, PublishResult, RemoteParticipant, Room, RoomMessage, RoomReconnecting
     from rtmsync import RoomState, RtcChannel, RtcConnectionState, RtcUserOffline, SendResult, StateChanged
-    from rtmsync import StreamMessage, Subscription
+    from rtmsync import FileMessage, ImageMessage, StreamMessage, Subscription, Transfer
 
     def mint(user: str, reason: str) -> str:
         return "token"
@@ -55,6 +57,14 @@ PROGRAM = """
             assert_type(client.member_counts_future("ops").result(), dict[str, int])
             assert_type(client.history(source="bob", limit=50), HistoryPage)
             assert_type(client.wait_until(ConnectionState.CONNECTED), ConnectionState)
+            assert_type(client.upload_file("a.pdf"), Transfer[FileMessage])
+            assert_type(client.upload_image(b"", thumbnail=True).result(), ImageMessage)
+            assert_type(client.download("id").result(5), bytes)
+            assert_type(client.download(FileMessage("id"), Path("a")).result(), Path)
+            for progress in client.download("id", sys.stdout.buffer):
+                assert_type(progress.fraction, float)
+            assert_type(client.send_peer("bob", ImageMessage("id")), SendResult)
+            assert_type(client.channel("ops").send(FileMessage("id")), PublishResult)
             client.on(PresenceChanged, lambda change: print(change.states["bob"].name))
 
     def in_a_channel() -> None:
