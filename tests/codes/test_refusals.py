@@ -24,6 +24,7 @@ from rtmcore.service.commands import (
     ChangeChannelAttributes,
     Claim,
     CountMembers,
+    CountMembersOf,
     DropStored,
     JoinChannel,
     LeaveChannel,
@@ -31,17 +32,21 @@ from rtmcore.service.commands import (
     ListStored,
     ListSubscriptions,
     PeerSend,
+    PublishAs,
     PublishMessage,
     QueryPresence,
     ReadAttributes,
     ReadChannelAttributes,
     ReadHistory,
+    SendAs,
     SubscribePresence,
     Trouble,
     UnsubscribePresence,
     WriteAttributes,
 )
-from rtmsync import Client
+from rtmsync import Client, Publisher
+from rtmsync.server.config import DEV_APP_ID
+from tests.codes.conftest import SERVER_KEY
 from tests.codes.refusing import RefusingEngine
 from tests.codes.registry import case
 from tests.sync.conftest import Connect
@@ -124,6 +129,38 @@ def test_a_call_that_the_engine_refuses_is_a_failure(
     assert (caught.value.code, type(caught.value.code)) == (code, type(code))
     assert "on fire" in str(caught.value)
     assert client.state is rtmsync.ConnectionState.CONNECTED
+
+
+@pytest.mark.parametrize(
+    ("code", "command", "call"),
+    [
+        case(
+            SendPeerMessageError.FAILURE,
+            SendAs,
+            lambda publisher: publisher.send_peer("bob", "x", sender="ann"),
+        ),
+        case(
+            SendChannelMessageError.FAILURE,
+            PublishAs,
+            lambda publisher: publisher.publish(CHANNEL, "x", sender="ann"),
+        ),
+        case(
+            ChannelMemberCountError.FAILURE,
+            CountMembersOf,
+            lambda publisher: publisher.member_counts([CHANNEL]),
+        ),
+    ],
+)
+def test_a_call_of_a_publisher_that_the_engine_refuses_is_a_failure(
+    refusing: str, engine: RefusingEngine, code: Any, command: type[Any], call: Callable[[Publisher], Any]
+) -> None:
+    with (
+        Publisher(refusing, app_id=DEV_APP_ID, server_key=SERVER_KEY) as publisher,
+        engine.refuses(command),
+        pytest.raises(rtmsync.ServerFailure) as caught,
+    ):
+        call(publisher)
+    assert (caught.value.code, type(caught.value.code)) == (code, type(code))
 
 
 @pytest.mark.produces(LoginError.UNKNOWN)
