@@ -1,6 +1,10 @@
-"""FAILURE and UNKNOWN: what a call ends with when the server's engine refuses."""
+"""FAILURE and UNKNOWN: what a call ends with when the server's engine refuses, or its disk."""
 
+import errno
+import os
 from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,8 +48,12 @@ from rtmcore.service.commands import (
     UnsubscribePresence,
     WriteAttributes,
 )
+from rtmcore.service.memory.journal import Batch
 from rtmsync import Client, Publisher
-from rtmsync.server.config import DEV_APP_ID
+from rtmsync.server.config import DEV_APP_ID, ServerConfig
+from rtmsync.server.engines.sqlite_store import SqliteStore
+from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys
 from tests.codes.conftest import SERVER_KEY
 from tests.codes.refusing import RefusingEngine
 from tests.codes.registry import case
@@ -161,6 +169,39 @@ def test_a_call_of_a_publisher_that_the_engine_refuses_is_a_failure(
     ):
         call(publisher)
     assert (caught.value.code, type(caught.value.code)) == (code, type(code))
+
+
+@pytest.mark.produces(
+    SendPeerMessageError.FAILURE, SendChannelMessageError.FAILURE, AttributeOperationError.FAILURE
+)
+def test_what_the_disk_does_not_take_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, connect: Connect, tmp_path: Path, name: str
+) -> None:
+    def refuse(store: SqliteStore, batch: Batch) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    config = ServerConfig(
+        apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0, rate_limits=False, data_dir=tmp_path
+    )
+    with Server(config) as server:
+        client = connect(url=server.url)
+        channel = client.channel(CHANNEL)
+        channel.join()
+        calls: list[tuple[Callable[[], object], IntEnum]] = [
+            (lambda: client.send_peer(name, "x", offline=True), SendPeerMessageError.FAILURE),
+            (lambda: channel.send("x", history=True), SendChannelMessageError.FAILURE),
+            (lambda: channel.set_attributes({"a": "b"}), AttributeOperationError.FAILURE),
+        ]
+        with monkeypatch.context() as full:
+            full.setattr(SqliteStore, "commit", refuse)
+            for call, code in calls:
+                with pytest.raises(rtmsync.ServerFailure) as caught:
+                    call()
+                assert (caught.value.code, type(caught.value.code)) == (code, type(code))
+                assert "disk" in str(caught.value)
+        for call, _ in calls:
+            call()
+        client.close()
 
 
 @pytest.mark.produces(LoginError.UNKNOWN)
