@@ -187,6 +187,7 @@ class Settings:
 
     Raises:
         InvalidArgument: A value is not possible.
+        InvalidAppId: The app id is no string.
     """
 
     KIND: ClassVar[str] = "rtm"
