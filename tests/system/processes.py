@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +76,14 @@ class ServerProcess:
         assert line, "the server did not start; it said:\n" + "".join(self.said)
         assert json.loads(line)["app_ids"] == [DEV_APP_ID]
         return self
+
+    def has_said(self, words: str) -> int:
+        """Wait until it has said something on standard error; how often it has."""
+        due = time.monotonic() + PATIENCE
+        while not (count := sum(words in line for line in list(self.said))):
+            assert time.monotonic() < due, f"it never said {words!r}"
+            time.sleep(0.01)
+        return count
 
     @property
     def pid(self) -> int:
