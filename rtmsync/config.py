@@ -179,8 +179,9 @@ class Settings:
         proxy: ``"auto"`` (what the environment says), None, or ``http://[user:password@]host:port``.
         timeouts: Seconds by the name of a call, in place of the defaults.
         subprotocols: Names of encodings, most wanted first.
-        rate_limits: False lets calls through above the documented rates, for servers that do not limit.
-        on_rate_limit: What becomes of a call above its documented rate: ``"raise"`` (the default) refuses it with
+        rate_limits: False lets calls through above their rates. True keeps those that the server tells, and the
+            documented ones where it tells none.
+        on_rate_limit: What becomes of a call above its rate: ``"raise"`` (the default) refuses it with
             RateLimited, ``"wait"`` lets it wait for its turn inside its own timeout. Logins are refused in any case.
         aggregate_rules: How `peer_connection_state` is made: ``"w3c"`` (the default), or ``"mdn2021"`` as in seed 003.
         policy: When the connection counts as interrupted, and what is done about it.
