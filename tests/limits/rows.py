@@ -132,7 +132,14 @@ def _ids(
     public: IntEnum | None = None,
 ) -> Row:
     return Row(
-        name, (of, "ID_CHARACTERS"), GOOD_IDS, [(value, code) for value in BAD_IDS], call, request, fine
+        name,
+        (of, "ID_CHARACTERS"),
+        GOOD_IDS,
+        [(value, code) for value in BAD_IDS],
+        call,
+        request,
+        fine,
+        public,
     )
 
 
