@@ -6,6 +6,7 @@ has to be noticed here.
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +18,14 @@ from rtmcore.client.events import (
     PresenceChanged,
     StateChanged,
 )
-from rtmcore.errors import OutcomeUnknown, RequestTimeout
 from rtmcore.models import ChannelMessage, JoinResult, PeerMessage, PublishResult, SendResult
-from tests.simulation.history import Call, History, Life, LogEntry
+from tests.simulation.attributes import AttributeJudge
+from tests.simulation.history import Call, History, Life, LogEntry, never_executed
 from tests.simulation.invitations import CallJudge
+from tests.simulation.kept import KeptJudge
 from tests.simulation.parties import PartyJudge
+from tests.simulation.presence import CountJudge, PresenceJudge
+from tests.simulation.spans import Spans
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -241,9 +245,16 @@ class Watcher:
 def check(world: "World") -> list[tuple[float, str]]:
     """Everything that went wrong in a world, by time."""
     history = world.history
-    Judge(history).judge()
+    history.end = world.now
+    spans = Spans(history)
+    kept = KeptJudge(history, spans)
+    Judge(history, kept.may_be_dropped).judge()
     PartyJudge(history).judge()
     CallJudge(history).judge()
+    kept.judge()
+    AttributeJudge(history, spans).judge()
+    PresenceJudge(history, spans).judge()
+    CountJudge(history, spans).judge()
     return sorted(history.violations)
 
 
@@ -252,10 +263,14 @@ class Judge:
 
     Args:
         history: Of one world. Its end is meant to be quiet: everybody is back, and all is said.
+        may_be_dropped: Whether a message to a user that is stored may be dropped before anybody takes it.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(
+        self, history: History, may_be_dropped: Callable[[Call], bool] = lambda call: False
+    ) -> None:
         self.history = history
+        self._may_be_dropped = may_be_dropped
         self.lives = [life for life in history.lives if life.kind == "rtm"]
         self.sends: dict[bytes, tuple[Life, Call]] = {}
         self.publishes: dict[bytes, tuple[Life, Call]] = {}
@@ -399,8 +414,9 @@ class Judge:
                 status = int(call.value.status)
                 if status == DELIVERED and taken.get(body, 1e18) > call.done:
                     self.wrong(call.done, f"{what} is said to be delivered, and no application has taken it")
-                elif status == CACHED and body not in taken and not self._made_room(call, takes):
-                    self.wrong(call.done, f"{what} was stored, and is lost")
+                elif status == CACHED and body not in taken:
+                    if not self._made_room(call, takes) and not self._may_be_dropped(call):
+                        self.wrong(call.done, f"{what} was stored, and is lost")
                 elif status == PEER_UNREACHABLE and body in shown and not self._restarted(call):
                     self.wrong(call.done, f"{what} was PEER_UNREACHABLE, and was delivered all the same")
             elif call.made and never_executed(call) and body in shown and not self._restarted(call):
@@ -626,13 +642,3 @@ def message_id(call: Call) -> int:
     """The id that a call was told, where its message was accepted."""
     value = call.value
     return value.message_id if isinstance(value, SendResult | PublishResult) else 0
-
-
-def never_executed(call: Call) -> bool:
-    """Whether a failed call promises that nothing has happened."""
-    if call.ticket is None or not call.ticket.written:
-        return True
-    error = call.error
-    return not isinstance(error, OutcomeUnknown | RequestTimeout) or (
-        isinstance(error, RequestTimeout) and not error.outcome_unknown
-    )

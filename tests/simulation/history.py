@@ -7,13 +7,14 @@ import attrs
 
 from rtmcore.client.events import (
     DataReceived,
+    MemberCountChanged,
     PeerConnectionStateChanged,
     RoomMessage,
     RtcStateChanged,
     StateChanged,
     StreamMessage,
 )
-from rtmcore.errors import RtmError
+from rtmcore.errors import OutcomeUnknown, RequestTimeout, RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmcore.service.commands import (
     Answer,
@@ -63,6 +64,17 @@ class Call:
         return self.done is not None and self.error is None
 
 
+def never_executed(call: Call) -> bool:
+    """Whether a failed call promises that nothing has happened."""
+    if call.ticket is None or not call.ticket.written:
+        return True
+    error = call.error
+    return error is not None and (
+        not isinstance(error, OutcomeUnknown | RequestTimeout)
+        or (isinstance(error, RequestTimeout) and not error.outcome_unknown)
+    )
+
+
 @attrs.define(eq=False)
 class Taken:
     """A peer message that an application has taken."""
@@ -95,6 +107,14 @@ class Life:
     """Whether its tokens expire."""
     rooms: dict[str, set[str]] = attrs.field(factory=dict, repr=False)
     """Who is in its channels at the end."""
+    sleeps: list[tuple[float, float]] = attrs.field(factory=list, repr=False)
+    """From when to when its machine was suspended."""
+    counted: list[tuple[float, MemberCountChanged, tuple[int, float, float] | None]] = attrs.field(
+        factory=list, repr=False
+    )
+    """Each member count that it was told, with the connection and the times between which the server made it."""
+    read: tuple[int, float, float] | None = None
+    """What was read in this turn: its connection, and when the first and the last of it were made."""
     wires: list[list[float | None]] = attrs.field(factory=list, repr=False)
     """From when to when it had a connection."""
     _open_wires: dict[Any, list[float | None]] = attrs.field(factory=dict, repr=False)
@@ -102,6 +122,8 @@ class Life:
     def saw(self, event: Any, now: float, state: Any) -> None:
         """An event came out of its core."""
         self.events.append((now, event))
+        if isinstance(event, MemberCountChanged):
+            self.counted.append((now, event, self.read))
         for watcher in self.history.watchers:
             watcher.saw(self, event, now, state)
 
@@ -218,6 +240,9 @@ class History:
         faults: Faults by name, counted.
         notes: What happened otherwise.
         late_until: Until when the engine may not have heard what a node has.
+        late: From when to when the engine was late.
+        walls: By how many microseconds the server's clock is wrong, and since when.
+        end: When the world has ended.
     """
 
     def __init__(self, start: float) -> None:
@@ -233,6 +258,9 @@ class History:
         self.faults: dict[str, int] = defaultdict(int)
         self.notes: list[tuple[float, str]] = []
         self.late_until = 0.0
+        self.late: list[tuple[float, float]] = []
+        self.walls: list[tuple[float, int]] = [(start, 0)]
+        self.end = start
 
     def begin(self, name: str, user: str, iid: str, kind: str, scope: str, now: float) -> Life:
         """A client object is made."""

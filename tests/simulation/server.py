@@ -398,6 +398,7 @@ class ServerSide:
 
         def start(_: object) -> None:
             self.wall_step += round(step * 1e6)
+            self.world.history.walls.append((self.world.now, self.wall_step))
             self.start()
 
         self.world.later(self.world.now + down, start, None)
