@@ -187,7 +187,10 @@ class ClientParts:
             now=now,
         )
         done = self._renewals.welcomed(link.token)
-        self._pacer.submit_all([ticket for ticket in self._requests if ticket.request_id not in done], now)
+        waiting = [ticket for ticket in self._requests if ticket.request_id not in done]
+        # What is brought back comes first: it is older than what waits for an answer, and would overwrite that.
+        waiting.sort(key=lambda ticket: ticket.operation is not RESTORE)
+        self._pacer.submit_all(waiting, now)
         under_way = {ticket.packet.ch for ticket in self._requests if isinstance(ticket.packet, Leave)}
         for channel in self._unwanted - under_way:
             self._forget(channel, now)

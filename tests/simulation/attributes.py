@@ -244,8 +244,8 @@ class AttributeJudge:
             return False
         if not any(low <= begin and end <= high for low, high in self.spans.connected(life)):
             return False
-        opened = max((low for low, _ in life.wires if low is not None and low <= begin), default=None)
-        return opened is not None and not any(low is not None and begin < low <= end for low, _ in life.wires)
+        opened = [low for low, _ in life.wires if low is not None]
+        return any(low <= begin for low in opened) and not any(begin - SETTLED < low <= end for low in opened)
 
 
 def _shows(event: ChannelAttributesUpdated, write: Write) -> bool:

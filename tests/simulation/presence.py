@@ -90,18 +90,15 @@ class PresenceJudge:
         """To whom a client was subscribed, and when, for certain."""
         begun: dict[str, float] = {}
         found: dict[str, list[Span]] = defaultdict(list)
-        moments: list[tuple[float, int, Call]] = []
         for call in life.calls:
+            # They are carried out in this order.
             if call.name == "users.subscribe" and call.ok and call.done is not None:
-                moments.append((call.done, 1, call))
+                for user in call.arguments[0]:
+                    begun.setdefault(user, call.done)
             elif call.name in ("users.unsubscribe", "logout", "close") and call.made:
-                moments.append((call.begun, 0, call))
-        for time, kind, call in sorted(moments, key=lambda moment: moment[:2]):
-            for user in call.arguments[0] if call.arguments else list(begun):
-                if kind:
-                    begun.setdefault(user, time)
-                elif user in begun:
-                    found[user].append((begun.pop(user), time))
+                for user in call.arguments[0] if call.arguments else list(begun):
+                    if user in begun:
+                        found[user].append((begun.pop(user), call.begun))
         for user, time in begun.items():
             found[user].append((time, self.history.end))
         yield from found.items()
