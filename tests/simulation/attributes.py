@@ -12,7 +12,7 @@ import attrs
 
 from rtmcore.client.events import ChannelAttributesUpdated
 from rtmcore.errors import RtmError
-from tests.simulation.errands import BOARDS, KEYS
+from tests.simulation.errands import BOARDS
 from tests.simulation.history import Call, History, Life, never_executed
 from tests.simulation.spans import SETTLED, Spans
 
@@ -145,7 +145,7 @@ class AttributeJudge:
             if call.error.code == _USER_NOT_FOUND and there:
                 self.wrong(call.done, f"{life.name} is told that {user} is not there, who is")
             return
-        asked = call.arguments[1] if len(call.arguments) > 1 and call.arguments[1] is not None else KEYS
+        asked = _asked(call, [write for owner in owners for write in self.of_lives[owner]])
         what = f"{life.name} read {call.value} of {user}"
         for key, value in call.value.items():
             write = self.by_value.get(value)
@@ -205,10 +205,9 @@ class AttributeJudge:
             if write is None or write.values.get(key) != attribute.value:
                 self.wrong(time, f"{life.name} is told of {event}: {attribute} was never written")
                 return
-        for write in writes:
-            if write.notify and not write.values and write.begun <= time <= write.begun + _LOST:
-                if not found if write.how == "clear" else not any(key in found for key in write.deleted):
-                    return
+        deletions = [write for write in writes if write.notify and not write.values and write.begun <= time]
+        if any(time - write.begun <= _LOST and not any(map(write.touches, found)) for write in deletions):
+            return
         if not found:
             self.wrong(time, f"{life.name} is told of {event}, which nobody wanted to be told")
             return
@@ -234,7 +233,9 @@ class AttributeJudge:
                 and _shows(event, write)
                 for time, event in life.events
             ):
-                self.wrong(write.ended, f"{life.name} is not told of {write.call} {write.values} in {channel}")
+                self.wrong(
+                    write.ended, f"{life.name} is not told of {write.call} {write.values} in {channel}"
+                )
 
     def _is_there(self, life: Life, channel: str, begin: float, end: float) -> bool:
         """Whether a client was in a channel all the time, on the same connection."""
@@ -248,6 +249,13 @@ class AttributeJudge:
         return any(low <= begin for low in opened) and not any(begin - SETTLED < low <= end for low in opened)
 
 
+def _asked(call: Call, writes: list[Write]) -> list[str]:
+    """The keys that a read asks for: all that were ever written, where it names none."""
+    if len(call.arguments) > 1 and call.arguments[1] is not None:
+        return list(call.arguments[1])
+    return sorted({key for write in writes for key in write.values})
+
+
 def _shows(event: ChannelAttributesUpdated, write: Write) -> bool:
     found = {key: attribute.value for key, attribute in event.attributes.items()}
     if write.replaces:
@@ -259,7 +267,9 @@ def _shows(event: ChannelAttributesUpdated, write: Write) -> bool:
 
 def _session_begun(life: Life, time: float) -> float:
     """When the login was made in whose session something happened."""
-    return max((each.begun for each in life.calls if each.name == "login" and each.begun <= time), default=0.0)
+    return max(
+        (each.begun for each in life.calls if each.name == "login" and each.begun <= time), default=0.0
+    )
 
 
 class ChannelReads:
@@ -299,18 +309,24 @@ class ChannelReads:
         for _, call in reads:
             for attribute in call.value.values():
                 write = self._judge.by_value.get(attribute.value)
-                if write is not None and not self._spans.restarted(write.begun, min(write.ended, self._spans.end)):
+                if write is not None and not self._spans.restarted(
+                    write.begun, min(write.ended, self._spans.end)
+                ):
                     # Who is read was carried out, whatever its writer has heard.
                     write.sure = True
                     write.ended = min(write.ended, call.done or write.ended)
-        orders = {key: _Order(self.writes, key, self.lapses) for key in KEYS}
+        every = self._judge.of_channels[self.channel]
+        keys = {key for write in every for key in (*write.values, *write.deleted)}
+        orders = {key: _Order(self.writes, key, self.lapses) for key in sorted(keys)}
         for life, call in reads:
             self._judge_read(life, call, orders)
 
     def _judge_read(self, life: Life, call: Call, orders: dict[str, "_Order"]) -> None:
         assert call.done is not None
-        asked = call.arguments[1] if len(call.arguments) > 1 and call.arguments[1] is not None else KEYS
-        what = f"{life.name} read { {key: found.value for key, found in call.value.items()} } of {self.channel}"
+        asked = _asked(call, self.writes)
+        what = (
+            f"{life.name} read { {key: found.value for key, found in call.value.items()} } of {self.channel}"
+        )
         seen: dict[str, Write] = {}
         for key, found in call.value.items():
             write = self._judge.by_value.get(found.value)
@@ -322,11 +338,20 @@ class ChannelReads:
             if wrong:
                 self._judge.wrong(call.done, f"{what}: {found.value} {wrong}")
         for key in asked:
-            if key not in seen and not orders[key].may_be_absent(call.begun, call.done, seen.values()):
+            if (
+                key in orders
+                and key not in seen
+                and not orders[key].may_be_absent(call.begun, call.done, seen.values())
+            ):
                 self._judge.wrong(call.done, f"{what}, without {key}")
             older = seen.get(key)
             for write in seen.values() if older is not None else ():
-                if write is not older and write.touches(key) and older is not None and older.ended < write.begun:
+                if (
+                    write is not older
+                    and write.touches(key)
+                    and older is not None
+                    and older.ended < write.begun
+                ):
                     self._judge.wrong(call.done, f"{what}: of {write.call} a part only")
 
     def _explain_value(self, call: Call, key: str, found: Any, write: Write, order: "_Order") -> str:

@@ -266,9 +266,7 @@ class Judge:
         may_be_dropped: Whether a message to a user that is stored may be dropped before anybody takes it.
     """
 
-    def __init__(
-        self, history: History, may_be_dropped: Callable[[Call], bool] = lambda call: False
-    ) -> None:
+    def __init__(self, history: History, may_be_dropped: Callable[[Call], bool] = lambda call: False) -> None:
         self.history = history
         self._may_be_dropped = may_be_dropped
         self.lives = [life for life in history.lives if life.kind == "rtm"]

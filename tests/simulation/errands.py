@@ -180,9 +180,7 @@ class Errands:
     def _look_up(self, host: "ClientHost", other: int, keys: tuple[str, ...] | None) -> None:
         host.call("users.get_attributes", self._director.user(other), keys)
 
-    def _write(
-        self, host: "ClientHost", place: str, how: str, keys: tuple[str, ...], notify: bool
-    ) -> None:
+    def _write(self, host: "ClientHost", place: str, how: str, keys: tuple[str, ...], notify: bool) -> None:
         host.call(f"channel_info.{how}_attributes", place, *self._changed(how, keys), notify=notify)
 
     def _read(self, host: "ClientHost", place: str, keys: tuple[str, ...] | None) -> None:
@@ -229,7 +227,9 @@ class Errands:
 
     def _say(self, host: "ClientHost", history: bool) -> None:
         if host.core.channels:
-            host.call("publish", host.core.channels[0], MessageType.TEXT, self._director.body(), history=history)
+            host.call(
+                "publish", host.core.channels[0], MessageType.TEXT, self._director.body(), history=history
+            )
 
     def _stored(self, host: "ClientHost") -> None:
         host.call("history.stored")

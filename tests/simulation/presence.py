@@ -66,7 +66,11 @@ class PresenceJudge:
             for life in self.spans.lives.get(user, ()):
                 joined: list[Span] = []
                 for begin, end in self.spans.connected(life):
-                    if joined and begin - joined[-1][1] < _SHORT and not self._logged_in(life, joined[-1][1], begin):
+                    if (
+                        joined
+                        and begin - joined[-1][1] < _SHORT
+                        and not self._logged_in(life, joined[-1][1], begin)
+                    ):
                         joined[-1] = (joined[-1][0], end)
                     else:
                         joined.append((begin, end))
@@ -82,7 +86,9 @@ class PresenceJudge:
         """Nobody is called OFFLINE who was never away for long."""
         for time, state in changes:
             if state == "OFFLINE" and covering(self.steady(user), time - _CONVERGED, time + UNHEARD):
-                self.history.violation(time, f"{life.name} is told that {user} is OFFLINE, who was never away for long")
+                self.history.violation(
+                    time, f"{life.name} is told that {user} is OFFLINE, who was never away for long"
+                )
 
     # --- What lasts is known ------------------------------------------------------------
 
@@ -110,7 +116,9 @@ class PresenceJudge:
         mine = meet(subscribed, self.spans.sure(life))
         if not mine:
             return
-        there = joined_up([span for other in self.spans.lives.get(user, ()) for span in self.spans.sure(other)])
+        there = joined_up(
+            [span for other in self.spans.lives.get(user, ()) for span in self.spans.sure(other)]
+        )
         gone: list[Span] = [(self.history.start, self.history.end)]
         for span in self.spans.possible(user):
             gone = without(gone, span)
@@ -131,7 +139,8 @@ class PresenceJudge:
             known = state if time < span[0] else known
         if known != truth:
             self.history.violation(
-                span[0], f"{life.name} believes that {user} is {known or 'unknown'}, who has been {truth} for long"
+                span[0],
+                f"{life.name} believes that {user} is {known or 'unknown'}, who has been {truth} for long",
             )
 
     # --- Questions ----------------------------------------------------------------------
@@ -140,9 +149,13 @@ class PresenceJudge:
         assert call.done is not None
         begin, end = call.begun, call.done
         for status in call.value:
-            if status.state.name not in ("ONLINE", "OFFLINE") or status.online is not (status.state.name == "ONLINE"):
+            if status.state.name not in ("ONLINE", "OFFLINE") or status.online is not (
+                status.state.name == "ONLINE"
+            ):
                 self.history.violation(end, f"{life.name} is answered {status}")
-            there = any(self.spans.is_sure(other, begin, end) for other in self.spans.lives.get(status.user, ()))
+            there = any(
+                self.spans.is_sure(other, begin, end) for other in self.spans.lives.get(status.user, ())
+            )
             if there and not status.online:
                 self.history.violation(end, f"{life.name} is answered {status}, who is there")
             gone = not any(low <= end and begin <= high for low, high in self.spans.possible(status.user))
@@ -152,9 +165,12 @@ class PresenceJudge:
     def _judge_list(self, life: Life, call: Call) -> None:
         """The list has who was subscribed to, and nobody else."""
         if len(set(call.value)) != len(call.value):
-            self.history.violation(call.done or 0.0, f"{life.name} is told twice of subscriptions: {call.value}")
+            self.history.violation(
+                call.done or 0.0, f"{life.name} is told twice of subscriptions: {call.value}"
+            )
         session = max(
-            (each.begun for each in life.calls if each.name == "login" and each.begun <= call.begun), default=0.0
+            (each.begun for each in life.calls if each.name == "login" and each.begun <= call.begun),
+            default=0.0,
         )
         must: set[str] = set()
         may: set[str] = set()
@@ -246,5 +262,6 @@ class CountJudge:
             most += joined and any(low <= end and begin <= high for low, high in self.spans.possible(user))
         if not least <= count <= most:
             self.history.violation(
-                end, f"{life.name} is answered that {channel} has {count} members: {least} to {most} are there"
+                end,
+                f"{life.name} is answered that {channel} has {count} members: {least} to {most} are there",
             )

@@ -100,7 +100,9 @@ class Spans:
         for life in self.lives.get(user, ()):
             begun: float | None = None
             moments = [(call.begun, "") for call in life.calls if call.name == "login" and call.made]
-            moments += [(time, event.state.name) for time, event in life.events if type(event) is StateChanged]
+            moments += [
+                (time, event.state.name) for time, event in life.events if type(event) is StateChanged
+            ]
             for time, state in sorted(moments):
                 if begun is None and state in ("", "CONNECTED", "RECONNECTING", "CONNECTING"):
                     begun = time
