@@ -292,7 +292,6 @@ class Judge:
         self.judge_owners()
         for life in self.lives:
             self.judge_members(life)
-            self.judge_presence(life)
             for channel in {e.channel for e in life.of(ChannelMessage, ChannelGap)} | self._memberships(life):
                 self.judge_channel(life, channel)
 
@@ -552,7 +551,7 @@ class Judge:
         """The number of the engine at a time."""
         return bisect_right(self.history.starts, time)
 
-    # --- Members and presence ---------------------------------------------------------
+    # --- Members -----------------------------------------------------------------------
 
     def judge_members(self, life: Life) -> None:
         """Every join has one leave."""
@@ -579,47 +578,6 @@ class Judge:
             for user, joined in there[channel].items():
                 if joined is not (user in members):
                     self.wrong(1e9, f"{life.name} does not know at the end whether {user} is in {channel}")
-
-    def judge_presence(self, life: Life) -> None:
-        """A change is a change, and of somebody who was asked for."""
-        known: dict[str, str] = {}
-        asked: dict[str, float] = {}
-        moments: list[tuple[float, int, Any]] = [
-            (time, 2, event)
-            for time, event in life.events
-            if isinstance(event, PresenceChanged | StateChanged)
-        ]
-        for call in life.calls:
-            if call.name in ("users.subscribe", "users.unsubscribe") and call.made:
-                moments.append((call.begun, 0, call))
-                if call.ok and call.name == "users.unsubscribe":
-                    moments.append((call.done or 0.0, 3, call))
-        for time, order, event in sorted(moments, key=lambda moment: moment[:2]):
-            if order == 0:
-                for user in event.arguments[0]:
-                    known.pop(user, None)
-                    if event.name == "users.subscribe":
-                        asked[user] = time
-            elif order == 3:
-                for user in event.arguments[0]:
-                    if asked.get(user, time) < event.begun:
-                        del asked[user]
-            elif isinstance(event, StateChanged):
-                if event.state.name == "DISCONNECTED":
-                    known.clear()
-                    asked.clear()
-            else:
-                self._judge_states(life, event, time, known, asked)
-
-    def _judge_states(
-        self, life: Life, event: PresenceChanged, time: float, known: dict[str, str], asked: dict[str, float]
-    ) -> None:
-        for user, state in event.states.items():
-            if user not in asked:
-                self.wrong(time, f"{life.name} is told of {user}, to whom he has not subscribed")
-            if known.get(user) == state.name:
-                self.wrong(time, f"{life.name} is told again that {user} is {state.name}")
-            known[user] = state.name
 
 
 def gaps(life: Life) -> list[tuple[float, float]]:

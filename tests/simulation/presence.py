@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
 
-from rtmcore.client.events import PresenceChanged
+from rtmcore.client.events import PresenceChanged, StateChanged
 from tests.simulation.history import Call, History, Life
 from tests.simulation.spans import UNHEARD, Span, Spans, covering, joined_up, meet, without
 
@@ -35,6 +35,7 @@ class PresenceJudge:
     def judge(self) -> None:
         """Find everything that is wrong."""
         for life in self.lives:
+            self._judge_told(life)
             told = self._told(life)
             for user, changes in told.items():
                 self._judge_departures(life, user, changes)
@@ -55,6 +56,49 @@ class PresenceJudge:
                 for user, state in event.states.items():
                     found[user].append((time, state.name))
         return found
+
+    # --- Nobody is told unasked ----------------------------------------------------------
+
+    def _judge_told(self, life: Life) -> None:
+        """A change is a change, and of somebody who was asked for."""
+        known: dict[str, str] = {}
+        asked: dict[str, float] = {}
+        moments: list[tuple[float, int, Any]] = [
+            (time, 2, event)
+            for time, event in life.events
+            if isinstance(event, PresenceChanged | StateChanged)
+        ]
+        for call in life.calls:
+            if call.name in ("users.subscribe", "users.unsubscribe") and call.made:
+                moments.append((call.begun, 0, call))
+                if call.ok and call.name == "users.unsubscribe":
+                    moments.append((call.done or 0.0, 3, call))
+        for time, order, event in sorted(moments, key=lambda moment: moment[:2]):
+            if order == 0:
+                for user in event.arguments[0]:
+                    known.pop(user, None)
+                    if event.name == "users.subscribe":
+                        asked[user] = time
+            elif order == 3:
+                for user in event.arguments[0]:
+                    if asked.get(user, time) < event.begun:
+                        del asked[user]
+            elif isinstance(event, StateChanged):
+                if event.state.name == "DISCONNECTED":
+                    known.clear()
+                    asked.clear()
+            else:
+                self._judge_states(life, event, time, known, asked)
+
+    def _judge_states(
+        self, life: Life, event: PresenceChanged, time: float, known: dict[str, str], asked: dict[str, float]
+    ) -> None:
+        for user, state in event.states.items():
+            if user not in asked:
+                self.history.violation(time, f"{life.name} is told of {user}, to whom he has not subscribed")
+            if known.get(user) == state.name:
+                self.history.violation(time, f"{life.name} is told again that {user} is {state.name}")
+            known[user] = state.name
 
     # --- Nobody is gone who is back soon ------------------------------------------------
 
