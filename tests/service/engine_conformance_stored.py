@@ -67,6 +67,17 @@ class TimeToLive:
         assert [entry.body for entry in bob.noticed()] == [b"next"]
         assert bob.inbox() == [b"long", b"next"]
 
+    def test_a_client_that_takes_over_does_not_get_it_either(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        for body, ttl in ((b"short", 5.0), (b"long", 50.0)):
+            assert outcome(harness.answer(alice.send("bob", body, offline=True, ttl=ttl))) == CACHED
+        (first,) = harness.online("bob")
+        assert first.inbox() == [b"short", b"long"]
+        harness.advance(6)
+        second = harness.client("bob", "another-instance")
+        assert not second.log_in().resumed
+        assert second.inbox() == [b"long"]
+
     def test_what_was_handed_to_the_receiver_is_not_taken_back(self, harness: Harness) -> None:
         alice, bob = harness.online("alice", "bob")
         message = alice.send(bob, b"slow", offline=True, ttl=3.0, wait=60.0)

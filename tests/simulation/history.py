@@ -1,6 +1,7 @@
 """What each application did and saw, and what the engine said: the material of the checker."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
@@ -18,6 +19,7 @@ from rtmcore.errors import OutcomeUnknown, RequestTimeout, RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmcore.service.commands import (
     Answer,
+    ChannelNotice,
     Claim,
     Claimed,
     Logged,
@@ -28,7 +30,10 @@ from rtmcore.service.commands import (
     PublishMessage,
     ReadChannel,
 )
+from rtmcore.service.memory.kept import HistoryRecord
 
+LONG: Final = 12.0
+"""Seconds of silence that are long."""
 _NOTES: Final = 100_000
 _EXTENDED: Final = ("login", "connect", "close")
 """A timer that fires late allows a login one attempt more; a goodbye has a time of its own."""
@@ -113,6 +118,10 @@ class Life:
         factory=list, repr=False
     )
     """Each member count that it was told, with the connection and the times between which the server made it."""
+    unheard: list[tuple[float, float]] = attrs.field(factory=list, repr=False)
+    """From when to when servers heard nothing of it, where that was long."""
+    heard_of: float = 0.0
+    """When a server heard of it last."""
     read: tuple[int, float, float] | None = None
     """What was read in this turn: its connection, and when the first and the last of it were made."""
     wires: list[list[float | None]] = attrs.field(factory=list, repr=False)
@@ -304,6 +313,10 @@ class History:
 
     def server_heard(self, wire: Any, now: float) -> None:
         """A node has read bytes of a client."""
+        life = wire.client.life
+        if now - life.heard_of > LONG:
+            life.unheard.append((life.heard_of, now))
+        life.heard_of = now
         for watcher in self.watchers:
             watcher.server_heard(wire.node.name, wire.number, now)
 
@@ -317,33 +330,42 @@ class History:
         if isinstance(output, Answer):
             command, value = output.command, output.value
             if isinstance(value, Logged) and isinstance(command, PublishMessage):
-                self._accepted(command, value, now)
+                name = command.session.name
+                ids, author = (value.id, value.prev), (name.name, command.iid, command.cmid)
+                self._accepted((name.kind, command.channel), ids, author, command.body, now)
             elif isinstance(value, Claimed) and isinstance(command, Claim):
                 self._claimed(command, value, now)
             elif isinstance(value, Page) and isinstance(command, ReadChannel):
                 for watcher in self.watchers:
                     watcher.page(command, value, now)
+        elif isinstance(output, ChannelNotice):
+            # Who has sent it may be gone before it is on the disk: then there is no answer.
+            entry = output.entry
+            ids, author = (entry.id, entry.prev), (entry.user, entry.iid, entry.cmid)
+            self._accepted((output.kind, output.channel), ids, author, entry.body, now)
         elif isinstance(output, MemberNotice | MemberStateNotice | PresenceNotice):
             for watcher in self.watchers:
                 watcher.engine_told(output, now)
 
-    def _accepted(self, command: PublishMessage, value: Logged, now: float) -> None:
-        name = command.session.name
-        key = name.kind, command.channel, value.id
+    def kept(self, records: Iterable[HistoryRecord], now: float) -> None:
+        """Messages are in the history: those to channels are in their logs, even where nobody is told of it."""
+        for record in records:
+            if record.channel:
+                author = record.source, record.iid, record.cmid
+                self._accepted(("rtm", record.destination), (record.id, 0), author, record.body, now)
+
+    def _accepted(
+        self,
+        log: tuple[str, str],
+        ids: tuple[int, int],
+        author: tuple[str, str, int],
+        body: bytes,
+        now: float,
+    ) -> None:
+        key = (*log, ids[0])
         if key not in self._logged:
             self._logged.add(key)
-            self.logs[name.kind, command.channel].append(
-                LogEntry(
-                    value.id,
-                    value.prev,
-                    now,
-                    name.name,
-                    command.iid,
-                    command.cmid,
-                    len(self.starts),
-                    command.body,
-                )
-            )
+            self.logs[log].append(LogEntry(*ids, now, *author, len(self.starts), body))
 
     def _claimed(self, command: Claim, value: Claimed, now: float) -> None:
         name = command.name

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
 
-from rtmcore.client.events import PresenceChanged, StateChanged
+from rtmcore.client.events import MemberLeft, PresenceChanged, StateChanged
 from tests.simulation.history import Call, History, Life
 from tests.simulation.spans import UNHEARD, Span, Spans, covering, joined_up, meet, without
 
@@ -118,6 +118,8 @@ class PresenceJudge:
                         joined[-1] = (joined[-1][0], end)
                     else:
                         joined.append((begin, end))
+                for silence in self.spans.unheard(life):
+                    joined = without(joined, silence)
                 found += joined
             self._steady[user] = found
         return found
@@ -284,11 +286,13 @@ class CountJudge:
         for call in life.calls:
             if call.name == "join" and call.ok and call.done is not None:
                 joins[call.arguments[0]].append(call.done)
+        # Then the client counts by itself who did not come back in time to a server without its memory.
+        gone = {(event.channel, time) for time, event in life.events if isinstance(event, MemberLeft)}
         for channel, told in by_channel.items():
             for (before, first), (time, second) in pairwise(told):
                 if first is None or second is None or first[0] != second[0]:
                     continue
-                if any(before <= joined <= time for joined in joins[channel]):
+                if any(before <= joined <= time for joined in joins[channel]) or (channel, time) in gone:
                     continue
                 if second[2] - first[1] < _COUNTS - _SLACK:
                     self.history.violation(

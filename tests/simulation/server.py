@@ -458,6 +458,7 @@ class ServerSide:
             else:
                 self.disk.image.apply(batch)
                 engine.committed(batch.number)
+                self.world.history.kept(batch.history, self.world.now)
             self.after_command(self.world.now)
             for host in self.hosts.values():
                 self.world.awaken(host)

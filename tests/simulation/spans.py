@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import Any, Final
 
 from rtmcore.client.events import ChannelLost, StateChanged
-from tests.simulation.history import History, Life
+from tests.simulation.history import LONG, History, Life
 
 SETTLED: Final = 15.0
 """Seconds after which all is at the server again that a return brings back."""
@@ -80,11 +80,22 @@ class Spans:
         if known is not None:
             return known
         found = self._sure[life] = []
-        for begin, end in self.connected(life):
+        spans = self.connected(life)
+        for stop, start in zip(self.history.stops, [*self.history.starts[1:], self.end], strict=False):
+            # A client may come back to a server that has forgotten it without ever being RECONNECTING.
+            spans = without(spans, (stop, start))
+        for begin, end in self.unheard(life):
+            spans = without(spans, (begin, end))
+        for begin, end in spans:
             span = (begin + SETTLED, end if end >= self.end else end - UNHEARD)
             if span[0] < span[1]:
                 found.append(span)
         return found
+
+    def unheard(self, life: Life) -> list[Span]:
+        """When servers heard nothing of a client for long."""
+        last = (life.heard_of, self.end)
+        return [*life.unheard, last] if last[1] - last[0] > LONG else life.unheard
 
     def is_sure(self, life: Life, begin: float, end: float) -> bool:
         """Whether the server had a session of a client all the time."""
