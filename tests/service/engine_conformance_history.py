@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rtmcore.codes import MessageType
-from rtmcore.limits import HISTORY_DAYS, HISTORY_ENTRY_OVERHEAD, JOURNAL_RETRY, OFFLINE_AFTER
+from rtmcore.limits import HISTORY_DAYS, HISTORY_ENTRY_OVERHEAD, JOURNAL_RETRY, OFFLINE_AFTER, REPLAY_WINDOW
 from rtmcore.service.commands import (
     RTM,
     Accepted,
@@ -319,6 +319,19 @@ class HistoryOnDisk:
         assert not alice.claim().resumed
         assert isinstance(harness.answer(alice.again(command)), Logged), "recorded, and not sent twice"
         assert told(bob) == [b"kept"]
+
+    def test_a_message_that_waited_for_long_is_new_when_it_is_seen(self, harness: Harness) -> None:
+        alice, bob = members(harness, "alice", "bob")
+        position = alice.publish("room", b"0").id
+        harness.settle()
+        harness.system.hold()
+        alice.issue("room", b"1", history=True)
+        alice.issue("room", b"2")
+        harness.advance(REPLAY_WINDOW + 1)
+        harness.system.let_go()
+        harness.settle()
+        page = bob.window("room", position)
+        assert ([entry.body for entry in page.entries], page.lost) == ([b"1", b"2"], 0)
 
     def test_a_repeat_of_a_message_that_waits_is_answered_once(self, harness: Harness) -> None:
         alice, bob = members(harness, "alice", "bob")

@@ -340,7 +340,7 @@ class ServerSide:
         if self.disk is not None:
             first = engine.next_batch(world.now)
             self.disk.image.apply(first)
-            engine.committed(first.number)
+            engine.committed(first.number, world.now)
         secrets = count(1)
         for host in self.hosts.values():
             host.port = SimPort(
@@ -457,7 +457,7 @@ class ServerSide:
                 engine.commit_failed(batch.number, self.world.now)
             else:
                 self.disk.image.apply(batch)
-                engine.committed(batch.number)
+                engine.committed(batch.number, self.world.now)
                 self.world.history.kept(batch.history, self.world.now)
             self.after_command(self.world.now)
             for host in self.hosts.values():

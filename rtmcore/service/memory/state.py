@@ -81,7 +81,6 @@ class Held:
     channel: Channel
     pending: "Pending"
     id: int
-    accepted: float
     ready: bool
     """Nothing but those before it is waited for."""
 
