@@ -196,6 +196,8 @@ class Waiting:
 
     kind: type[Any]
     """The class of its packet."""
+    asked: float
+    """When the engine was asked, in monotonic seconds."""
     due: float
     """When it has failed, in monotonic seconds."""
     joins: Feed | None = None

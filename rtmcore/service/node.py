@@ -452,6 +452,8 @@ class Node:
             "media_connections": len(self._context.media),
             "channels": len(self._feeds),
             "members": sum(len(feed.members) for feed in self._feeds),
+            "peer_messages_accepted": self._context.statistics.sent,
+            "channel_messages_accepted": self._context.statistics.published,
             **self._context.statistics.sums,
         }
 
