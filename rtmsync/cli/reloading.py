@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import attrs
+
 from rtmcore.errors import RtmError
 from rtmcore.limits import KEY_FILE_INTERVAL
 from rtmsync.server.settings import Settings
@@ -86,7 +88,9 @@ class Reloader:
             _log.error("the settings stay as they were: %s", error)
             self._seen = seen if settings is self._settings else self._seen
             return
-        self._settings, self._seen = settings, seen
+        if settings.logs != self._settings.logs:
+            unchanged = (*unchanged, "log stays as it was: it changes with a restart only.")
+        self._settings, self._seen = attrs.evolve(settings, logs=self._settings.logs), seen
         for sentence in unchanged:
             _log.warning("%s", sentence)
 

@@ -408,9 +408,12 @@ def test_a_hangup_reads_the_settings_again(tmp_path: Path) -> None:
             assert not logged_in(url, other, "bob")
             (tmp_path / "second.key").write_text(f"{KEY}\n{other}\n")
             text = Path(file).read_text()
-            Path(file).write_text("node = 'other'\n" + text.replace("app.key", "second.key"))
+            Path(file).write_text(
+                "node = 'other'\nlog.level = 'debug'\n" + text.replace("app.key", "second.key")
+            )
             server.signal(signal.SIGHUP)
             server.notes("node stays as it was")
+            server.notes("log stays as it was")
             assert logged_in(url, other, "bob")
             Path(file).write_text(text + "unknown = 1\n")
             server.signal(signal.SIGHUP)
