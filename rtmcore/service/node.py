@@ -42,7 +42,7 @@ from rtmcore.service.commands import (
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
-from rtmcore.service.context import NodeContext
+from rtmcore.service.context import NodeContext, Note
 from rtmcore.service.counts import MemberCounter
 from rtmcore.service.data import DataFrames
 from rtmcore.service.deadlines import Deadlines
@@ -93,6 +93,7 @@ class Node:
         secret: Draws the secret of a new session: unpredictable, at most `limits.SECRET_LENGTH_MAX` characters.
         authorize: Judges the server keys of those who send over HTTP; by default there are none.
         observe: Makes the page of the metrics; by default there is none.
+        note: Told of logins, refusals and connections that are closed; by default nobody is.
     """
 
     def __init__(
@@ -104,10 +105,11 @@ class Node:
         secret: Callable[[], str],
         authorize: Authorize = _no_server_keys,
         observe: Observe = lambda key: None,
+        note: Note = lambda what, fields: None,
     ) -> None:
         self._port = port
         self._observe = observe
-        self._context = NodeContext(config, port)
+        self._context = NodeContext(config, port, note)
         self._connections = self._context.connections
         self._feeds = Feeds(self._context)
         self._counter = MemberCounter(self._context)

@@ -15,6 +15,7 @@ import attrs
 
 from rtmcore.errors import RtmError
 from rtmcore.limits import KEY_FILE_INTERVAL
+from rtmsync.server.logs import use_level
 from rtmsync.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,9 +89,15 @@ class Reloader:
             _log.error("the settings stay as they were: %s", error)
             self._seen = seen if settings is self._settings else self._seen
             return
-        if settings.logs != self._settings.logs:
-            unchanged = (*unchanged, "log stays as it was: it changes with a restart only.")
-        self._settings, self._seen = attrs.evolve(settings, logs=self._settings.logs), seen
+        logs = attrs.evolve(self._settings.logs, level=settings.logs.level)
+        if settings.logs != logs:
+            unchanged = (
+                *unchanged,
+                "log.format and log.file stay as they were: they change with a restart only.",
+            )
+        if logs != self._settings.logs:
+            use_level(logs)
+        self._settings, self._seen = attrs.evolve(settings, logs=logs), seen
         for sentence in unchanged:
             _log.warning("%s", sentence)
 

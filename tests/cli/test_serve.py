@@ -359,6 +359,16 @@ def test_the_level_and_the_format_come_from_the_environment_and_the_file_too(tmp
         server.row()
         row = json.loads(server.notes("serving on"))
         assert row["message"].startswith("serving on ws://")
+        assert not logged_in(row["url"], "z" * 40, "mallory")
+        refused = json.loads(server.notes("login refused"))
+        assert refused["event"] == "login refused"
+        assert refused["code"] == "LoginError.INVALID_TOKEN"
+        assert (refused["app"], refused["user"], refused["address"]) == (APP, "mallory", "127.0.0.1")
+        closed = json.loads(server.notes("connection closed"))
+        assert (closed["connection"], closed["code"]) == (refused["connection"], "LOGIN_REFUSED")
+        assert logged_in(row["url"], KEY)
+        assert json.loads(server.notes("login"))["user"] == "alice"
+        assert not any("eyJ" in line for line in server.said)
     quiet = ("--dev", "--port", "0", "--json", "--until-eof", "--log-level", "error")
     with running("serve", *quiet) as server:
         server.row()
@@ -409,12 +419,14 @@ def test_a_hangup_reads_the_settings_again(tmp_path: Path) -> None:
             (tmp_path / "second.key").write_text(f"{KEY}\n{other}\n")
             text = Path(file).read_text()
             Path(file).write_text(
-                "node = 'other'\nlog.level = 'debug'\n" + text.replace("app.key", "second.key")
+                "node = 'other'\nlog = { level = 'debug', format = 'json' }\n"
+                + text.replace("app.key", "second.key")
             )
             server.signal(signal.SIGHUP)
             server.notes("node stays as it was")
-            server.notes("log stays as it was")
+            server.notes("log.format and log.file stay as they were")
             assert logged_in(url, other, "bob")
+            assert "user='bob'" in server.notes("login: ")
             Path(file).write_text(text + "unknown = 1\n")
             server.signal(signal.SIGHUP)
             server.notes("unknown")

@@ -267,7 +267,13 @@ class EmbeddedEngine:
             memory.commit_failed(number, now)
             self.commits_failed += 1
             if not self._failing:
-                _log.error("the journal in %s cannot be written: %s", self._directory, error)
+                fields = {"directory": str(self._directory), "error": str(error)}
+                _log.error(
+                    "the journal in %s cannot be written: %s",
+                    self._directory,
+                    error,
+                    extra={"fields": fields},
+                )
         self._failing = error is not None
 
     # --- In the journal thread ----------------------------------------------------
