@@ -89,6 +89,7 @@ def test_every_setting_of_a_server_is_documented_in_its_three_places() -> None:
         if row["Option"]
     }
     assert documented == there
+    assert all(row["Option"] and row["Environment"] for row in rows)
     keys = {row["In the file"].strip("`") for row in rows} - {""}
     plain = {key for key in keys if "." not in key}
     assert plain == {*settings.PLAIN_KEYS, "rates", "limits"}
