@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtmcore.limits import JOURNAL_RETRY, OFFLINE_AFTER, UNREACHABLE_AFTER
+from rtmcore.limits import DAY, JOURNAL_RETRY, OFFLINE_AFTER, UNREACHABLE_AFTER
 from rtmcore.service.commands import DropStored, Kept, ListStored, Settled, Trouble
 from tests.service.engine_conformance import CACHED, DELIVERED, outcome, refused
 from tests.service.engine_harness import Client, Harness, MakeHarness
@@ -53,6 +53,19 @@ class TimeToLive:
         harness.pass_days(8)
         (bob,) = harness.online("bob")
         assert bob.inbox() == []
+
+    def test_no_message_is_kept_longer_than_the_engine_is_told(self, make: MakeHarness) -> None:
+        harness = make(offline_seconds=2 * DAY, offline_messages=2)
+        (alice,) = harness.online("alice")
+        for body in (b"0", b"1", b"2"):
+            alice.send("bob", body, offline=True)
+            alice.send("carol", body, offline=True)
+        harness.pass_days(1)
+        (bob,) = harness.online("bob")
+        assert bob.inbox() == [b"1", b"2"]
+        harness.pass_days(2)
+        (carol,) = harness.online("carol")
+        assert carol.inbox() == []
 
     def test_a_receiver_that_was_away_for_a_moment_does_not_get_it_either(self, harness: Harness) -> None:
         alice, bob = harness.online("alice", "bob")
