@@ -377,6 +377,19 @@ def test_the_level_and_the_format_come_from_the_environment_and_the_file_too(tmp
     assert len(server.said) == 1
 
 
+def test_nothing_but_json_is_on_standard_error() -> None:
+    with running(
+        "serve", "--dev", "--port", "0", "--until-eof", "--drain", "0", "--log-format", "json"
+    ) as server:
+        lines = [server.notes("serving on")]
+        server.signal(signal.SIGTERM)
+        lines += [server.notes("draining"), server.notes("stopped")]
+        assert server.wait() == 0
+        while not server.err.empty():
+            lines.append(server.err.get())
+    assert [json.loads(line)["level"] for line in lines] == ["info"] * 3
+
+
 def test_a_log_file_that_cannot_be_written_is_wrong_use(rtm: Rtm, tmp_path: Path) -> None:
     outcome = rtm("serve", "--dev", "--port", "0", "--log-file", str(tmp_path / "none" / "rtm.log"))
     assert outcome.status == ExitCode.USAGE
