@@ -251,6 +251,7 @@ class HttpServerConnection(_Exchange):
             return
         self._http.start_next_cycle()
         self._phase = "head"
+        self._of_head = False
         self._read()
 
     def _answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes, *, close: bool) -> None:
