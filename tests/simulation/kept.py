@@ -35,6 +35,8 @@ class KeptJudge:
         """Messages to a user."""
         self.flushes: dict[str, list[Call]] = defaultdict(list)
         self.given: dict[bytes, list[tuple[float, Life]]] = defaultdict(list)
+        self.taken: dict[bytes, float] = {}
+        """When an application has taken a message first."""
         for life in history.lives:
             if life.kind == "rtm":
                 self._collect(life)
@@ -54,6 +56,8 @@ class KeptJudge:
         for time, event in life.events:
             if isinstance(event, PeerMessage):
                 self.given[event.body].append((time, life))
+        for each in life.taken:
+            self.taken[each.message.body] = min(each.time, self.taken.get(each.message.body, each.time))
 
     def judge(self) -> None:
         """Find everything that is wrong."""
@@ -77,11 +81,13 @@ class KeptJudge:
 
     # --- Stored messages --------------------------------------------------------------
 
-    def may_be_dropped(self, call: Call) -> bool:
-        """Whether its receiver may have dropped a stored message, or its own time may have."""
-        if any((flush.done or 1e18) >= call.begun for flush in self.flushes[call.arguments[0]]):
-            return True
-        return self._is_over(call, self.history.end)
+    def may_be_dropped(self, call: Call, until: float | None = None) -> bool:
+        """Whether its receiver may have dropped a stored message by some time, or its own time may have."""
+        until = self.history.end if until is None else until
+        return self._is_over(call, until) or any(
+            flush.begun <= until and (flush.done or 1e18) >= call.begun
+            for flush in self.flushes[call.arguments[0]]
+        )
 
     def _is_over(self, call: Call, now: float) -> bool:
         """Whether the time of a message may have been over at some time until now."""
@@ -154,9 +160,9 @@ class KeptJudge:
         for sender, send in self.to[life.user]:
             if not is_cached(send) or (send.done or 0.0) >= call.begun or send.arguments[2] in listed:
                 continue
-            if any(time <= (call.done or 0.0) for time, _ in self.given[send.arguments[2]]):
+            if self.taken.get(send.arguments[2], 1e18) <= (call.done or 0.0):
                 continue
-            if self.may_be_dropped(send) or len(self.to[life.user]) >= KEPT_OFFLINE:
+            if self.may_be_dropped(send, call.done) or len(self.to[life.user]) >= KEPT_OFFLINE:
                 continue
             self._wrong(call, f"{what}, without {send.number} of {sender.name}")
 

@@ -100,9 +100,11 @@ class Planner:
             time += length
         for time, actor, *arguments in planned(self.seed, self.clients, self.seconds):
             self.add(time, "ring", actor, *arguments)
-        restarts = [step.time for step in self.steps if step.verb == "restart"]
+        crashes, slow_disks = (
+            [step.time for step in self.steps if step.verb == verb] for verb in ("restart", "bad_disk")
+        )
         planner = errands.Planner(self.seed, rtm_clients(self.clients), self.seconds)
-        for time, actor, *arguments in planner.plan(restarts):
+        for time, actor, *arguments in planner.plan(crashes, slow_disks[::2]):
             self.add(time, "errand", actor, *arguments)
         nodes = dice.choice((("n1",), ("n1", "n2")))
         steps = sorted((step for step in self.steps if step.time < self.seconds), key=lambda step: step.time)
