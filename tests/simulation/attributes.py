@@ -20,8 +20,6 @@ GRACE: Final = 120.0
 """Seconds for which the attributes of a channel are kept that nobody is in."""
 _DOUBT: Final = 15.0
 """Seconds by which an application may believe too long that somebody is in a channel."""
-_LOST: Final = 300.0
-"""Seconds after which a request of which nobody has heard is not carried out any more."""
 _TOLD_WITHIN: Final = 60.0
 """Seconds after which everybody is told, whose connection has not broken meanwhile."""
 _USER_NOT_FOUND: Final = 6
@@ -206,7 +204,7 @@ class AttributeJudge:
                 self.wrong(time, f"{life.name} is told of {event}: {attribute} was never written")
                 return
         deletions = [write for write in writes if write.notify and not write.values and write.begun <= time]
-        if any(time - write.begun <= _LOST and not any(map(write.touches, found)) for write in deletions):
+        if any(not any(map(write.touches, found)) for write in deletions):
             return
         if not found:
             self.wrong(time, f"{life.name} is told of {event}, which nobody wanted to be told")
@@ -377,7 +375,8 @@ class ChannelReads:
         if write.ended > now:
             return False
         last = write.ended
-        touches = [(each.begun, min(each.ended, each.begun + _LOST)) for each in self.writes]
+        # One of which nobody has heard may wait for the disk for ever so long.
+        touches = [(each.begun, each.ended) for each in self.writes]
         touches += [(start, start) for start in self._judge.history.starts]
         for begin, end in sorted(touches):
             if end <= write.ended:

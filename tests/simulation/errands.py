@@ -43,28 +43,25 @@ class Planner:
         self.seconds = seconds
         self.found: list[Plan] = []
 
-    def plan(self, crashes: Iterable[float], slow_disks: Iterable[float]) -> list[Plan]:
+    def plan(self, disturbances: Iterable[float]) -> list[Plan]:
         """When who is sent on which errand.
 
         Args:
-            crashes: Times at which something is to be under way.
-            slow_disks: Times from which on several changes are to wait for the disk.
+            disturbances: Times at which something is to be under way.
         """
         dice = self.dice
         time = 1.0
         while (time := time + dice.expovariate(1 / _EVERY)) < self.seconds:
             self._scene(time)
-        for when in crashes:
-            self._scene(max(1.0, when - 0.1 * dice.random()), dice.choice(("own", "place", "place")), 0.02)
-        for when in slow_disks:
-            self._scene(when + 0.1, "place", 0.2)
+        for when in disturbances:
+            self._scene(max(1.0, when - 0.1 * dice.random()), dice.choice(("own", "place", "place")))
         return self.found
 
-    def _scene(self, time: float, kind: str = "", pace: float = 0.0) -> None:
+    def _scene(self, time: float, kind: str = "") -> None:
         dice = self.dice
         kind = kind or dice.choices(("own", "place", "look", "kept"), (3, 4, 3, 2))[0]
         actors = [dice.randrange(self.clients) for _ in range(dice.randint(2, 4))]
-        getattr(self, f"_scene_{kind}")(time, actors, pace or dice.choice((0.01, 0.3, 2.0, 10.0)))
+        getattr(self, f"_scene_{kind}")(time, actors, dice.choice((0.01, 0.3, 2.0, 10.0)))
 
     def _add(self, time: float, actor: int, what: str, *arguments: Any) -> None:
         self.found.append((time, actor, what, arguments))

@@ -100,11 +100,9 @@ class Planner:
             time += length
         for time, actor, *arguments in planned(self.seed, self.clients, self.seconds):
             self.add(time, "ring", actor, *arguments)
-        crashes, slow_disks = (
-            [step.time for step in self.steps if step.verb == verb] for verb in ("restart", "bad_disk")
-        )
+        restarts = [step.time for step in self.steps if step.verb == "restart"]
         planner = errands.Planner(self.seed, rtm_clients(self.clients), self.seconds)
-        for time, actor, *arguments in planner.plan(crashes, slow_disks[::2]):
+        for time, actor, *arguments in planner.plan(restarts):
             self.add(time, "errand", actor, *arguments)
         nodes = dice.choice((("n1",), ("n1", "n2")))
         steps = sorted((step for step in self.steps if step.time < self.seconds), key=lambda step: step.time)
