@@ -232,6 +232,21 @@ class StoredOnDisk:
         bob.claim()
         assert bob.inbox() == [b"long"]
 
+    @pytest.mark.parametrize("way", ["flushed", "over"])
+    def test_who_repeats_what_was_dropped_after_a_restart_does_not_hear_delivered(
+        self, harness: Harness, way: str
+    ) -> None:
+        (alice,) = harness.online("alice")
+        send = alice.send("bob", b"dropped", offline=True, ttl=5.0 if way == "over" else None)
+        harness.settle()
+        harness.restart()
+        alice.come_back()
+        harness.advance(6)
+        (bob,) = harness.online("bob")
+        assert harness.answer(bob.flush()) == Settled()
+        harness.settle()
+        assert outcome(harness.answer(alice.again(send))) == CACHED
+
     def test_a_flush_is_answered_when_it_is_on_the_disk(self, harness: Harness) -> None:
         (alice,) = harness.online("alice")
         alice.send("bob", b"1", offline=True)
