@@ -124,7 +124,10 @@ def test_a_token_is_needed_where_the_app_has_a_key(tmp_path: Path) -> None:
         # The name can come from the token.
         nameless = call("send", "--url", row["url"], "--app-id", APP, "ops", "hi", RTM_TOKEN=token.decode())
         assert nameless.returncode == 0, nameless.stderr
-        wrong = call("send", *base, "ops", "hi", RTM_SECRET_FILE=key_file(tmp_path, "z" * 40))
+        # Not in the server's own file, whose changes it takes up.
+        another = tmp_path / "another"
+        another.mkdir()
+        wrong = call("send", *base, "ops", "hi", RTM_SECRET_FILE=key_file(another, "z" * 40))
         assert wrong.returncode == ExitCode.AUTH
 
 
