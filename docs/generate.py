@@ -243,6 +243,9 @@ def limits_page() -> str:
         "  RTC, Twilio Video, MDN's peer connection states, RTM for Objective-C;",
         "- *documented* is another public page of the same vendors;",
         "- *design* is the project's own decision, where the documents name no figure.",
+        "",
+        "A server may be set to other sizes, counts and rates. Its welcome [tells them](../protocol/limits.md), and",
+        "clients keep them from then on: before they send, and with the same codes.",
     ]
     rows: list[tuple[str, ...]] = []
     last = ""

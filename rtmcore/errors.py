@@ -272,7 +272,10 @@ class Banned(Rejected):
 
 
 class RateLimited(RtmError):
-    """Called more often than documented. The call was not sent; ``retry_after`` says when the window has room."""
+    """Called more often than the server allows: the documented rate, unless it tells another.
+
+    The call was not carried out; ``retry_after`` says in how many seconds there is room.
+    """
 
 
 class ConnectionFailed(RtmError, ConnectionError):

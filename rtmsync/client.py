@@ -141,6 +141,8 @@ class Client(UserCalls, ChannelCalls, KeptCalls, TransferCalls):
 
     Raises:
         InvalidArgument: An argument is not possible.
+        InvalidAppId: The app id is no string.
+        StateError: This object was made already.
     """
 
     _EVENTS = (
@@ -190,6 +192,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls, TransferCalls):
             AlreadyLoggedIn: It is logged in, or logging in, or was aborted and not logged out since.
             AuthError: The server refuses.
             RequestTimeout: No login in time.
+            ConnectionFailed: With `InitError.FAILURE`: the system has no thread or descriptor left for the client.
             RtmError: With a `LoginError` as its code.
         """
         driver, seconds = self._driver, self._seconds("login", timeout)

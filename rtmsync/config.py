@@ -186,14 +186,16 @@ class Settings:
         timeouts: Seconds by the name of a call, in place of the defaults. Those of ``upload`` and ``download`` are
             seconds in which not a byte of the file moves.
         subprotocols: Names of encodings, most wanted first.
-        rate_limits: False lets calls through above the documented rates, for servers that do not limit.
-        on_rate_limit: What becomes of a call above its documented rate: ``"raise"`` (the default) refuses it with
+        rate_limits: False lets calls through above their rates. True keeps those that the server tells, and the
+            documented ones where it tells none.
+        on_rate_limit: What becomes of a call above its rate: ``"raise"`` (the default) refuses it with
             RateLimited, ``"wait"`` lets it wait for its turn inside its own timeout. Logins are refused in any case.
         aggregate_rules: How `peer_connection_state` is made: ``"w3c"`` (the default), or ``"mdn2021"`` as in seed 003.
         policy: When the connection counts as interrupted, and what is done about it.
 
     Raises:
         InvalidArgument: A value is not possible.
+        InvalidAppId: The app id is no string.
     """
 
     KIND: ClassVar[str] = "rtm"

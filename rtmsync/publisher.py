@@ -439,6 +439,8 @@ class Publisher:
             raise late(operation, family) from None
         except RtmError as error:
             error.operation = operation
+            if isinstance(error, ClientClosed) and family is not None:
+                error.code = family.__members__.get("NOT_INITIALIZED")
             raise
         except OSError as error:
             raise ConnectionFailed(

@@ -130,6 +130,11 @@ class Outbox:
         if ticket.link == self._link and self._link and ticket.operation.holds:
             self._holding -= 1
 
+    def take_back(self, ticket: Ticket) -> None:
+        """A request was refused and is to be written again: it holds nothing back until then."""
+        self.settled(ticket)
+        ticket.link = 0
+
     def flush(self, now: float, urgent: Sequence[Packet] = ()) -> None:
         """Write what was collected, and behind it what must not wait."""
         if (self._collected or urgent) and self.usable:

@@ -150,7 +150,8 @@ class ClientConfig:
         token: Sent in the first packet; None where the server asks for none, or a provider gives it.
         token_provider: True where a token is asked for by event (`NeedToken`) on each attempt.
         subprotocols: Names of encodings, most wanted first; the server chooses.
-        rate_limits: False lets calls through above the documented rates (for servers that do not limit).
+        rate_limits: False lets calls through above their rates; True keeps those that the welcome tells, and the
+            documented ones where it tells none.
         on_rate_limit: What becomes of a call above its rate: `raise` refuses it, `wait` lets it wait for its turn
             inside its own timeout. Logins are refused in any case.
         auto_logout_on_abort: True leaves ABORTED by itself, to DISCONNECTED. Nothing ever logs in by itself.

@@ -69,6 +69,19 @@ _LANES: Final[dict[Operation, int]] = {
 }
 """Requests that do not overtake one another. What is in none is not held back."""
 
+_QUESTIONS: Final = frozenset(
+    {
+        MEMBERS,
+        MEMBER_COUNTS,
+        QUERY_PRESENCE,
+        SUBSCRIBED_PEERS,
+        GET_ATTRIBUTES,
+        GET_CHANNEL_ATTRIBUTES,
+        STORED_MESSAGES,
+    }
+)
+"""What can be asked again later without a difference, and counts by the session alone."""
+
 
 class Pacer:
     """Hands requests to what writes them, no faster than their rates allow.
@@ -115,6 +128,30 @@ class Pacer:
         if self._enabled and self._outbox.usable:
             tickets = [ticket for ticket in tickets if self._admits(ticket, now)]
         self._outbox.submit_all(tickets, now)
+
+    def ask_again(self, ticket: Ticket, after: float, now: float) -> bool:
+        """Take back a question that the server has refused as too often, though this client has kept its rate.
+
+        Then questions were held up on the way for longer than the server allows for, and came all at once.
+
+        Args:
+            ticket: The question.
+            after: Seconds after which the server has room for it.
+            now: Monotonic seconds.
+
+        Returns:
+            False where it is none, or never has so much time: then the refusal counts.
+        """
+        too_long = after >= ticket.deadline - ticket.begun
+        if not self._enabled or ticket.operation not in _QUESTIONS or too_long:
+            return False
+        self._outbox.take_back(ticket)
+        ticket.paced = True
+        ticket.again_at = now + after
+        waiting = self._lanes.setdefault(_LANES[ticket.operation], deque())
+        waiting.insert(sum((other.request_id or 0) < (ticket.request_id or 0) for other in waiting), ticket)
+        self._wake_at(ticket.again_at)
+        return True
 
     def clear(self) -> None:
         """Nothing can be written: what waits has to be submitted again."""
@@ -184,6 +221,8 @@ class Pacer:
         return True
 
     def _free_at(self, ticket: Ticket, now: float) -> float | None:
+        if ticket.again_at > now:
+            return ticket.again_at
         full = self._windows.full(ticket.operation, _joined(ticket), now)
         return None if full is None else full[1].free_at(now)
 

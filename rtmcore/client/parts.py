@@ -57,6 +57,7 @@ from rtmcore.wire.packets import (
     AttributeList,
     Bye,
     ChannelAttributeList,
+    Failed,
     InboxEntry,
     Join,
     Leave,
@@ -132,6 +133,8 @@ class ClientParts:
         self._peer_state = PeerConnectionState.NEW
         self._handlers = Answers(self._requests, self._inbox, self._channels, self.session).handlers
         self._handlers[Renewed] = self._renewed
+        self._fail_request = self._handlers[Failed]
+        self._handlers[Failed] = self._failed
         self.users = Users(self, self._requests, emit, self.session.parts_restored)
         self._handlers[AttributeList] = self.users.attribute_list
         self._handlers[PeerStates] = self.users.told
@@ -192,7 +195,10 @@ class ClientParts:
             now=now,
         )
         done = self._renewals.welcomed(link.token)
-        self._pacer.submit_all([ticket for ticket in self._requests if ticket.request_id not in done], now)
+        waiting = [ticket for ticket in self._requests if ticket.request_id not in done]
+        # What is brought back comes first: it is older than what waits for an answer, and would overwrite that.
+        waiting.sort(key=lambda ticket: ticket.operation is not RESTORE)
+        self._pacer.submit_all(waiting, now)
         under_way = {ticket.packet.ch for ticket in self._requests if isinstance(ticket.packet, Leave)}
         for channel in self._unwanted - under_way:
             self._forget(channel, now)
@@ -355,6 +361,14 @@ class ClientParts:
             if len(self._unwanted) < REQUESTS_IN_FLIGHT:
                 self._unwanted.add(packet.ch)
             self._forget(packet.ch, now)
+
+    def _failed(self, packet: Failed, now: float) -> None:
+        if packet.retry is not None:
+            ticket = self._requests.get(packet.i)
+            too_often = ticket is not None and packet.code == ticket.operation.too_often
+            if ticket is not None and too_often and self._pacer.ask_again(ticket, packet.retry / 1000, now):
+                return
+        self._fail_request(packet, now)
 
     def _renewed(self, packet: Renewed, now: float) -> None:
         ticket = self._requests.get(packet.i)

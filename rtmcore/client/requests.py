@@ -323,6 +323,8 @@ class Ticket:
     """Whether its writing was counted against its rate."""
     paced: bool = False
     """Whether it waits for its rate."""
+    again_at: float = 0.0
+    """When it may be written again, after the server has refused it as too often."""
 
     @property
     def written(self) -> bool:
@@ -478,6 +480,8 @@ def timeout_error(ticket: Ticket, state: str) -> RequestTimeout:
     why = "its rate left no room for it" if ticket.paced else "there was no connection"
     unsent = f"The request could not be sent, since {why},"
     what = "The server gave no answer" if ticket.written else unsent
+    if ticket.again_at:
+        what = "The server refused the question as too often, and had no room for it"
     seconds = ticket.deadline - ticket.begun
     return RequestTimeout(
         f"{what} within {seconds:g} s.",

@@ -7,16 +7,37 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.figures import RATES
-from rtmcore.limits import RATE_COUNT_MAX, RATE_SECONDS_MAX, RateLimit
+from rtmcore.limits import (
+    EVENT_FEED_RATE,
+    HTTP_CHANNEL_MESSAGE_RATE,
+    HTTP_PEER_MESSAGE_RATE,
+    RATE_COUNT_MAX,
+    RATE_SECONDS_MAX,
+    RateLimit,
+)
 from rtmcore.service.capacity import explain_invalid_limits, in_force, told
 
 KEEP: Final = "keep"
 ABORT: Final = "abort"
 
 
+HTTP_SENDS: Final = "http_send"
+HTTP_PUBLISHES: Final = "http_publish"
+HTTP_EVENTS: Final = "http_events"
+
+ALL_RATES: Final[dict[str, RateLimit]] = {
+    **RATES,
+    HTTP_SENDS: HTTP_PEER_MESSAGE_RATE,
+    HTTP_PUBLISHES: HTTP_CHANNEL_MESSAGE_RATE,
+    HTTP_EVENTS: EVENT_FEED_RATE,
+}
+"""The rates by name: those of clients, and those of programs with a server key, which count per app."""
+
+
 def _announced(limits: Mapping[str, int], rates: Mapping[str, RateLimit], *, limited: bool) -> dict[str, int]:
     announced = told(limits)
-    for name, rate in rates.items():
+    for name in RATES:
+        rate = rates[name]
         announced[f"rate_{name}"] = rate.count if limited else 0
         announced[f"rate_{name}_ms"] = round(rate.seconds * 1000)
     return announced
@@ -41,8 +62,8 @@ def explain_invalid_rate(rate: RateLimit) -> str | None:
 
 def _check_rates(config: Any, attribute: Any, rates: Mapping[str, RateLimit]) -> None:
     for name, rate in rates.items():
-        if name not in RATES:
-            raise ValueError(f"rates names {name!r}, which is no rate; there are {', '.join(RATES)}.")
+        if name not in ALL_RATES:
+            raise ValueError(f"rates names {name!r}, which is no rate; there are {', '.join(ALL_RATES)}.")
         wrong = explain_invalid_rate(rate)
         if wrong is not None:
             raise ValueError(f"rates.{name} {wrong}")
@@ -66,7 +87,7 @@ class NodeConfig:
         rate_limits: False switches the rates off, for benchmarks and tests.
         rate_factor: By how much more often than documented a client may call, above 0; 1 by default. It does not
             concern the rates that are named.
-        rates: Rates in place of the documented ones, by the names of `rtmcore.figures.RATES`.
+        rates: Rates in place of the documented ones, by the names of `ALL_RATES`.
         limits: Sizes and counts in place of the documented ones, by the names of
             `rtmcore.service.capacity.FIGURES`.
         durability: What an accepted offline message survives: ``memory``, ``disk`` or ``replicated``.
@@ -92,7 +113,7 @@ class NodeConfig:
         factor = self.rate_factor
         usual = {
             name: RateLimit(min(max(1, math.floor(rate.count * factor)), RATE_COUNT_MAX), rate.seconds)
-            for name, rate in RATES.items()
+            for name, rate in ALL_RATES.items()
         }
         return {**usual, **self.rates}
 

@@ -205,6 +205,8 @@ class Waiting:
 
     kind: type[Any]
     """The class of its packet."""
+    asked: float
+    """When the engine was asked, in monotonic seconds."""
     due: float
     """When it has failed, in monotonic seconds."""
     joins: Feed | None = None

@@ -1,6 +1,8 @@
 """What the parts of a node share: the time, the engine, the connections, and who has output."""
 
+from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
+from typing import TypeAlias
 
 from rtmcore.figures import announced_sizes
 from rtmcore.limits import COMMAND_TIMEOUT
@@ -14,15 +16,20 @@ OF_NO_REQUEST = 0
 """Stands for the request id of a command that the node itself issues."""
 
 
+Note: TypeAlias = Callable[[str, Mapping[str, object]], None]
+"""Takes what has happened, in a word or two, and to whom, by name of the field; never a message or a token."""
+
+
 class NodeContext:
     """The common ground of a node's parts.
 
     Args:
         config: The node's settings.
         port: The engine.
+        note: Told of what those who look for a mistake want to know; see `Note`.
     """
 
-    def __init__(self, config: NodeConfig, port: EnginePort) -> None:
+    def __init__(self, config: NodeConfig, port: EnginePort, note: Note) -> None:
         self.use(config)
         self.now = 0.0
         """Monotonic seconds of the last input."""
@@ -37,6 +44,7 @@ class NodeContext:
         self.media: set[int] = set()
         """Those of them that carry the data frames of rooms."""
         self.sessions: dict[Name, SessionState] = {}
+        self.note = note
         self.statistics = Statistics()
         self.count = self.statistics.count
         """Adds to a sum of the statistics."""

@@ -89,6 +89,9 @@ class Departures:
         reason = text if retry_after is None else f'{{"r": {round(retry_after * 1000)}}}'
         connection.close(code, reason, now)
         self._context.count(f"closed_{int(code)}")
+        self._context.note(
+            "connection closed", {"connection": connection.number, "code": code.name, "reason": text}
+        )
         if connection.transport.state is TransportState.CLOSED:
             self.finish(connection)
             return

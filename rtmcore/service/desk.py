@@ -242,8 +242,9 @@ class Desk:
             seconds: After which it has failed.
             joins: The channel to be joined, for a join.
         """
-        due = self._context.now + seconds
-        connection.waiting[packet.i] = Waiting(packet.__class__, due, joins)
+        now = self._context.now
+        due = now + seconds
+        connection.waiting[packet.i] = Waiting(packet.__class__, now, due, joins)
         self._context.schedule(connection, due)
 
     def fail(

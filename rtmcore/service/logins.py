@@ -147,30 +147,32 @@ class Logins:
         kind = hello.kind
         if not is_valid_app_id(hello.app):
             text = f"An app id has {APP_ID_LENGTH} visible ASCII characters."
-            return self._refuse(connection, kind, LoginError.INVALID_APP_ID, text)
+            return self._refuse(connection, _name(hello), LoginError.INVALID_APP_ID, text)
         wrong = explain_invalid_name(kind, hello.user)
         if wrong is None and kind != RTM:
             wrong = explain_invalid_scope(kind, hello.scope)
         if wrong is not None:
             text, detail = wrong
-            return self._refuse(connection, kind, LoginError.INVALID_ARGUMENT, text, detail=detail)
+            return self._refuse(connection, _name(hello), LoginError.INVALID_ARGUMENT, text, detail=detail)
         if hello.token is not None and len(hello.token) > TOKEN_BYTES:
             text = f"The token is longer than {TOKEN_BYTES} bytes."
-            return self._refuse(connection, kind, LoginError.INVALID_TOKEN, text)
+            return self._refuse(connection, _name(hello), LoginError.INVALID_TOKEN, text)
         try:
             grant = self._verify(hello.app, hello.user, hello.token, self._context.wall // 1000)
         except AuthError as error:
-            return self._refuse(connection, kind, login_code(error), error.message, detail=error.detail)
+            return self._refuse(
+                connection, _name(hello), login_code(error), error.message, detail=error.detail
+            )
         if not grant.may_log_in(kind, hello.scope):
             scope = "to log in" if kind == RTM else f"for this {SCOPE_NAMES[kind]}"
             text = f"The token does not have the scope {scope}."
-            return self._refuse(connection, kind, LoginError.NOT_AUTHORIZED, text)
+            return self._refuse(connection, _name(hello), LoginError.NOT_AUTHORIZED, text)
         if hello.login and self._context.config.rate_limits:
             self._rates.use(self._context.rates[LOGINS])
             wait = self._rates.admit(_name(hello), self._context.now)
             if wait:
                 text = "This user logs in too often."
-                return self._refuse(connection, kind, LoginError.TOO_OFTEN, text, wait)
+                return self._refuse(connection, _name(hello), LoginError.TOO_OFTEN, text, wait)
         connection.grant = grant
         return True
 
@@ -204,7 +206,7 @@ class Logins:
     def _refuse(
         self,
         connection: Connection,
-        kind: str,
+        name: Name,
         code: LoginError,
         text: str,
         retry_after: float | None = None,
@@ -212,14 +214,19 @@ class Logins:
         detail: RoomErrorCode | None = None,
     ) -> bool:
         retry = None if retry_after is None else max(1, _milliseconds(retry_after))
-        exact = int(detail or room_code(code)) if kind == ROOM else 0
+        exact = int(detail or room_code(code)) if name.kind == ROOM else 0
         self._context.statistics.refuse(code, rate_limited=code is LoginError.TOO_OFTEN)
+        self._note("login refused", connection, name, code=f"LoginError.{code.name}")
         connection.say(Refused(int(code), text, retry, exact))
         # A room that is full rejects as well, but bans nobody.
         banned = code is BANNED and detail is None
         close_code = CloseCode.BANNED if banned else CloseCode.LOGIN_REFUSED
         self._departures.close(connection, close_code, "the login was refused", retry_after)
         return False
+
+    def _note(self, what: str, connection: Connection, name: Name, **more: object) -> None:
+        fields = {"connection": connection.number, "address": connection.address, "app": name.app}
+        self._context.note(what, {**fields, "kind": name.kind, "user": name.name, **more})
 
     # --- The engine's answer ------------------------------------------------------------
 
@@ -261,15 +268,15 @@ class Logins:
         elif code is Trouble.STALE_ATTEMPT:
             close(connection, CloseCode.STALE_ATTEMPT, "a newer transport of this client was here first")
         elif code is Trouble.UNAUTHORIZED:
-            self._refuse(connection, command.name.kind, LoginError.INVALID_TOKEN, refusal.text)
+            self._refuse(connection, command.name, LoginError.INVALID_TOKEN, refusal.text)
         elif code is BANNED and not command.login:
             self._departures.kick(
                 connection, ConnectionChangeReason.BANNED_BY_SERVER, CloseCode.BANNED, refusal.text
             )
         elif isinstance(code, RoomErrorCode):
-            self._refuse(connection, command.name.kind, LoginError.REJECTED, refusal.text, detail=code)
+            self._refuse(connection, command.name, LoginError.REJECTED, refusal.text, detail=code)
         elif isinstance(code, LoginError):
-            self._refuse(connection, command.name.kind, code, refusal.text, refusal.retry_after)
+            self._refuse(connection, command.name, code, refusal.text, refusal.retry_after)
         else:
             self._context.engine_failed()
             retry = BUSY_RETRY if refusal.retry_after is None else refusal.retry_after
@@ -285,6 +292,7 @@ class Logins:
             self.say_goodbye(connection, goodbye)
             return
         self._context.count("returns" if claimed.resumed else "logins")
+        self._note("return" if claimed.resumed else "login", connection, command.name)
         self._welcome(connection, hello, claimed)
         connection.advance(Cue.WELCOME)
         self._restore(connection, session, hello, resumed=claimed.resumed)
@@ -461,7 +469,7 @@ class Logins:
         self._context.sessions.pop(session.name, None)
         detail = refusal.code if isinstance(refusal.code, RoomErrorCode) else None
         code = LoginError.UNKNOWN if detail is None else LoginError.REJECTED
-        self._refuse(connection, session.name.kind, code, refusal.text, detail=detail)
+        self._refuse(connection, session.name, code, refusal.text, detail=detail)
 
     def give_up_restoring(self, connection: Connection) -> None:
         """The engine took too long: what it has not answered counts as refused."""

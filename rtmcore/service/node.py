@@ -45,7 +45,7 @@ from rtmcore.service.commands import (
 )
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
-from rtmcore.service.context import NodeContext
+from rtmcore.service.context import NodeContext, Note
 from rtmcore.service.counts import MemberCounter
 from rtmcore.service.data import DataFrames
 from rtmcore.service.deadlines import Deadlines
@@ -97,6 +97,7 @@ class Node:
         authorize: Judges the server keys of those who send over HTTP; by default there are none.
         observe: Makes the page of the metrics; by default there is none.
         blobs: Where files and images are kept; by default there is no such place.
+        note: Told of logins, refusals and connections that are closed; by default nobody is.
     """
 
     def __init__(
@@ -109,10 +110,11 @@ class Node:
         authorize: Authorize = _no_server_keys,
         observe: Observe = lambda key: None,
         blobs: BlobSettings | None = None,
+        note: Note = lambda what, fields: None,
     ) -> None:
         self._port = port
         self._observe = observe
-        self._context = NodeContext(config, port)
+        self._context = NodeContext(config, port, note)
         self._connections = self._context.connections
         self._feeds = Feeds(self._context)
         self._counter = MemberCounter(self._context)
@@ -492,6 +494,8 @@ class Node:
             "transfers": self._blobs.transfers,
             "channels": len(self._feeds),
             "members": sum(len(feed.members) for feed in self._feeds),
+            "peer_messages_accepted": self._context.statistics.sent,
+            "channel_messages_accepted": self._context.statistics.published,
             **self._context.statistics.sums,
         }
 

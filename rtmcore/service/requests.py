@@ -376,8 +376,10 @@ class Requests:
             return
         statistics = self._context.statistics
         if waiting.kind is not SendPeer:
-            # All requests but these wait as long.
-            statistics.answers.observe(self._context.now - waiting.due + COMMAND_TIMEOUT)
+            if waiting.asked == self._context.now:
+                statistics.at_once += 1
+            else:
+                statistics.answered_late(self._context.now - waiting.asked)
         if refusal is not None:
             self._refused(connection, command, waiting, refusal)
             return
@@ -386,10 +388,10 @@ class Requests:
             member = connection.members.get(command.channel) if isinstance(command, PublishMessage) else None
             if member is not None:
                 member.feed.close_segment_for(connection)
-            statistics.count("channel_messages_accepted")
+            statistics.published += 1
             connection.say(Published(command.cmid, value.id, value.prev))
         elif isinstance(value, PeerOutcome) and waiting.kind is SendPeer:
-            statistics.count("peer_messages_accepted")
+            statistics.sent += 1
             connection.say(PeerSent(command.cmid, value.code, value.id))
         elif isinstance(value, Membership) and isinstance(command, JoinChannel) and waiting.joins is not None:
             self._joined(connection, command, waiting.joins, value)

@@ -41,20 +41,38 @@ class Statistics:
         sums: What has been since the start, by name.
         refused: Refused requests and logins by code, such as ``LoginError.INVALID_TOKEN``.
         rate_limited: Those among them that came too often.
-        answers: Times from a request to the engine's answer; peer messages, which wait for the peer, are left out.
+        published: Channel messages that were accepted. Like `sent` and `at_once` it is counted for each message.
+        sent: Peer messages that were accepted.
+        at_once: Requests that the engine answered within the turn.
     """
 
-    __slots__ = ("answers", "rate_limited", "refused", "sums")
+    __slots__ = ("_late", "at_once", "published", "rate_limited", "refused", "sent", "sums")
 
     def __init__(self) -> None:
         self.sums: dict[str, int] = {}
         self.refused: dict[str, int] = {}
         self.rate_limited = 0
-        self.answers = Histogram()
+        self.published = 0
+        self.sent = 0
+        self.at_once = 0
+        self._late = Histogram()
 
     def count(self, what: str, by: int = 1) -> None:
         """Add to a sum."""
         self.sums[what] = self.sums.get(what, 0) + by
+
+    def answered_late(self, seconds: float) -> None:
+        """Count the time of a request that the engine did not answer at once."""
+        self._late.observe(seconds)
+
+    @property
+    def answers(self) -> Histogram:
+        """Times from a request to the engine's answer; peer messages, which wait for the peer, are left out."""
+        answers = Histogram(self._late.bounds)
+        answers.counts = list(self._late.counts)
+        answers.counts[0] += self.at_once
+        answers.total = self._late.total
+        return answers
 
     def refuse(self, code: IntEnum, *, rate_limited: bool = False) -> None:
         """Count a refusal."""

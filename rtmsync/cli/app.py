@@ -35,7 +35,6 @@ COMMANDS: Final = (
 
 _EXTRA_OF: Final = {
     "jwt": "server",
-    "prometheus_client": "server",
     "tomli": "server",
     "click": "cli",
     "rich": "cli",

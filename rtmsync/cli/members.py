@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from rtmcore.limits import CHANNELS_JOINED, MEMBER_COUNT_CHANNELS
+from rtmcore.errors import LimitExceeded
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, printable, say
@@ -20,11 +20,11 @@ from rtmsync.cli.output import emit, printable, say
 def command(login: Login, names: bool, as_json: bool, channels: Sequence[str]) -> int:
     """Print how many members each CHANNEL has, without joining it."""
     asked = list(dict.fromkeys(channels))
-    most = CHANNELS_JOINED if names else MEMBER_COUNT_CHANNELS
-    if len(asked) > most:
-        raise click.UsageError(f"At most {most} channels can be asked for at once{' by name' * names}.")
     with login.connect() as client:
-        counts = client.member_counts(asked)
+        try:
+            counts = client.member_counts(asked)
+        except LimitExceeded as error:  # how many is the server's to say
+            raise click.UsageError(error.message) from error
         for channel in asked:
             members: list[str] | None = None
             if names:

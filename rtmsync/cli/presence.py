@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import click
 
-from rtmcore.limits import PRESENCE_QUERY_USERS
 from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, printable, say
@@ -19,8 +18,6 @@ def command(login: Login, as_json: bool, users: Sequence[str]) -> int:
 
     `rtm watch --sees USER` tells of changes.
     """
-    if len(users) > PRESENCE_QUERY_USERS:
-        raise click.UsageError(f"At most {PRESENCE_QUERY_USERS} users can be asked for at once.")
     with login.connect() as client:
         for status in client.query_presence(users):
             if as_json:

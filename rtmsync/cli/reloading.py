@@ -11,8 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import attrs
+
 from rtmcore.errors import RtmError
 from rtmcore.limits import KEY_FILE_INTERVAL
+from rtmsync.server.logs import use_level
 from rtmsync.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,7 +89,15 @@ class Reloader:
             _log.error("the settings stay as they were: %s", error)
             self._seen = seen if settings is self._settings else self._seen
             return
-        self._settings, self._seen = settings, seen
+        logs = attrs.evolve(self._settings.logs, level=settings.logs.level)
+        if settings.logs != logs:
+            unchanged = (
+                *unchanged,
+                "log.format and log.file stay as they were: they change with a restart only.",
+            )
+        if logs != self._settings.logs:
+            use_level(logs)
+        self._settings, self._seen = attrs.evolve(settings, logs=logs), seen
         for sentence in unchanged:
             _log.warning("%s", sentence)
 

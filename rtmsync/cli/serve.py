@@ -253,6 +253,8 @@ def command(
                 _emit(server)
             else:
                 _introduce(server)
+                if logs.format == TEXT or logs.file is not None:
+                    note("Ctrl-C ends the server.")
             server.run()
     return ExitCode.OK
 
@@ -393,7 +395,6 @@ def _introduce(server: "Server") -> None:
         for line in publish_lines(server.url, known.app, server_key):
             say(f"  {line}")
     say("")
-    note("Ctrl-C ends the server.")
 
 
 def paste_lines(program: str, url: str, app_id: str) -> list[str]:

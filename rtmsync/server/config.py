@@ -9,11 +9,10 @@ from typing import Final, Literal
 import attrs
 
 from rtmcore.errors import InvalidArgument
-from rtmcore.figures import RATES
 from rtmcore.identifiers import is_valid_app_id
 from rtmcore.limits import APP_ID_LENGTH, DRAIN_TIMEOUT, RateLimit
 from rtmcore.service.capacity import explain_invalid_limits
-from rtmcore.service.config import ABORT, KEEP, explain_invalid_rate
+from rtmcore.service.config import ABORT, ALL_RATES, KEEP, explain_invalid_rate
 from rtmsync.server.serverkeys import explain_invalid_keys, explain_invalid_server_keys
 from rtmsync.server.tokens import AppKeys
 
@@ -69,8 +68,8 @@ class ServerConfig:
         dev: True binds loopback only, checks the Host header and refuses foreign origins.
         rate_limits: False switches the documented rates off, for benchmarks and tests.
         rate_factor: By how much more often than documented a client may call, above 0.
-        rates: Rates in place of the documented ones, by the names of `rtmcore.service.config.RATES`; the factor does
-            not concern them.
+        rates: Rates in place of the documented ones, by the names of `rtmcore.service.config.ALL_RATES`; the factor
+            does not concern them.
         limits: Sizes and counts in place of the documented ones, by the names of
             `rtmcore.service.capacity.FIGURES`.
         token_policy: What an expired token does to a connected client: ``keep`` (nothing, as in the seeds) or
@@ -160,8 +159,8 @@ class ServerConfig:
         if not 0 < self.rate_factor < math.inf:
             yield f"rate_factor is {self.rate_factor:g}.", "Use a number above 0; 1 is as documented."
         for name, rate in self.rates.items():
-            if name not in RATES:
-                yield f"There is no rate {name!r}.", f"There are {', '.join(RATES)}."
+            if name not in ALL_RATES:
+                yield f"There is no rate {name!r}.", f"There are {', '.join(ALL_RATES)}."
             elif (wrong := explain_invalid_rate(rate)) is not None:
                 yield f"The rate {name!r} {wrong}", "It is so many calls in so many seconds."
         for sentence in explain_invalid_limits(self.limits):

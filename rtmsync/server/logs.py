@@ -47,7 +47,9 @@ class JsonFormatter(logging.Formatter):
 
     ``time`` (UTC, ISO 8601, to the millisecond), ``level`` (lower case), ``logger``, ``message``; for an error with a
     traceback also ``error``, its class, and ``traceback``; and what the call gave as ``extra={"fields": {...}}``, with
-    names of their own, such as ``url`` or ``connection``.
+    names of their own, such as ``url`` or ``connection``. On the level ``debug`` there is a line for each login,
+    return, refusal and closed connection, with ``event``, ``connection`` and, as far as they are known, ``address``,
+    ``app``, ``kind``, ``user``, ``code`` and ``reason``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -96,6 +98,11 @@ def logging_as(settings: LogSettings) -> Iterator[None]:
         logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
+
+
+def use_level(settings: LogSettings) -> None:
+    """Log from another level on, within `logging_as`."""
+    logging.getLogger("rtmsync").setLevel(settings.level.upper())
 
 
 def _handler(settings: LogSettings) -> logging.Handler:

@@ -144,6 +144,12 @@ def _of_node(node: Node) -> Iterator[str]:
     yield from _lines(
         "rtm_http_requests_total", "counter", "Requests with a server key, by status.", answered
     )
+    closed = {
+        ("code", name[7:]): count for name, count in sorted(stats.items()) if name.startswith("closed_")
+    }
+    yield from _lines(
+        "rtm_closed_total", "counter", "Connections closed by the server, by close code.", closed
+    )
     refused = {("code", code): count for code, count in sorted(counted.refused.items())}
     yield from _lines("rtm_refused_total", "counter", "Requests and logins refused, by code.", refused)
     limited = counted.rate_limited

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -43,6 +43,8 @@ _FILES = "media"
 _ID_BYTES = 24
 """Unpredictable bytes in the id of a file."""
 
+_SHOWN = 128
+"""Characters of what a client says that a log shows."""
 _KEPT = ("host", "port", "data_dir", "dev", "node")
 """The settings that a reload cannot change."""
 
@@ -121,6 +123,7 @@ class Server:
                 authorize=self._server_keys.authorize,
                 observe=self._metrics.page,
                 blobs=self._open_blobs(),
+                note=_note,
             )
             self._node.record_events(self._server_keys.apps, Clock.now())
             self._loop = ServerLoop(self._node, [listener], context)
@@ -339,6 +342,13 @@ class Server:
         _log.info("draining over %g s", self.config.drain_seconds)
         self._loop.stop_when_empty()
         self._node.drain(now, self.config.drain_seconds)
+
+
+def _note(what: str, fields: Mapping[str, object]) -> None:
+    if _log.isEnabledFor(logging.DEBUG):
+        shown = {name: value[:_SHOWN] if isinstance(value, str) else value for name, value in fields.items()}
+        words = " ".join(f"{name}={value!r}" for name, value in shown.items())
+        _log.debug("%s: %s", what, words, extra={"fields": {"event": what, **shown}})
 
 
 def _node_config(config: ServerConfig, node: str) -> NodeConfig:

@@ -11,7 +11,7 @@ import attrs
 
 from rtmcore.errors import InvalidArgument
 from rtmcore.limits import TOKEN_KEY_BYTES_MIN, RateLimit
-from rtmcore.service.capacity import FIGURES
+from rtmcore.service.capacity import FIGURES, FIXED
 from rtmsync.server.config import DEV_APP_ID, Mistakes, ServerConfig
 from rtmsync.server.keyfiles import load_text, parse_certificates, parse_keys
 from rtmsync.server.logs import LOG_FORMATS, LOG_LEVELS, LogSettings
@@ -178,7 +178,7 @@ def read_settings(path: Path) -> Settings:
     if "rates" in found:
         others["rates"] = reader.rates(found["rates"])
     if "limits" in found:
-        others["limits"] = reader.table("limits", found["limits"], _LIMITS)
+        others["limits"] = reader.limits(found["limits"])
     logs = reader.table("log", found.get("log", {}), _LOG)
     apps = reader.apps(found.get("apps", []))
     reader.end()
@@ -338,6 +338,11 @@ class _Reader:
                 self._note(f"apps {number} has no id.")
             apps.append(AppFiles(**{"id": "", **values}))
         return tuple(apps)
+
+    def limits(self, found: object) -> dict[str, int]:
+        # What is fixed is judged with the other values, whose sentence says why.
+        fixed = [name for name in FIXED if isinstance(found, dict) and name in found]
+        return self.table("limits", found, {**_LIMITS, **dict.fromkeys(fixed, _WHOLE)})
 
     def rates(self, found: object) -> dict[str, RateLimit]:
         if not isinstance(found, dict):

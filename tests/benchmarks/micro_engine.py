@@ -47,7 +47,7 @@ def drain(port: MemoryPort) -> list:
 def engine(journal: bool) -> MemoryEngine:
     made = MemoryEngine("epoch", image=Image() if journal else None, wall=1)
     if journal and (batch := made.next_batch(0.0)) is not None:
-        made.committed(batch.number)
+        made.committed(batch.number, 0.0)
     return made
 
 

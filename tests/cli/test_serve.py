@@ -124,7 +124,10 @@ def test_a_token_is_needed_where_the_app_has_a_key(tmp_path: Path) -> None:
         # The name can come from the token.
         nameless = call("send", "--url", row["url"], "--app-id", APP, "ops", "hi", RTM_TOKEN=token.decode())
         assert nameless.returncode == 0, nameless.stderr
-        wrong = call("send", *base, "ops", "hi", RTM_SECRET_FILE=key_file(tmp_path, "z" * 40))
+        # Not in the server's own file, whose changes it takes up.
+        another = tmp_path / "another"
+        another.mkdir()
+        wrong = call("send", *base, "ops", "hi", RTM_SECRET_FILE=key_file(another, "z" * 40))
         assert wrong.returncode == ExitCode.AUTH
 
 
@@ -359,12 +362,35 @@ def test_the_level_and_the_format_come_from_the_environment_and_the_file_too(tmp
         server.row()
         row = json.loads(server.notes("serving on"))
         assert row["message"].startswith("serving on ws://")
+        assert not logged_in(row["url"], "z" * 40, "mallory")
+        refused = json.loads(server.notes("login refused"))
+        assert refused["event"] == "login refused"
+        assert refused["code"] == "LoginError.INVALID_TOKEN"
+        assert (refused["app"], refused["user"], refused["address"]) == (APP, "mallory", "127.0.0.1")
+        closed = json.loads(server.notes("connection closed"))
+        assert (closed["connection"], closed["code"]) == (refused["connection"], "LOGIN_REFUSED")
+        assert logged_in(row["url"], KEY)
+        assert json.loads(server.notes("login"))["user"] == "alice"
+        assert not any("eyJ" in line for line in server.said)
     quiet = ("--dev", "--port", "0", "--json", "--until-eof", "--log-level", "error")
     with running("serve", *quiet) as server:
         server.row()
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
     assert len(server.said) == 1
+
+
+def test_nothing_but_json_is_on_standard_error() -> None:
+    with running(
+        "serve", "--dev", "--port", "0", "--until-eof", "--drain", "0", "--log-format", "json"
+    ) as server:
+        lines = [server.notes("serving on")]
+        server.signal(signal.SIGTERM)
+        lines += [server.notes("draining"), server.notes("stopped")]
+        assert server.wait() == 0
+        while not server.err.empty():
+            lines.append(server.err.get())
+    assert [json.loads(line)["level"] for line in lines] == ["info"] * 3
 
 
 def test_a_log_file_that_cannot_be_written_is_wrong_use(rtm: Rtm, tmp_path: Path) -> None:
@@ -408,10 +434,15 @@ def test_a_hangup_reads_the_settings_again(tmp_path: Path) -> None:
             assert not logged_in(url, other, "bob")
             (tmp_path / "second.key").write_text(f"{KEY}\n{other}\n")
             text = Path(file).read_text()
-            Path(file).write_text("node = 'other'\n" + text.replace("app.key", "second.key"))
+            Path(file).write_text(
+                "node = 'other'\nlog = { level = 'debug', format = 'json' }\n"
+                + text.replace("app.key", "second.key")
+            )
             server.signal(signal.SIGHUP)
             server.notes("node stays as it was")
+            server.notes("log.format and log.file stay as they were")
             assert logged_in(url, other, "bob")
+            assert "user='bob'" in server.notes("login: ")
             Path(file).write_text(text + "unknown = 1\n")
             server.signal(signal.SIGHUP)
             server.notes("unknown")

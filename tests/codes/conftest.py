@@ -14,6 +14,7 @@ from tests.sync.conftest import connect, enter, make, make_rtc, name, proxied, p
 
 __all__ = ["connect", "enter", "make", "make_rtc", "name", "proxied", "proxy", "server"]
 
+SERVER_KEY = "server-key-0123456789"
 Muted = Callable[..., rtmsync.Client]
 
 
@@ -49,6 +50,12 @@ def engine() -> RefusingEngine:
 @pytest.fixture(scope="module")
 def refusing(engine: RefusingEngine) -> Iterator[str]:
     """The URL of a server whose engine can be told to refuse."""
-    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0, rate_limits=False)
+    config = ServerConfig(
+        apps=[AppKeys(DEV_APP_ID)],
+        port=0,
+        drain_seconds=0.0,
+        rate_limits=False,
+        server_keys={DEV_APP_ID: [SERVER_KEY]},
+    )
     with Server(config, engine=engine.around) as running:
         yield running.url

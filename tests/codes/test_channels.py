@@ -19,11 +19,10 @@ from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys, TokenKey, make_token
 from rtmsync.testing import FaultProxy
-from tests.codes.conftest import Muted
+from tests.codes.conftest import SERVER_KEY, Muted
 from tests.sync.conftest import Connect
 
 KEY = TokenKey(b"k" * 32)
-SERVER_KEY = "server-key-0123456789"
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """101 after `close`, 102 without a login: by every call of a family that has these codes."""
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -23,8 +24,10 @@ from rtmcore.codes import (
     SendPeerMessageError,
 )
 from rtmsync import Client
+from rtmsync.server.config import DEV_APP_ID
+from rtmsync.server.server import Server
 from tests.codes.registry import case
-from tests.sync.conftest import Connect
+from tests.sync.conftest import Connect, Enter, MakeRtc
 from tests.sync.test_timeouts import ARGUMENTS, OPTIONS, blocking
 
 Call = Callable[[Client], Any]
@@ -74,6 +77,53 @@ def test_every_call_of_a_closed_client_is_101(connect: Connect, name: str) -> No
             error = getattr(thing, f"{call}_future")(*arguments, **options).exception(10)
             assert isinstance(error, rtmsync.ClientClosed), call
             assert error.code == 101
+
+
+@pytest.mark.produces(
+    LoginError.NOT_INITIALIZED,
+    LogoutError.NOT_INITIALIZED,
+    RenewTokenError.NOT_INITIALIZED,
+    SendChannelMessageError.NOT_INITIALIZED,
+)
+def test_every_call_of_a_closed_channel_or_room_is_101(enter: Enter, make_rtc: MakeRtc, name: str) -> None:
+    rtc, room = make_rtc(name, "1"), enter(name, "alice")
+    rtc.join()
+    track = room.data_track("t")
+    rtc.close()
+    room.close()
+    calls: list[tuple[Callable[[], object], type[IntEnum]]] = [
+        (rtc.join, LoginError),
+        (rtc.leave, LogoutError),
+        (lambda: rtc.renew_token("x"), RenewTokenError),
+        (lambda: rtc.send_stream_message(b"x"), LogoutError),
+        (lambda: room.renew_token("x"), RenewTokenError),
+        (lambda: room.send("x"), SendChannelMessageError),
+        (lambda: track.send(b"x"), LogoutError),
+    ]
+    for call, family in calls:
+        with pytest.raises(rtmsync.ClientClosed) as caught:
+            call()
+        assert (caught.value.code, type(caught.value.code)) == (101, family)
+    room.disconnect()  # it is disconnected
+
+
+@pytest.mark.produces(
+    SendPeerMessageError.NOT_INITIALIZED,
+    SendChannelMessageError.NOT_INITIALIZED,
+    ChannelMemberCountError.NOT_INITIALIZED,
+)
+def test_every_call_of_a_closed_publisher_is_101(server: Server) -> None:
+    publisher = rtmsync.Publisher(server.url, app_id=DEV_APP_ID, server_key="k" * 16)
+    publisher.close()
+    calls: list[tuple[Callable[[], object], type[IntEnum]]] = [
+        (lambda: publisher.send_peer("bob", "x", sender="ann"), SendPeerMessageError),
+        (lambda: publisher.publish("room", "x", sender="ann"), SendChannelMessageError),
+        (lambda: publisher.member_counts(["room"]), ChannelMemberCountError),
+    ]
+    for call, family in calls:
+        with pytest.raises(rtmsync.ClientClosed) as caught:
+            call()
+        assert (caught.value.code, type(caught.value.code)) == (101, family)
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
+from rtmcore.figures import JOINS
 from rtmcore.limits import (
     CHANNEL_ATTRIBUTES_READ_RATE,
     CHANNEL_ATTRIBUTES_WRITE_RATE,
     HISTORY_RATE,
-    JOIN_RATE,
     JOIN_SAME_CHANNEL_RATE,
     MEMBER_COUNT_RATE,
     MEMBERS_RATE,
@@ -36,7 +36,9 @@ from rtmcore.limits import (
     RateLimit,
 )
 from rtmsync import Client
+from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys
 from tests.codes.registry import case
 from tests.sync.conftest import Connect
 
@@ -144,12 +146,12 @@ def test_one_join_too_many_of_a_channel(connect: Connect, limited: Server, name:
 
 
 @pytest.mark.produces(JoinChannelError.TOO_OFTEN)
-def test_one_join_too_many(connect: Connect, limited: Server, name: str) -> None:
-    client = connect(url=limited.url, rate_limits=True)
-    for number in range(JOIN_RATE.count):
-        channel = client.channel(f"{name}-{number}")
-        channel.join()
-        channel.leave()
-    with pytest.raises(rtmsync.RateLimited) as caught:
-        client.channel(name).join()
+def test_one_join_too_many(connect: Connect, name: str) -> None:
+    few = RateLimit(3, 60.0)
+    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0, rates={JOINS: few})
+    with Server(config) as server, connect(url=server.url, rate_limits=True) as client:
+        for number in range(few.count):
+            client.channel(f"{name}-{number}").join()
+        with pytest.raises(rtmsync.RateLimited) as caught:
+            client.channel(name).join()
     assert caught.value.code is JoinChannelError.TOO_OFTEN

@@ -1,6 +1,10 @@
-"""FAILURE and UNKNOWN: what a call ends with when the server's engine refuses."""
+"""FAILURE and UNKNOWN: what a call ends with when the server's engine refuses, or its disk."""
 
+import errno
+import os
 from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +28,7 @@ from rtmcore.service.commands import (
     ChangeChannelAttributes,
     Claim,
     CountMembers,
+    CountMembersOf,
     DropStored,
     JoinChannel,
     LeaveChannel,
@@ -31,17 +36,25 @@ from rtmcore.service.commands import (
     ListStored,
     ListSubscriptions,
     PeerSend,
+    PublishAs,
     PublishMessage,
     QueryPresence,
     ReadAttributes,
     ReadChannelAttributes,
     ReadHistory,
+    SendAs,
     SubscribePresence,
     Trouble,
     UnsubscribePresence,
     WriteAttributes,
 )
-from rtmsync import Client
+from rtmcore.service.memory.journal import Batch
+from rtmsync import Client, Publisher
+from rtmsync.server.config import DEV_APP_ID, ServerConfig
+from rtmsync.server.engines.sqlite_store import SqliteStore
+from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys
+from tests.codes.conftest import SERVER_KEY
 from tests.codes.refusing import RefusingEngine
 from tests.codes.registry import case
 from tests.sync.conftest import Connect
@@ -124,6 +137,71 @@ def test_a_call_that_the_engine_refuses_is_a_failure(
     assert (caught.value.code, type(caught.value.code)) == (code, type(code))
     assert "on fire" in str(caught.value)
     assert client.state is rtmsync.ConnectionState.CONNECTED
+
+
+@pytest.mark.parametrize(
+    ("code", "command", "call"),
+    [
+        case(
+            SendPeerMessageError.FAILURE,
+            SendAs,
+            lambda publisher: publisher.send_peer("bob", "x", sender="ann"),
+        ),
+        case(
+            SendChannelMessageError.FAILURE,
+            PublishAs,
+            lambda publisher: publisher.publish(CHANNEL, "x", sender="ann"),
+        ),
+        case(
+            ChannelMemberCountError.FAILURE,
+            CountMembersOf,
+            lambda publisher: publisher.member_counts([CHANNEL]),
+        ),
+    ],
+)
+def test_a_call_of_a_publisher_that_the_engine_refuses_is_a_failure(
+    refusing: str, engine: RefusingEngine, code: Any, command: type[Any], call: Callable[[Publisher], Any]
+) -> None:
+    with (
+        Publisher(refusing, app_id=DEV_APP_ID, server_key=SERVER_KEY) as publisher,
+        engine.refuses(command),
+        pytest.raises(rtmsync.ServerFailure) as caught,
+    ):
+        call(publisher)
+    assert (caught.value.code, type(caught.value.code)) == (code, type(code))
+
+
+@pytest.mark.produces(
+    SendPeerMessageError.FAILURE, SendChannelMessageError.FAILURE, AttributeOperationError.FAILURE
+)
+def test_what_the_disk_does_not_take_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, connect: Connect, tmp_path: Path, name: str
+) -> None:
+    def refuse(store: SqliteStore, batch: Batch) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    config = ServerConfig(
+        apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0, rate_limits=False, data_dir=tmp_path
+    )
+    with Server(config) as server:
+        client = connect(url=server.url)
+        channel = client.channel(CHANNEL)
+        channel.join()
+        calls: list[tuple[Callable[[], object], IntEnum]] = [
+            (lambda: client.send_peer(name, "x", offline=True), SendPeerMessageError.FAILURE),
+            (lambda: channel.send("x", history=True), SendChannelMessageError.FAILURE),
+            (lambda: channel.set_attributes({"a": "b"}), AttributeOperationError.FAILURE),
+        ]
+        with monkeypatch.context() as full:
+            full.setattr(SqliteStore, "commit", refuse)
+            for call, code in calls:
+                with pytest.raises(rtmsync.ServerFailure) as caught:
+                    call()
+                assert (caught.value.code, type(caught.value.code)) == (code, type(code))
+                assert "disk" in str(caught.value)
+        for call, _ in calls:
+            call()
+        client.close()
 
 
 @pytest.mark.produces(LoginError.UNKNOWN)

@@ -211,9 +211,9 @@ def code_of(event: object) -> object:
 def test_signaling_that_does_not_come_back(
     monkeypatch: pytest.MonkeyPatch, enter: Enter, proxy: FaultProxy, proxied: str, name: str
 ) -> None:
-    """After 2 s in place of 4 it is interrupted, and after 2.5 s in place of 30 given up."""
+    """After 2 s in place of 4 it is interrupted, and after 3 s in place of 30 given up."""
     monkeypatch.setattr(logins, "INTERRUPTED_AFTER", 2.0)
-    room = enter(name, "alice", proxied, policy=attrs.evolve(ROOM_POLICY, give_up_after=2.5))
+    room = enter(name, "alice", proxied, policy=attrs.evolve(ROOM_POLICY, give_up_after=3.0))
     with room.events(RoomReconnecting, RoomDisconnected) as told:
         proxy.refuse(how="rst")
         proxy.cut()

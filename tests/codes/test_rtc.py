@@ -59,8 +59,8 @@ def test_a_channel_is_joined_and_left(make_rtc: MakeRtc, name: str) -> None:
     with rtc.events(RtcStateChanged) as told:
         rtc.join()
         rtc.leave()
-        changes = [told.get() for _ in range(3)]
-    assert [change.reason for change in changes if isinstance(change, RtcStateChanged)] == [
+        changes = [change(told) for _ in range(3)]
+    assert [reason for _, reason in changes] == [
         RtcConnectionChangeReason.CONNECTING,
         RtcConnectionChangeReason.JOIN_SUCCESS,
         RtcConnectionChangeReason.LEAVE_CHANNEL,
@@ -119,6 +119,14 @@ def test_the_same_uid_elsewhere(make_rtc: MakeRtc, name: str) -> None:
     assert older.connection.reason is RtcConnectionChangeReason.SAME_UID_LOGIN
 
 
+def change(
+    told: "rtmsync.Subscription[RtcStateChanged]",
+) -> tuple[RtcConnectionState, RtcConnectionChangeReason]:
+    event = told.get()
+    assert isinstance(event, RtcStateChanged)
+    return event.state, event.reason
+
+
 @pytest.mark.produces(
     RtcConnectionChangeReason.INTERRUPTED,
     RtcConnectionChangeReason.KEEP_ALIVE_TIMEOUT,
@@ -130,23 +138,24 @@ def test_an_outage_has_several_reasons(
     monkeypatch: pytest.MonkeyPatch, make_rtc: MakeRtc, proxy: FaultProxy, proxied: str, name: str
 ) -> None:
     monkeypatch.setattr(logins, "INTERRUPTED_AFTER", 2.0)
-    policy = attrs.evolve(RTC_POLICY, lost_after=2.5)
-    silent, unheard = make_rtc(name, "1", proxied, policy=policy), make_rtc(name, "2", proxied, policy=policy)
+    silent = make_rtc(name, "1", proxied, policy=attrs.evolve(RTC_POLICY, lost_after=2.5))
+    unheard = make_rtc(name, "2", proxied)
     silent.join()
     unheard.join()
-    proxy.refuse()
-    proxy.blackhole(connection=1)
-    proxy.apply(CloseFrame(CloseCode.HEARTBEAT_TIMEOUT), connection=2)
-    silent.wait_until(RtcConnectionState.RECONNECTING)
-    unheard.wait_until(RtcConnectionState.RECONNECTING)
-    assert unheard.connection.reason is RtcConnectionChangeReason.KEEP_ALIVE_TIMEOUT
-    assert silent.connection.reason is RtcConnectionChangeReason.INTERRUPTED
-    unheard.renew_token_future("another")
-    eventually(lambda: unheard.connection.reason is RtcConnectionChangeReason.RENEW_TOKEN)
-    eventually(lambda: silent.connection.reason is RtcConnectionChangeReason.LOST)
-    assert silent.state is RtcConnectionState.RECONNECTING
-    proxy.refuse(on=False)
-    proxy.heal()
-    for rtc in (silent, unheard):
-        rtc.wait_until(RtcConnectionState.CONNECTED)
-        assert rtc.connection.reason is RtcConnectionChangeReason.REJOIN_SUCCESS
+    with silent.events(RtcStateChanged) as told, unheard.events(RtcStateChanged) as heard:
+        proxy.refuse()
+        proxy.blackhole(connection=1)
+        proxy.apply(CloseFrame(CloseCode.HEARTBEAT_TIMEOUT), connection=2)
+        assert change(told) == (RtcConnectionState.RECONNECTING, RtcConnectionChangeReason.INTERRUPTED)
+        assert change(heard) == (
+            RtcConnectionState.RECONNECTING,
+            RtcConnectionChangeReason.KEEP_ALIVE_TIMEOUT,
+        )
+        unheard.renew_token_future("another")
+        eventually(lambda: unheard.connection.reason is RtcConnectionChangeReason.RENEW_TOKEN)
+        eventually(lambda: silent.connection.reason is RtcConnectionChangeReason.LOST)
+        assert silent.state is RtcConnectionState.RECONNECTING
+        proxy.refuse(on=False)
+        proxy.heal()
+        back = (RtcConnectionState.CONNECTED, RtcConnectionChangeReason.REJOIN_SUCCESS)
+        assert change(told) == change(heard) == back

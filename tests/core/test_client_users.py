@@ -114,6 +114,26 @@ def test_subscriptions_and_attributes_come_back_before_connected_after_a_long_ou
     assert states(alice)[-1] == {"carol": OFFLINE}
 
 
+def test_what_was_asked_last_counts_when_the_server_forgets_everybody_before_it_answers() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"mood": "fine", "place": "here"})
+    done(world, alice, "subscribe", ["bob", "carol"])
+    alice.hole(2.0)
+    calls = [
+        alice.call("users.delete_attributes", ["place"]),
+        alice.call("users.update_attributes", {"mood": "tired"}),
+        alice.call("users.unsubscribe", ["carol"]),
+    ]
+    world.side.restart(down=0.1)
+    world.run_for(5.0)
+    assert alice.core.state is ConnectionState.CONNECTED
+    assert all(call.ok for call in calls)
+    assert done(world, bob, "get_attributes", "alice") == {"mood": "tired"}
+    assert done(world, alice, "subscribed") == ("bob",)
+    world.check()
+
+
 def test_a_server_that_forgot_everybody_causes_no_events_for_those_who_come_back() -> None:
     world = Scenario()
     alice, bob, carol = world.login("alice", "bob", "carol")

@@ -188,6 +188,14 @@ def test_answers_have_no_body_for_head_and_close_where_asked() -> None:
     assert echo.ends == [HttpEnded()]
 
 
+def test_what_comes_behind_a_head_request_and_is_none_is_refused_with_words() -> None:
+    echo = Echo().feed([b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", b"\n\r\n\r\n"])
+    answers = echo.output.split(b"HTTP/1.1 ")
+    assert [answer[:3] for answer in answers[1:]] == [b"200", b"400"]
+    assert answers[1].endswith(b"\r\n\r\n")
+    assert answers[2].endswith(b".\n")
+
+
 def test_misuse_of_the_server_side() -> None:
     http = HttpServerConnection()
     for misuse in (lambda: http.respond(200), http.admit):

@@ -10,8 +10,8 @@ import attrs
 import click
 import pytest
 
-from rtmcore.figures import RATES
 from rtmcore.service import capacity
+from rtmcore.service.config import ALL_RATES
 from rtmsync.cli.app import COMMANDS, rtm
 from rtmsync.server import settings
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
@@ -89,6 +89,7 @@ def test_every_setting_of_a_server_is_documented_in_its_three_places() -> None:
         if row["Option"]
     }
     assert documented == there
+    assert all(row["Option"] and row["Environment"] for row in rows)
     keys = {row["In the file"].strip("`") for row in rows} - {""}
     plain = {key for key in keys if "." not in key}
     assert plain == {*settings.PLAIN_KEYS, "rates", "limits"}
@@ -129,7 +130,7 @@ def test_the_whole_file_has_every_setting_as_it_is_without_the_file(tmp_path: Pa
             field
         )
     assert config.limits == capacity.in_force({})
-    assert config.rates == RATES
+    assert config.rates == ALL_RATES
     assert found.logs == LogSettings(file=tmp_path / "rtm.log")
     keys = set(re.findall(r"^(\w+) = ", block.code, re.MULTILINE))
     assert {*settings.PLAIN_KEYS, *settings.TLS_KEYS, *settings.LOG_KEYS, *settings.APP_KEYS} <= keys

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ pytestmark = pytest.mark.interop
 
 APP = "0123456789abcdef0123456789abcdef"
 KEY, OLD_KEY = "a" * 32, "b" * 32
-HOUR = 3600
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,12 @@ def user() -> str:
 
 
 def token(user: str, key: str = KEY, algorithm: str = "HS256", **changes: Any) -> str:
-    claims = {"sub": user, "aud": APP, "exp": time.time() + HOUR, **changes}
+    """A token; of a `timedelta` it makes that much from now."""
+    claims = {"sub": user, "aud": APP, "exp": timedelta(hours=1), **changes}
+    now = time.time()
+    for name, value in claims.items():
+        if isinstance(value, timedelta):
+            claims[name] = now + value.total_seconds()
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, key, algorithm)
 
 
@@ -62,8 +67,8 @@ def refused_with(client: WireClient) -> int:
     [
         {},
         {"aud": ["another", APP]},
-        {"iat": time.time(), "nbf": time.time() - HOUR},
-        {"exp": time.time() + 23.9 * HOUR},
+        {"iat": timedelta(), "nbf": -timedelta(hours=1)},
+        {"exp": timedelta(hours=23.9)},
         {"rtm": {"login": True}},
         {"something": "else"},
     ],
@@ -87,12 +92,12 @@ def test_each_key_of_the_app_is_good(login: Any, user: str) -> None:
         ({"aud": None}, 5),
         ({"exp": None}, 5),
         ({"exp": "tomorrow"}, 5),
-        ({"exp": time.time() + 25 * HOUR}, 5),
-        ({"nbf": time.time() + HOUR}, 5),
-        ({"iat": time.time() + HOUR}, 5),
+        ({"exp": timedelta(hours=25)}, 5),
+        ({"nbf": timedelta(hours=1)}, 5),
+        ({"iat": timedelta(hours=1)}, 5),
         ({"key": "c" * 32}, 5),
         ({"algorithm": "HS512", "key": KEY * 2}, 5),
-        ({"exp": time.time() - 60}, 6),
+        ({"exp": -timedelta(minutes=1)}, 6),
         ({"rtm": {"login": False}}, 7),
         ({"rtm": {}}, 7),
         ({"rtm": "all"}, 5),

@@ -14,6 +14,7 @@ import attrs
 from rtmcore.codes import (
     AttributeOperationError,
     ChannelMemberCountError,
+    CreateChannelError,
     JoinChannelError,
     MessageType,
     PeerSubscriptionStatusError,
@@ -86,6 +87,7 @@ class Row:
         call: Calls the public API with an argument.
         request: Makes the packet of a hand-made client, which has the peer `PEER` and the channel `CHANNEL`.
         fine: Codes that answer an argument which was allowed, where there is nothing of that name.
+        public: The code of the public API, where it refuses what is bad before it comes to the call itself.
         before: What is done before each of them: by the public API, and as a packet.
     """
 
@@ -96,6 +98,7 @@ class Row:
     call: Callable[[Place, Any], Any]
     request: Callable[[int, Any], Request]
     fine: tuple[IntEnum, ...] = ()
+    public: IntEnum | None = None
     before: tuple[Callable[[Place], Any], Callable[[int], Request]] | None = None
 
 
@@ -126,9 +129,17 @@ def _ids(
     *,
     of: str,
     fine: tuple[IntEnum, ...] = (),
+    public: IntEnum | None = None,
 ) -> Row:
     return Row(
-        name, (of, "ID_CHARACTERS"), GOOD_IDS, [(value, code) for value in BAD_IDS], call, request, fine
+        name,
+        (of, "ID_CHARACTERS"),
+        GOOD_IDS,
+        [(value, code) for value in BAD_IDS],
+        call,
+        request,
+        fine,
+        public,
     )
 
 
@@ -186,6 +197,7 @@ IDS = [
         lambda place, value: place.alice.channel(value).join(),
         Join,
         of=_OF_CHANNEL,
+        public=CreateChannelError.INVALID_ARGUMENT,
     ),
     _ids(
         "channel with attributes",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtmcore import limits
 from rtmcore.client.rates import SlidingWindow
-from rtmcore.codes import ConnectionState, JoinChannelError, LoginError
+from rtmcore.codes import ConnectionState, GetMembersError, JoinChannelError, LoginError
 from rtmcore.errors import InvalidToken, RateLimited, RequestTimeout
 from rtmcore.figures import RATES
 from rtmcore.limits import OFFLINE_AFTER, SERVER_RATE_BURST, RateLimit
@@ -394,6 +394,50 @@ def test_calls_as_often_as_is_allowed_are_never_refused_where_the_network_stalls
         busy.ann.hole(held_up * min(busy.limit.seconds, limits.SPARE_TRANSPORT_AFTER - 0.5))
         busy.call_for(busy.limit.seconds)
     assert busy.errors() == []
+
+
+QUESTIONS = [
+    rate
+    for rate in IN_A_SESSION
+    if rate.name in ("members", "counts", "query", "subscriptions", "attributes_read", "stored")
+]
+
+
+@pytest.mark.parametrize("rate", QUESTIONS, ids=lambda rate: rate.name)
+@pytest.mark.parametrize("held_up", [2.5, 3.9, 6.0])
+def test_questions_that_were_held_up_for_longer_are_asked_again_and_not_refused(
+    rate: Rate, held_up: float
+) -> None:
+    busy = Busy(rate)
+    busy.ann.hole(held_up)
+    busy.call_for(held_up + 3 * busy.limit.seconds)
+    errors = busy.errors()
+    assert all(isinstance(error, RequestTimeout) for error in errors), errors
+    assert not errors or held_up > 3.9
+
+
+def test_what_a_server_refuses_for_longer_than_a_question_waits_is_told() -> None:
+    bench = online()
+    for retry, told_at_once in ((4_999, False), (5_000, True)):
+        ticket = bench.core.members(CHANNEL, now=bench.now)
+        bench.turn()
+        bench.server.last.send(Failed(ticket.request_id, GetMembersError.TOO_OFTEN, "Too often.", retry))
+        bench.turn()
+        assert ticket.done is told_at_once
+        bench.run(limits.OPERATION_TIMEOUT)
+        assert isinstance(ticket.error, RateLimited if told_at_once else RequestTimeout)
+
+
+def test_a_client_without_rates_is_told_of_every_refusal() -> None:
+    bench = Bench(Porter()).online()
+    bench.core.join(CHANNEL, now=bench.now)
+    bench.turn()
+    ticket = bench.core.members(CHANNEL, now=bench.now)
+    bench.turn()
+    bench.server.last.send(Failed(ticket.request_id, GetMembersError.TOO_OFTEN, "Too often.", 100))
+    bench.turn()
+    assert isinstance(ticket.error, RateLimited)
+    assert ticket.error.retry_after == 0.1
 
 
 @BY_NAME

@@ -145,6 +145,26 @@ def test_what_comes_too_often_is_told(serve: Serve, client: Callable[..., object
     assert found["rtm_refused_total", "QueryPeersOnlineError.TOO_OFTEN"] == 1
 
 
+def test_what_comes_too_often_over_http_is_refused_and_told(serve: Serve) -> None:
+    server = serve(
+        metrics=True,
+        rates={"http_send": RateLimit(1, 600.0), "http_publish": RateLimit(1, 600.0)},
+        server_keys={DEV_APP_ID: [KEY]},
+    )
+    with rtmsync.Publisher(server.url, app_id=DEV_APP_ID, server_key=KEY) as publisher:
+        for _ in range(2):
+            publisher.publish("ops", "hello", sender="shop")
+            publisher.send_peer("alice", "hello", sender="shop")
+        with pytest.raises(rtmsync.RateLimited):
+            publisher.publish("ops", "hello", sender="shop")
+        with pytest.raises(rtmsync.RateLimited):
+            publisher.send_peer("alice", "hello", sender="shop")
+        found = samples(server)
+        assert found["rtm_rate_limited_total", ""] == found["rtm_http_requests_total", "429"] == 2
+        assert server.reload(attrs.evolve(server.config, rates={})) == ()
+        publisher.publish("ops", "hello", sender="shop")
+
+
 def test_nothing_on_the_page_names_anybody(serve: Serve) -> None:
     server = serve(metrics=True)
     with connect(server, "alice-of-the-users") as alice:

@@ -1,5 +1,7 @@
 """New settings for a running server: they count for whoever comes next, and nobody who is there is sent away."""
 
+import contextlib
+import http.client
 import ssl
 import time
 from pathlib import Path
@@ -18,6 +20,13 @@ from rtmsync.server.tokens import AppKeys, TokenKey, make_token
 from tests.server.conftest import Serve
 
 APP = "a" * 32
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+    "Sec-WebSocket-Protocol": "rtm.v1.json",
+}
 OLD = TokenKey(b"o" * 32, kid="old")
 NEW = TokenKey(b"n" * 32, kid="new")
 
@@ -97,6 +106,37 @@ def test_rates_and_limits_change_under_a_session_that_stays(
         assert server.reload(attrs.evolve(changed, limits={}, rates={})) == ()
         alice.channel("two").join()
         alice.send_peer("nobody", "x" * 101, offline=True)
+        assert alice.state is ConnectionState.CONNECTED
+
+
+def test_origins_and_server_keys_change_under_a_session_that_stays(serve: Serve) -> None:
+    server = serve(apps=[AppKeys(APP, (OLD,))], server_keys={APP: ["first-key-0123456789"]})
+
+    def counts(key: str) -> bool:
+        try:
+            with rtmsync.Publisher(server.url, app_id=APP, server_key=key) as publisher:
+                publisher.member_counts(["ops"])
+        except AuthError:
+            return False
+        return True
+
+    def opens(origin: str) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/rtm/v1", headers={**UPGRADE, "Origin": origin})
+        with contextlib.closing(connection):
+            return connection.getresponse().status == 101
+
+    with connect(server, "alice", OLD) as alice:
+        assert (counts("first-key-0123456789"), counts("second-key-0123456789")) == (True, False)
+        assert not opens("https://example.org")
+        changed = attrs.evolve(
+            server.config,
+            server_keys={APP: ["second-key-0123456789"]},
+            allowed_origins=("https://example.org",),
+        )
+        assert server.reload(changed) == ()
+        assert (counts("first-key-0123456789"), counts("second-key-0123456789")) == (False, True)
+        assert opens("https://example.org")
         assert alice.state is ConnectionState.CONNECTED
 
 

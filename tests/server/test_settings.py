@@ -138,7 +138,7 @@ def test_what_is_not_said_is_as_usual(folder: Path) -> None:
         ("limits.message = 0", "limits.message is 0; it is at least 1"),
         ("limits.message = 262144", "limits.message is 262144; it is at most 131072"),
         ("limits.mesage = 1", "there is no limits.mesage; there are message, in_flight"),
-        ("limits.frame = 1", "there is no limits.frame"),
+        ("limits.frame = 1", "limits.frame is 262144 for every server, and cannot be set"),
         ("limits.members = 1", "limits.member_events is 512, which is above limits.members, 1"),
         ("metrics = 1", "metrics is not true or false"),
         ("metrics_key_file = 'none'", "none cannot be read"),

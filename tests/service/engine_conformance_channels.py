@@ -168,6 +168,13 @@ class Channels:
         assert len(set(chosen)) == 3
         assert frozenset().union(*chosen) <= {client.user for client in clients}
 
+    def test_a_list_has_as_many_members_as_the_engine_is_told(self, make: MakeHarness) -> None:
+        harness = make(members_listed=3)
+        clients = harness.online("a", "b", "c", "d", "e")
+        rosters = [client.join("room") for client in clients]
+        assert [roster.users is None for roster in rosters] == [False, False, False, True, True]
+        assert [len(client.members("room").users) for client in clients] == [3] * 5
+
     def test_positions_and_versions_never_go_back_when_a_channel_is_made_anew(
         self, make: MakeHarness
     ) -> None:
@@ -372,6 +379,19 @@ class Replay:
         harness.advance(3 * REPLAY_WINDOW)
         page = read(bob, "room", position)
         assert (page.entries, page.lost) == ([], 5)
+
+    def test_as_many_and_as_old_as_the_engine_is_told(self, make: MakeHarness) -> None:
+        harness = make(replay=2, replay_window=5.0)
+        alice, bob = harness.online("alice", "bob")
+        alice.join("room")
+        position = bob.join("room").position
+        fill(alice, "room", 4)
+        page = read(bob, "room", position)
+        assert ([entry.body for entry in page.entries], page.lost) == ([b"2", b"3"], 2)
+        harness.advance(6)
+        fill(alice, "room", 1)
+        page = read(bob, "room", position)
+        assert ([entry.body for entry in page.entries], page.lost) == ([b"0"], 4)
 
     def test_nothing_from_before_the_join(self, harness: Harness) -> None:
         alice, bob = harness.online("alice", "bob")

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from rtmcore.codes import MessageType
-from rtmcore.limits import HISTORY_DAYS, HISTORY_ENTRY_OVERHEAD, JOURNAL_RETRY, OFFLINE_AFTER
+from rtmcore.limits import (
+    DAY,
+    HISTORY_DAYS,
+    HISTORY_ENTRY_OVERHEAD,
+    JOURNAL_RETRY,
+    OFFLINE_AFTER,
+    REPLAY_WINDOW,
+)
 from rtmcore.service.commands import (
     RTM,
     Accepted,
@@ -126,6 +133,15 @@ class HistoryOfAll:
         harness.pass_days(1)
         kept = alice.history(source="alice")
         assert (bodies(kept), kept.count) == ([b"new"], 1)
+
+    def test_it_goes_back_as_far_as_the_engine_is_told(self, make: MakeHarness) -> None:
+        harness = make(history_seconds=2 * DAY)
+        (alice,) = members(harness, "alice")
+        alice.publish("room", b"old", history=True)
+        harness.pass_days(1)
+        assert bodies(alice.history(source="alice")) == [b"old"]
+        harness.pass_days(1)
+        assert alice.history(source="alice").count == 0
 
     def test_the_oldest_make_room(self, make: MakeHarness) -> None:
         harness = make(history_bytes=3 * (HISTORY_ENTRY_OVERHEAD + 1))
@@ -319,6 +335,19 @@ class HistoryOnDisk:
         assert not alice.claim().resumed
         assert isinstance(harness.answer(alice.again(command)), Logged), "recorded, and not sent twice"
         assert told(bob) == [b"kept"]
+
+    def test_a_message_that_waited_for_long_is_new_when_it_is_seen(self, harness: Harness) -> None:
+        alice, bob = members(harness, "alice", "bob")
+        position = alice.publish("room", b"0").id
+        harness.settle()
+        harness.system.hold()
+        alice.issue("room", b"1", history=True)
+        alice.issue("room", b"2")
+        harness.advance(REPLAY_WINDOW + 1)
+        harness.system.let_go()
+        harness.settle()
+        page = bob.window("room", position)
+        assert ([entry.body for entry in page.entries], page.lost) == ([b"1", b"2"], 0)
 
     def test_a_repeat_of_a_message_that_waits_is_answered_once(self, harness: Harness) -> None:
         alice, bob = members(harness, "alice", "bob")

@@ -2,10 +2,22 @@
 
 import pytest
 
+from rtmcore.codes import MessageType
 from rtmcore.limits import CLOCK_RESERVATION, COMMAND_TIMEOUT, JOURNAL_RETRY
-from rtmcore.service.commands import Claimed, Ending, Logged, MemberNotice, Membership, Trouble
+from rtmcore.service.commands import (
+    RTM,
+    Claimed,
+    Ending,
+    Logged,
+    MemberNotice,
+    Membership,
+    Name,
+    PeerOutcome,
+    SendAs,
+    Trouble,
+)
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE, outcome, refused
-from tests.service.engine_harness import Harness, MakeHarness
+from tests.service.engine_harness import APP, Harness, MakeHarness
 
 
 class Commits:
@@ -370,6 +382,31 @@ class Restarts:
         alice.come_back()
         assert outcome(harness.answer(alice.again(message))) == DELIVERED
         assert bob.inbox() == []
+
+    @pytest.mark.parametrize("taken", [False, True])
+    def test_a_message_without_a_session_is_not_stored_twice_either(
+        self, harness: Harness, taken: bool
+    ) -> None:
+        bot, node = Name(APP, RTM, "bot"), harness.node()
+        sends = [
+            SendAs(number, bot, "key", "carol", MessageType.TEXT, b"once", True, True, 10.0)
+            for number in (1, 2)
+        ]
+        node.submit(sends[0])
+        value = harness.answer(sends[0])
+        assert outcome(value) == CACHED
+        harness.restart()
+        (carol,) = harness.online("carol")
+        if taken:
+            (entry,) = carol.read().entries
+            carol.acknowledge(entry.id)
+        harness.node().submit(sends[1])
+        if not taken:
+            assert harness.answers(sends[1]) == []
+            (entry,) = carol.read().entries
+            carol.acknowledge(entry.id)
+        assert harness.answer(sends[1]) == PeerOutcome(DELIVERED, value.id)
+        assert carol.inbox() == []
 
     def test_a_repeat_of_what_was_acknowledged_meanwhile_is_delivered(self, harness: Harness) -> None:
         alice, bob = harness.online("alice", "bob")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtmcore.limits import JOURNAL_RETRY, OFFLINE_AFTER, UNREACHABLE_AFTER
+from rtmcore.limits import DAY, JOURNAL_RETRY, OFFLINE_AFTER, UNREACHABLE_AFTER
 from rtmcore.service.commands import DropStored, Kept, ListStored, Settled, Trouble
 from tests.service.engine_conformance import CACHED, DELIVERED, outcome, refused
 from tests.service.engine_harness import Client, Harness, MakeHarness
@@ -54,6 +54,19 @@ class TimeToLive:
         (bob,) = harness.online("bob")
         assert bob.inbox() == []
 
+    def test_no_message_is_kept_longer_than_the_engine_is_told(self, make: MakeHarness) -> None:
+        harness = make(offline_seconds=2 * DAY, offline_messages=2)
+        (alice,) = harness.online("alice")
+        for body in (b"0", b"1", b"2"):
+            alice.send("bob", body, offline=True)
+            alice.send("carol", body, offline=True)
+        harness.pass_days(1)
+        (bob,) = harness.online("bob")
+        assert bob.inbox() == [b"1", b"2"]
+        harness.pass_days(2)
+        (carol,) = harness.online("carol")
+        assert carol.inbox() == []
+
     def test_a_receiver_that_was_away_for_a_moment_does_not_get_it_either(self, harness: Harness) -> None:
         alice, bob = harness.online("alice", "bob")
         unreachable(harness, bob)
@@ -66,6 +79,17 @@ class TimeToLive:
         alice.send(bob, b"next")
         assert [entry.body for entry in bob.noticed()] == [b"next"]
         assert bob.inbox() == [b"long", b"next"]
+
+    def test_a_client_that_takes_over_does_not_get_it_either(self, harness: Harness) -> None:
+        (alice,) = harness.online("alice")
+        for body, ttl in ((b"short", 5.0), (b"long", 50.0)):
+            assert outcome(harness.answer(alice.send("bob", body, offline=True, ttl=ttl))) == CACHED
+        (first,) = harness.online("bob")
+        assert first.inbox() == [b"short", b"long"]
+        harness.advance(6)
+        second = harness.client("bob", "another-instance")
+        assert not second.log_in().resumed
+        assert second.inbox() == [b"long"]
 
     def test_what_was_handed_to_the_receiver_is_not_taken_back(self, harness: Harness) -> None:
         alice, bob = harness.online("alice", "bob")
@@ -207,6 +231,21 @@ class StoredOnDisk:
         harness.restart()
         bob.claim()
         assert bob.inbox() == [b"long"]
+
+    @pytest.mark.parametrize("way", ["flushed", "over"])
+    def test_who_repeats_what_was_dropped_after_a_restart_does_not_hear_delivered(
+        self, harness: Harness, way: str
+    ) -> None:
+        (alice,) = harness.online("alice")
+        send = alice.send("bob", b"dropped", offline=True, ttl=5.0 if way == "over" else None)
+        harness.settle()
+        harness.restart()
+        alice.come_back()
+        harness.advance(6)
+        (bob,) = harness.online("bob")
+        assert harness.answer(bob.flush()) == Settled()
+        harness.settle()
+        assert outcome(harness.answer(alice.again(send))) == CACHED
 
     def test_a_flush_is_answered_when_it_is_on_the_disk(self, harness: Harness) -> None:
         (alice,) = harness.online("alice")

@@ -83,7 +83,7 @@ class Journaled:
             else:
                 self.image.apply(batch)
                 self.images.append(self.image.copy())
-                self.engine.committed(batch.number)
+                self.engine.committed(batch.number, now)
 
     def hold(self) -> None:
         self.holding = True
@@ -298,8 +298,8 @@ def test_nothing_is_numbered_before_the_first_reservation_is_committed() -> None
     assert batch is not None
     assert batch.reserved > WALL
     with pytest.raises(ValueError, match="not the one"):
-        engine.committed(batch.number + 1)
-    engine.committed(batch.number)
+        engine.committed(batch.number + 1, 0.0)
+    engine.committed(batch.number, 0.0)
     port.submit(claim, START, WALL)
     answer = port.next_output()
     assert isinstance(answer, Answer)

@@ -26,8 +26,10 @@ from rtmcore.wire.packets import (
     InboxEntry,
     Join,
     MemberChanged,
+    PeerSent,
     Publish,
     QueryOnline,
+    Restored,
     SendPeer,
     SetAttributes,
     SetChannelAttributes,
@@ -258,6 +260,41 @@ def test_a_hello_may_name_all_channels_that_any_server_allows(make_world) -> Non
     more = world.wire()
     more.hello("bob", channels=[*channels, ChannelPosition("more", 0, 0)])
     more.expect_closed(CloseCode.TOO_LARGE)
+
+
+def test_joins_beyond_the_limit_are_refused_at_a_return_and_the_others_stand(make_world) -> None:
+    world = make_world(config=config(channels=1))
+    wire = world.wire()
+    wire.hello("alice", channels=[ChannelPosition("one", 0, 0), ChannelPosition("two", 0, 0)])
+    world.pass_time(1)
+    restored = {packet.ch: packet.code for packet in wire.all_of(Restored)}
+    assert sorted(code or 0 for code in restored.values()) == [0, JoinChannelError.EXCEED_LIMIT]
+    assert wire.closed is None
+
+
+def test_frames_of_a_receiver_that_does_not_read(make_world) -> None:
+    world = make_world(config=config(frames_kept=2))
+    alice = world.enter("room", "alice", "lobby")
+    bob = world.enter("room", "bob", "lobby")
+    hers, his = alice.media(), bob.media()
+    his.room = 0
+    for n in range(6):
+        hers.send_frame(n)
+        world.pass_time(0.1)
+    his.read_on()
+    world.pass_time(1)
+    assert [n for _, n in his.frames()] == [0, 4, 5]
+
+
+def test_a_time_to_live_is_within_the_days_that_messages_are_kept(make_world) -> None:
+    world = make_world(config=config(offline_days=1))
+    alice = world.login("alice")
+    alice.send_peer("bob", b"long", offline=True, ttl=7 * 86_400_000)
+    assert alice.expect(PeerSent).code == SendPeerMessageError.CACHED_BY_SERVER
+    world.jump(2 * 86_400)
+    bob = world.login("bob")
+    world.pass_time(1)
+    assert bob.all_of(InboxEntry) == []
 
 
 # --- Other settings for a node that runs ---------------------------------------------------------------------------

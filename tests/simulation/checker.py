@@ -6,6 +6,7 @@ has to be noticed here.
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +18,14 @@ from rtmcore.client.events import (
     PresenceChanged,
     StateChanged,
 )
-from rtmcore.errors import OutcomeUnknown, RequestTimeout
 from rtmcore.models import ChannelMessage, JoinResult, PeerMessage, PublishResult, SendResult
-from tests.simulation.history import Call, History, Life, LogEntry
+from tests.simulation.attributes import AttributeJudge
+from tests.simulation.history import Call, History, Life, LogEntry, never_executed
 from tests.simulation.invitations import CallJudge
+from tests.simulation.kept import KeptJudge
 from tests.simulation.parties import PartyJudge
+from tests.simulation.presence import CountJudge, PresenceJudge
+from tests.simulation.spans import Spans
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -241,9 +245,16 @@ class Watcher:
 def check(world: "World") -> list[tuple[float, str]]:
     """Everything that went wrong in a world, by time."""
     history = world.history
-    Judge(history).judge()
+    history.end = world.now
+    spans = Spans(history)
+    kept = KeptJudge(history, spans)
+    Judge(history, kept.may_be_dropped).judge()
     PartyJudge(history).judge()
     CallJudge(history).judge()
+    kept.judge()
+    AttributeJudge(history, spans).judge()
+    PresenceJudge(history, spans).judge()
+    CountJudge(history, spans).judge()
     return sorted(history.violations)
 
 
@@ -252,10 +263,12 @@ class Judge:
 
     Args:
         history: Of one world. Its end is meant to be quiet: everybody is back, and all is said.
+        may_be_dropped: Whether a message to a user that is stored may be dropped before anybody takes it.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, may_be_dropped: Callable[[Call], bool] = lambda call: False) -> None:
         self.history = history
+        self._may_be_dropped = may_be_dropped
         self.lives = [life for life in history.lives if life.kind == "rtm"]
         self.sends: dict[bytes, tuple[Life, Call]] = {}
         self.publishes: dict[bytes, tuple[Life, Call]] = {}
@@ -279,7 +292,6 @@ class Judge:
         self.judge_owners()
         for life in self.lives:
             self.judge_members(life)
-            self.judge_presence(life)
             for channel in {e.channel for e in life.of(ChannelMessage, ChannelGap)} | self._memberships(life):
                 self.judge_channel(life, channel)
 
@@ -399,8 +411,9 @@ class Judge:
                 status = int(call.value.status)
                 if status == DELIVERED and taken.get(body, 1e18) > call.done:
                     self.wrong(call.done, f"{what} is said to be delivered, and no application has taken it")
-                elif status == CACHED and body not in taken and not self._made_room(call, takes):
-                    self.wrong(call.done, f"{what} was stored, and is lost")
+                elif status == CACHED and body not in taken:
+                    if not self._made_room(call, takes) and not self._may_be_dropped(call):
+                        self.wrong(call.done, f"{what} was stored, and is lost")
                 elif status == PEER_UNREACHABLE and body in shown and not self._restarted(call):
                     self.wrong(call.done, f"{what} was PEER_UNREACHABLE, and was delivered all the same")
             elif call.made and never_executed(call) and body in shown and not self._restarted(call):
@@ -538,7 +551,7 @@ class Judge:
         """The number of the engine at a time."""
         return bisect_right(self.history.starts, time)
 
-    # --- Members and presence ---------------------------------------------------------
+    # --- Members -----------------------------------------------------------------------
 
     def judge_members(self, life: Life) -> None:
         """Every join has one leave."""
@@ -566,47 +579,6 @@ class Judge:
                 if joined is not (user in members):
                     self.wrong(1e9, f"{life.name} does not know at the end whether {user} is in {channel}")
 
-    def judge_presence(self, life: Life) -> None:
-        """A change is a change, and of somebody who was asked for."""
-        known: dict[str, str] = {}
-        asked: dict[str, float] = {}
-        moments: list[tuple[float, int, Any]] = [
-            (time, 2, event)
-            for time, event in life.events
-            if isinstance(event, PresenceChanged | StateChanged)
-        ]
-        for call in life.calls:
-            if call.name in ("users.subscribe", "users.unsubscribe") and call.made:
-                moments.append((call.begun, 0, call))
-                if call.ok and call.name == "users.unsubscribe":
-                    moments.append((call.done or 0.0, 3, call))
-        for time, order, event in sorted(moments, key=lambda moment: moment[:2]):
-            if order == 0:
-                for user in event.arguments[0]:
-                    known.pop(user, None)
-                    if event.name == "users.subscribe":
-                        asked[user] = time
-            elif order == 3:
-                for user in event.arguments[0]:
-                    if asked.get(user, time) < event.begun:
-                        del asked[user]
-            elif isinstance(event, StateChanged):
-                if event.state.name == "DISCONNECTED":
-                    known.clear()
-                    asked.clear()
-            else:
-                self._judge_states(life, event, time, known, asked)
-
-    def _judge_states(
-        self, life: Life, event: PresenceChanged, time: float, known: dict[str, str], asked: dict[str, float]
-    ) -> None:
-        for user, state in event.states.items():
-            if user not in asked:
-                self.wrong(time, f"{life.name} is told of {user}, to whom he has not subscribed")
-            if known.get(user) == state.name:
-                self.wrong(time, f"{life.name} is told again that {user} is {state.name}")
-            known[user] = state.name
-
 
 def gaps(life: Life) -> list[tuple[float, float]]:
     """When a client had no connection at all, between two connections."""
@@ -626,13 +598,3 @@ def message_id(call: Call) -> int:
     """The id that a call was told, where its message was accepted."""
     value = call.value
     return value.message_id if isinstance(value, SendResult | PublishResult) else 0
-
-
-def never_executed(call: Call) -> bool:
-    """Whether a failed call promises that nothing has happened."""
-    if call.ticket is None or not call.ticket.written:
-        return True
-    error = call.error
-    return not isinstance(error, OutcomeUnknown | RequestTimeout) or (
-        isinstance(error, RequestTimeout) and not error.outcome_unknown
-    )

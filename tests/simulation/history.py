@@ -1,22 +1,25 @@
 """What each application did and saw, and what the engine said: the material of the checker."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
 
 from rtmcore.client.events import (
     DataReceived,
+    MemberCountChanged,
     PeerConnectionStateChanged,
     RoomMessage,
     RtcStateChanged,
     StateChanged,
     StreamMessage,
 )
-from rtmcore.errors import RtmError
+from rtmcore.errors import OutcomeUnknown, RequestTimeout, RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
 from rtmcore.service.commands import (
     Answer,
+    ChannelNotice,
     Claim,
     Claimed,
     Logged,
@@ -27,7 +30,10 @@ from rtmcore.service.commands import (
     PublishMessage,
     ReadChannel,
 )
+from rtmcore.service.memory.kept import HistoryRecord
 
+LONG: Final = 12.0
+"""Seconds of silence that are long."""
 _NOTES: Final = 100_000
 _EXTENDED: Final = ("login", "connect", "close")
 """A timer that fires late allows a login one attempt more; a goodbye has a time of its own."""
@@ -63,6 +69,17 @@ class Call:
         return self.done is not None and self.error is None
 
 
+def never_executed(call: Call) -> bool:
+    """Whether a failed call promises that nothing has happened."""
+    if call.ticket is None or not call.ticket.written:
+        return True
+    error = call.error
+    return error is not None and (
+        not isinstance(error, OutcomeUnknown | RequestTimeout)
+        or (isinstance(error, RequestTimeout) and not error.outcome_unknown)
+    )
+
+
 @attrs.define(eq=False)
 class Taken:
     """A peer message that an application has taken."""
@@ -95,6 +112,18 @@ class Life:
     """Whether its tokens expire."""
     rooms: dict[str, set[str]] = attrs.field(factory=dict, repr=False)
     """Who is in its channels at the end."""
+    sleeps: list[tuple[float, float]] = attrs.field(factory=list, repr=False)
+    """From when to when its machine was suspended."""
+    counted: list[tuple[float, MemberCountChanged, tuple[int, float, float] | None]] = attrs.field(
+        factory=list, repr=False
+    )
+    """Each member count that it was told, with the connection and the times between which the server made it."""
+    unheard: list[tuple[float, float]] = attrs.field(factory=list, repr=False)
+    """From when to when servers heard nothing of it, where that was long."""
+    heard_of: float = 0.0
+    """When a server heard of it last."""
+    read: tuple[int, float, float] | None = None
+    """What was read in this turn: its connection, and when the first and the last of it were made."""
     wires: list[list[float | None]] = attrs.field(factory=list, repr=False)
     """From when to when it had a connection."""
     _open_wires: dict[Any, list[float | None]] = attrs.field(factory=dict, repr=False)
@@ -102,6 +131,8 @@ class Life:
     def saw(self, event: Any, now: float, state: Any) -> None:
         """An event came out of its core."""
         self.events.append((now, event))
+        if isinstance(event, MemberCountChanged):
+            self.counted.append((now, event, self.read))
         for watcher in self.history.watchers:
             watcher.saw(self, event, now, state)
 
@@ -218,6 +249,9 @@ class History:
         faults: Faults by name, counted.
         notes: What happened otherwise.
         late_until: Until when the engine may not have heard what a node has.
+        late: From when to when the engine was late.
+        walls: By how many microseconds the server's clock is wrong, and since when.
+        end: When the world has ended.
     """
 
     def __init__(self, start: float) -> None:
@@ -233,6 +267,9 @@ class History:
         self.faults: dict[str, int] = defaultdict(int)
         self.notes: list[tuple[float, str]] = []
         self.late_until = 0.0
+        self.late: list[tuple[float, float]] = []
+        self.walls: list[tuple[float, int]] = [(start, 0)]
+        self.end = start
 
     def begin(self, name: str, user: str, iid: str, kind: str, scope: str, now: float) -> Life:
         """A client object is made."""
@@ -276,6 +313,10 @@ class History:
 
     def server_heard(self, wire: Any, now: float) -> None:
         """A node has read bytes of a client."""
+        life = wire.client.life
+        if now - life.heard_of > LONG:
+            life.unheard.append((life.heard_of, now))
+        life.heard_of = now
         for watcher in self.watchers:
             watcher.server_heard(wire.node.name, wire.number, now)
 
@@ -289,33 +330,42 @@ class History:
         if isinstance(output, Answer):
             command, value = output.command, output.value
             if isinstance(value, Logged) and isinstance(command, PublishMessage):
-                self._accepted(command, value, now)
+                name = command.session.name
+                ids, author = (value.id, value.prev), (name.name, command.iid, command.cmid)
+                self._accepted((name.kind, command.channel), ids, author, command.body, now)
             elif isinstance(value, Claimed) and isinstance(command, Claim):
                 self._claimed(command, value, now)
             elif isinstance(value, Page) and isinstance(command, ReadChannel):
                 for watcher in self.watchers:
                     watcher.page(command, value, now)
+        elif isinstance(output, ChannelNotice):
+            # Who has sent it may be gone before it is on the disk: then there is no answer.
+            entry = output.entry
+            ids, author = (entry.id, entry.prev), (entry.user, entry.iid, entry.cmid)
+            self._accepted((output.kind, output.channel), ids, author, entry.body, now)
         elif isinstance(output, MemberNotice | MemberStateNotice | PresenceNotice):
             for watcher in self.watchers:
                 watcher.engine_told(output, now)
 
-    def _accepted(self, command: PublishMessage, value: Logged, now: float) -> None:
-        name = command.session.name
-        key = name.kind, command.channel, value.id
+    def kept(self, records: Iterable[HistoryRecord], now: float) -> None:
+        """Messages are in the history: those to channels are in their logs, even where nobody is told of it."""
+        for record in records:
+            if record.channel:
+                author = record.source, record.iid, record.cmid
+                self._accepted(("rtm", record.destination), (record.id, 0), author, record.body, now)
+
+    def _accepted(
+        self,
+        log: tuple[str, str],
+        ids: tuple[int, int],
+        author: tuple[str, str, int],
+        body: bytes,
+        now: float,
+    ) -> None:
+        key = (*log, ids[0])
         if key not in self._logged:
             self._logged.add(key)
-            self.logs[name.kind, command.channel].append(
-                LogEntry(
-                    value.id,
-                    value.prev,
-                    now,
-                    name.name,
-                    command.iid,
-                    command.cmid,
-                    len(self.starts),
-                    command.body,
-                )
-            )
+            self.logs[log].append(LogEntry(*ids, now, *author, len(self.starts), body))
 
     def _claimed(self, command: Claim, value: Claimed, now: float) -> None:
         name = command.name

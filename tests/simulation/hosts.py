@@ -165,6 +165,7 @@ class ClientHost:
     def suspend(self, seconds: float) -> None:
         """Stop the machine; what arrives meanwhile waits in its kernel."""
         self.asleep = max(self.asleep, self.world.now + seconds)
+        self.life.sleeps.append((self.world.now, self.asleep))
 
     # --- Faults of its network --------------------------------------------------------
 
@@ -269,10 +270,13 @@ class ClientHost:
         if now < self.asleep:
             self.world.later(self.asleep, self.wake, None)
             return
+        self.life.read = None
         if self.ready:
             ready, self.ready = self.ready, {}
             for wire in ready:
                 self._read(wire, now)
+            if len(ready) > 1:
+                self.life.read = None
         if self.full:
             full, self.full = self.full, {}
             for wire in full:
@@ -306,6 +310,7 @@ class ClientHost:
             return
         if data:
             self.life.heard = now
+            self.life.read = (wire.number, wire.down.read_from, wire.down.read_until)
             self.core.receive_data(wire.link, data, now)
             pipe = wire.down
             if pipe.has_unread(now) or (

@@ -74,7 +74,8 @@ class Pipe:
         swallowing: Whether what is written from now on is accepted and never arrives.
         finished: When the end of the bytes arrives; None as long as the sender has not closed.
         broken: The receiver finds the connection reset at this time.
-        read_until: When the last bytes that the receiver has read had been made.
+        read_from: When the first of the bytes that the receiver has read last had been made.
+        read_until: When the last of them had been made.
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class Pipe:
         "free_at",
         "held",
         "limit",
+        "read_from",
         "read_until",
         "segments",
         "swallowing",
@@ -108,6 +110,7 @@ class Pipe:
         self.swallowing = False
         self.finished: float | None = None
         self.broken: float | None = None
+        self.read_from = 0.0
         self.read_until = 0.0
 
     def write(self, data: bytes, now: float) -> None:
@@ -229,6 +232,7 @@ class Pipe:
         segments = self.segments
         if segments and segments[0].arrives <= now:
             first = segments[0]
+            self.read_from = first.written
             if len(first.data) > most:
                 piece, first.data = first.data[:most], first.data[most:]
             else:

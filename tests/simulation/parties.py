@@ -56,6 +56,11 @@ def kind_of(actor: int, clients: int) -> str:
     return "rtc" if actor % 2 else "room"
 
 
+def rtm_clients(clients: int) -> int:
+    """How many of all clients are clients of RTM: the first ones."""
+    return sum(kind_of(actor, clients) == "rtm" for actor in range(clients))
+
+
 class Parties:
     """Carries out the steps of those who are in RTC channels and rooms.
 
@@ -351,4 +356,4 @@ class PartyJudge:
         self.history.violation(time, text)
 
 
-__all__ = ["Parties", "PartyJudge", "kind_of"]
+__all__ = ["Parties", "PartyJudge", "kind_of", "rtm_clients"]

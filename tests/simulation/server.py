@@ -340,7 +340,7 @@ class ServerSide:
         if self.disk is not None:
             first = engine.next_batch(world.now)
             self.disk.image.apply(first)
-            engine.committed(first.number)
+            engine.committed(first.number, world.now)
         secrets = count(1)
         for host in self.hosts.values():
             host.port = SimPort(
@@ -398,6 +398,7 @@ class ServerSide:
 
         def start(_: object) -> None:
             self.wall_step += round(step * 1e6)
+            self.world.history.walls.append((self.world.now, self.wall_step))
             self.start()
 
         self.world.later(self.world.now + down, start, None)
@@ -456,7 +457,8 @@ class ServerSide:
                 engine.commit_failed(batch.number, self.world.now)
             else:
                 self.disk.image.apply(batch)
-                engine.committed(batch.number)
+                engine.committed(batch.number, self.world.now)
+                self.world.history.kept(batch.history, self.world.now)
             self.after_command(self.world.now)
             for host in self.hosts.values():
                 self.world.awaken(host)

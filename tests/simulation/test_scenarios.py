@@ -544,6 +544,53 @@ def test_scenario_28_the_token_expires_while_reconnecting(policy: str) -> None:
     assert not world.history.violations
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_scenario_30_the_server_is_killed_a_millisecond_after_acknowledgements(seed: int) -> None:
+    world = Scenario(seed)
+    alice, carol = world.login("alice", "carol")
+    start = world.time
+    sends: list[Any] = []
+    writes: list[Any] = []
+    acknowledged: list[Any] = []
+
+    def tell(number: int) -> None:
+        body = b"%d" % number
+        sends.append(alice.call("send_peer", "bob", TEXT, body, offline=True, history=True, timeout=40.0))
+        writes.append(carol.call("channel_info.update_attributes", "desk", {"n": str(number)}, timeout=40.0))
+
+    def kill_behind(number: int) -> None:
+        """End the server a millisecond after it has acknowledged so many."""
+        done = [call for call in (*sends, *writes) if call.ok]
+        if len(done) < number:
+            world.at(world.time + 0.001, kill_behind, number)
+            return
+        acknowledged[:] = done
+        world.at(world.time + 0.001, world.side.restart, down=0.5, silent=seed % 2 == 1)
+
+    total = 150
+    for number in range(total):
+        world.at(start + number / 10, tell, number)
+    for number in range(3):
+        world.at(start + 4 * number, kill_behind, 60 * number + 10 + seed)
+    world.run(start + 50)
+    assert len(world.history.stops) == 3, "it was not killed"
+    assert len(acknowledged) > 130
+    assert all(call.ok for call in (*sends, *writes))
+    assert {call.value.status for call in sends} == {SendStatus.CACHED}
+    bob = world.client("bob")
+    bob.call("login")
+    page = alice.call("history.query", destination="bob", source="alice", limit=100, ascending=True)
+    world.run_for(2)
+    # Every one of them, those that were repeated to the next server included: once each, and in order.
+    assert bodies(bob) == numbered(range(total))
+    assert page.value.count == total
+    assert [message.body for message in page.value.messages] == numbered(range(100))
+    read = bob.call("channel_info.get_attributes", "desk")
+    world.run_for(60)
+    assert {key: found.value for key, found in read.value.items()} == {"n": str(total - 1)}
+    world.check()
+
+
 @pytest.mark.parametrize("size", [1024, 5 * 1024, limits.MESSAGE_BYTES])
 def test_resume_with_twenty_full_channel_windows_over_one_megabit_a_second(size: int) -> None:
     world = Scenario()

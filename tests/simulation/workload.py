@@ -13,10 +13,11 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.codes import MessageType
+from tests.simulation import errands
 from tests.simulation.checker import Judge, check
 from tests.simulation.hosts import ClientHost
 from tests.simulation.invitations import Callers, planned
-from tests.simulation.parties import Parties, kind_of
+from tests.simulation.parties import Parties, kind_of, rtm_clients
 from tests.simulation.watchdog import watched
 from tests.simulation.world import World
 
@@ -99,6 +100,10 @@ class Planner:
             time += length
         for time, actor, *arguments in planned(self.seed, self.clients, self.seconds):
             self.add(time, "ring", actor, *arguments)
+        restarts = [step.time for step in self.steps if step.verb == "restart"]
+        planner = errands.Planner(self.seed, rtm_clients(self.clients), self.seconds)
+        for time, actor, *arguments in planner.plan(restarts):
+            self.add(time, "errand", actor, *arguments)
         nodes = dice.choice((("n1",), ("n1", "n2")))
         steps = sorted((step for step in self.steps if step.time < self.seconds), key=lambda step: step.time)
         settings = {"token_policy": dice.choice(("keep", "keep", "abort"))}
@@ -299,6 +304,8 @@ class Director:
             name: getattr(self, f"do_{name}") for name in (*_DEEDS, *_FAULTS)
         }
         self._verbs["ring"] = Callers(self).ring
+        self.errands = errands.Errands(self)
+        self._verbs["errand"] = self.errands.run
 
     def run(self) -> World:
         """Let everything happen, and a quiet end come."""
@@ -325,7 +332,7 @@ class Director:
 
     def peer(self, actor: int) -> str:
         """A user of RTM whom an actor stands for."""
-        return self.user(actor % sum(self._kind(other) == "rtm" for other in range(self.plan.clients)))
+        return self.user(actor % rtm_clients(self.plan.clients))
 
     def body(self, size: int = 0) -> bytes:
         """A body that no other message has."""
@@ -542,6 +549,7 @@ class Director:
         habits.engine_late, habits.engine_longest = chance, longest
         history = self.world.history
         history.late_until = max(history.late_until, self.world.now + seconds + longest)
+        history.late.append((self.world.now, self.world.now + seconds + longest))
         self.world.at(self.world.time + seconds, self._engine_in_time)
 
     def _engine_in_time(self) -> None:
@@ -634,7 +642,7 @@ class Director:
         parties = [host for host in self.actors if host is not None and host.kind != "rtm"]
         self.parties.judge_rest([host for host in parties if not self.expired(host)])
         self._judge_members([host for host in hosts if host.core.state.name == "CONNECTED"])
-        self._judge_attributes([host for host in hosts if host.core.state.name == "CONNECTED"])
+        self._ask_for_everything([host for host in hosts if host.core.state.name == "CONNECTED"])
 
     @staticmethod
     def expired(host: ClientHost) -> bool:
@@ -655,25 +663,10 @@ class Director:
                 world.history.violation(world.now, f"{host.name} is told {call} of the members of {room}")
             host.life.rooms[room] = members[room]
 
-    def _judge_attributes(self, hosts: list[ClientHost]) -> None:
-        world = self.world
-        calls = [(host, hosts[0].call("users.get_attributes", host.user)) for host in hosts]
-        world.run_for(5.0)
-        for host, call in calls:
-            logins = [each.begun for each in host.life.calls if each.name == "login"]
-            written = [
-                each
-                for each in host.life.calls
-                if each.name == "users.set_attributes" and each.made and each.begun > max(logins, default=0.0)
-            ]
-            if not call.ok:
-                world.history.violation(world.now, f"the attributes of {host.name} cannot be read: {call}")
-            elif (not written or written[-1].ok) and call.value != (
-                written[-1].arguments[0] if written else {}
-            ):
-                world.history.violation(
-                    world.now, f"the attributes of {host.name} are {call.value} at the end"
-                )
+    def _ask_for_everything(self, hosts: list[ClientHost]) -> None:
+        """What is answered now has to be the truth; the checker finds out."""
+        self.errands.finish(hosts)
+        self.world.run_for(5.0)
 
 
 def world_pause(host: ClientHost) -> float:

@@ -2,7 +2,9 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import rtmsync
 from rtmcore.codes import JoinChannelError, LeaveChannelError, LeaveChannelReason
 from rtmcore.limits import EVENT_FEED_RATE, SERVER_RATE_BURST
+from rtmsync.driver.clock import Deadline
 from rtmsync.publisher import Publisher
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
@@ -257,3 +260,24 @@ def test_a_repeat_puts_out_once(server: Server, publisher: Publisher) -> None:
         publisher.unban("mallory", idempotency_key="k")
         publisher.ban("mallory", idempotency_key="k")
         client_of(server, "mallory").close()
+
+
+def test_a_server_that_starts_again_begins_with_empty_feeds(tmp_path: Path) -> None:
+    with Server(config(data_dir=tmp_path)) as first:
+        port = first.port
+        publisher = publisher_of(first.url)
+        alice = client_of(first, "alice")
+        alice.channel("room").join()
+        epoch = publisher.user_events().epoch
+    with publisher, Server(config(port=port, data_dir=tmp_path)) as second:
+        client_of(second, "bob").close()
+        batch = publisher.user_events()
+        assert batch.epoch != epoch
+        assert "alice" not in [event.user for event in batch.events], "for the others she was never gone"
+        deadline = Deadline(10)
+        while not publisher.channel_events().events:
+            assert deadline.remaining(), "her client does not join again"
+            time.sleep(0.15)
+        alice.close()
+        (gone,) = publisher.user_events().events
+        assert (gone.user, gone.online) == ("alice", False)

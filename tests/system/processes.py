@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import queue
 import random
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +78,14 @@ class ServerProcess:
         assert json.loads(line)["app_ids"] == [DEV_APP_ID]
         return self
 
+    def has_said(self, words: str) -> int:
+        """Wait until it has said something on standard error; how often it has."""
+        due = time.monotonic() + PATIENCE
+        while not (count := sum(words in line for line in list(self.said))):
+            assert time.monotonic() < due, f"it never said {words!r}"
+            time.sleep(0.01)
+        return count
+
     @property
     def pid(self) -> int:
         """Of the process."""
@@ -123,6 +133,69 @@ class ServerProcess:
             self.kill()
         if error is not None:
             print("the server said:\n" + "".join(self.said[-50:]))
+
+
+_TEMPLATE = """
+import os, sys
+import rtmsync.cli.serve, rtmsync.server.engines.embedded, rtmsync.server.server
+from rtmsync.cli.app import run
+for line in sys.stdin:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writing)
+        os.dup2(reading, 0)
+        os._exit(run(sys.argv[1:]))
+    os.close(reading)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    os.close(writing)
+    print("ended", flush=True)
+"""
+
+
+class ForkedServer(ServerProcess):
+    """The same command, in processes forked from one that has imported everything: each starts in no time.
+
+    To be killed, not to be ended in order.
+
+    Args:
+        directory: Of the journal.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, program=(sys.executable, "-c", _TEMPLATE))
+        self._child: int | None = None
+
+    def spawn(self) -> None:
+        """Start it, and do not wait until clients can connect."""
+        if self._process is None:
+            super().spawn()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write("start\n")
+        self._process.stdin.flush()
+        self._child = int(self._ready.get(timeout=PATIENCE))
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._child is not None
+        return self._child
+
+    def kill(self) -> None:
+        """Let it end as if the power had gone: it does nothing any more."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._child = None
+        while self._ready.get(timeout=PATIENCE) != "ended\n":
+            continue
+
+    def __exit__(self, *raised: Any) -> None:
+        if self._child is not None:
+            self.kill()
+        if self._process is not None:
+            super().kill()
+        super().__exit__(*raised)
 
 
 def _read(stream: Any, take: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from rtmcore.limits import OFFLINE_MESSAGES
 from rtmsync.server.engines.embedded import JOURNAL_FILE
-from tests.system.processes import PATIENCE, ServerProcess
+from tests.system.processes import PATIENCE, ForkedServer, ServerProcess
 from tests.system.traffic import Answers, Boards, Listener, Publisher, Receiver, Sender, Writer
 
 SENDERS = 3
@@ -28,14 +28,15 @@ class Siege:
     """A server that is killed again and again, those who use it, and what they were promised.
 
     Args:
-        directory: Of the journal.
+        server: The server.
+        copy: Where its journal may be copied to.
         seed: Of every random choice.
     """
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, server: ServerProcess, copy: Path, seed: int) -> None:
         self.dice = random.Random(seed)
-        self.server = ServerProcess(directory / "data")
-        self.copy = directory / "copy"
+        self.server = server
+        self.copy = copy
         self.answers = Answers()
         url = self.server.url
         self.senders = [
@@ -49,6 +50,7 @@ class Siege:
         self.listener = Listener(url, "listener")
         self.away: deque[tuple[int, str]] = deque()
         self.back: deque[tuple[int, Receiver]] = deque()
+        self.start_time = 0.5
         self.delivered = 0
         self.kills = 0
 
@@ -88,11 +90,13 @@ class Siege:
         """Start it again; now and then it is killed meanwhile."""
         if self.dice.random() < 0.1:
             self.server.spawn()
-            time.sleep(self.dice.uniform(0.1, 0.5))
+            time.sleep(self.dice.uniform(0.0, self.start_time))
             self.server.kill()
             self.kills += 1
             self._check_file()
+        begun = time.monotonic()
         self.server.start()
+        self.start_time = time.monotonic() - begun
 
     def _check_file(self) -> None:
         """Look at a copy: whoever opens the file itself mends it."""
@@ -176,11 +180,11 @@ class Siege:
                 actor.join()
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_what_was_promised_survives_kills_under_load(tmp_path: Path, kills: int) -> None:
+def withstand(server: ServerProcess, copy: Path, kills: int) -> None:
+    """Kill a server so often, and compare with what it promised."""
     seed = int(os.environ.get("RTM_KILL_SEED", random.randrange(2**32)))
     print(f"seed {seed}")
-    siege = Siege(tmp_path, seed)
+    siege = Siege(server, copy, seed)
     begun = time.monotonic()
     with contextlib.closing(siege), siege.server:
         siege.begin()
@@ -190,3 +194,13 @@ def test_what_was_promised_survives_kills_under_load(tmp_path: Path, kills: int)
             siege.restart()
             siege.check(number)
         print(siege.finish(), f"in {time.monotonic() - begun:.1f} s")
+
+
+def test_what_was_promised_survives_some_kills_under_load(tmp_path: Path) -> None:
+    withstand(ServerProcess(tmp_path / "data"), tmp_path / "copy", 5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_was_promised_survives_a_hundred_kills_under_load(tmp_path: Path) -> None:
+    withstand(ForkedServer(tmp_path / "data"), tmp_path / "copy", 100)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ def _counts(event: object, members: int) -> bool:
     return isinstance(event, MemberCountChanged) and event.count == members
 
 
+def _watched(event: object) -> Iterable[str]:
+    return event.states if isinstance(event, PresenceChanged) else ()
+
+
 def until(condition: Callable[[], bool]) -> None:
     due = time.monotonic() + WAIT
     while not condition():
@@ -66,8 +70,9 @@ def test_who_comes_back_soon_has_neither_left_nor_been_offline(server: ServerPro
             room.join()
             client.subscribe_presence([user for user in users if user != client.user_id])
         # All have come, and everybody knows it.
-        until(lambda: {user for user, event in noted if _counts(event, len(users))} == set(users))
-        until(lambda: all(len(client.presence) == len(users) - 1 for client in clients))
+        until(lambda: {user for user, event in list(noted) if _counts(event, len(users))} == set(users))
+        known = {(watcher, other) for watcher in users for other in users if watcher != other}
+        until(lambda: {(user, other) for user, event in list(noted) for other in _watched(event)} == known)
         heard = [room.events(ChannelMessage) for room in rooms]
         noted.clear()
         restart(server, how)

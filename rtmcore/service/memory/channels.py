@@ -444,17 +444,17 @@ class Channels:
             )
             self._history.keep(record, wall)
             awaited = state.journal.enabled
-        held = Held(channel, wait(live, command), entry_id, now, not awaited)
+        held = Held(channel, wait(live, command), entry_id, not awaited)
         if awaited:
             self._unkept[entry_id] = held
         if channel.held is None:
             channel.held = deque()
         channel.held.append(held)
         self._held_bytes += len(command.body)
-        self._let_go(channel)
+        self._let_go(channel, now)
 
-    def _let_go(self, channel: Channel) -> None:
-        """Publish what has waited long enough."""
+    def _let_go(self, channel: Channel, now: float) -> None:
+        """Publish what has waited long enough: for members it is as old as this moment."""
         while channel.held and channel.held[0].ready:
             held = channel.held.popleft()
             command, author = held.pending.command, held.pending.author
@@ -464,21 +464,21 @@ class Channels:
             member = channel.members.get(author.name)
             if member is not None:
                 member.own = own
-            entry = self._append(channel, own, author, command, held.id, held.accepted)
+            entry = self._append(channel, own, author, command, held.id, now)
             settle(self._state, held.pending, Logged(entry.id, entry.prev))
             notice = ChannelNotice(channel.app, channel.name, entry, author, channel.kind)
             for watcher in channel.watchers:
                 watcher.outputs.append(notice)
 
-    def committed(self, records: Iterable[HistoryRecord]) -> None:
+    def committed(self, records: Iterable[HistoryRecord], now: float) -> None:
         """Messages are in the history: now they are published."""
         for record in records:
             held = self._unkept.pop(record.id, None)
             if held is not None:
                 held.ready = True
-                self._let_go(held.channel)
+                self._let_go(held.channel, now)
 
-    def commit_failed(self, records: Iterable[HistoryRecord]) -> None:
+    def commit_failed(self, records: Iterable[HistoryRecord], now: float) -> None:
         """Messages could not be kept: they never existed."""
         for record in records:
             held = self._unkept.pop(record.id, None)
@@ -487,7 +487,7 @@ class Channels:
                 held.channel.held.remove(held)
                 self._held_bytes -= len(record.body)
                 settle(self._state, held.pending, NOT_WRITTEN)
-                self._let_go(held.channel)
+                self._let_go(held.channel, now)
 
     def read(self, outlet: Outlet, command: ReadChannel, now: float, wall: int) -> None:
         """Carry out `ReadChannel`."""

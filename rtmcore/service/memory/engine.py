@@ -277,11 +277,12 @@ class MemoryEngine:
         """
         return self._state.journal.last_batch(self._state.clock.last)
 
-    def committed(self, number: int) -> None:
+    def committed(self, number: int, now: float) -> None:
         """A batch is on the disk: what waited for it becomes visible and is answered.
 
         Args:
             number: Of the batch.
+            now: Monotonic seconds.
 
         Raises:
             ValueError: It is not the one that `next_batch` gave last.
@@ -294,7 +295,7 @@ class MemoryEngine:
         self._attributes.committed(number)
         self._stored.committed(number)
         self._sends.committed(batch.history)
-        self._channels.committed(batch.history)
+        self._channels.committed(batch.history, now)
 
     def commit_failed(self, number: int, now: float) -> None:
         """A batch could not be committed: its messages and changes never existed, and who made them is told.
@@ -310,7 +311,7 @@ class MemoryEngine:
         self._offline.commit_failed(entry.id for entry in batch.stored)
         self._attributes.commit_failed(batch.attributes)
         self._sends.commit_failed(batch.history)
-        self._channels.commit_failed(batch.history)
+        self._channels.commit_failed(batch.history, now)
 
     # --- History ------------------------------------------------------------------
 

@@ -105,6 +105,7 @@ class Offline:
                 self._inboxes.unhide(item)
             if item.storage is Storage.WRITING:
                 self._stores.release_after_commit(item)
+            item.dropped = True
             self._inboxes.discard(inbox, item)
         del inbox.items[: inbox.head + count]
         inbox.head = 0
@@ -134,6 +135,7 @@ class Offline:
             if not item.expires or item.expires > wall or given:
                 inbox.mortal = inbox.mortal or bool(item.expires)
             elif item.storage is Storage.STORED:
+                item.dropped = True
                 self._inboxes.discard(inbox, item)
                 self._inboxes.settle(item, PeerOutcome(CACHED, item.entry.id))
                 continue

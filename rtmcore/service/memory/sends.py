@@ -187,7 +187,7 @@ class Sends:
         results.pending[command.cmid] = item
         item.command = command
         if item.storage is Storage.GONE:
-            self._inboxes.settle(item, PeerOutcome(_DELIVERED, item.entry.id))
+            self._inboxes.settle(item, PeerOutcome(CACHED if item.dropped else _DELIVERED, item.entry.id))
         elif item.owner.live is None:
             self._inboxes.settle(item, PeerOutcome(CACHED, item.entry.id))
         else:

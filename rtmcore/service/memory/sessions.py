@@ -133,6 +133,7 @@ class Sessions:
         live = account.live
         if live is not None:
             same = live.instance is instance
+            self._offline.come_back(account, command.iid, wall)
             self._end(live, Ending.REPLACED if same else Ending.REMOTE_LOGIN, now, wall)
         else:
             self._offline.come_online(account, wall)

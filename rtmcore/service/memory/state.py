@@ -81,7 +81,6 @@ class Held:
     channel: Channel
     pending: "Pending"
     id: int
-    accepted: float
     ready: bool
     """Nothing but those before it is waited for."""
 
@@ -216,6 +215,8 @@ class Item:
     """Nobody may see it before it is committed."""
     overdue: bool = False
     """The sender's time is up, and the answer waits for the commit only."""
+    dropped: bool = False
+    """It was stored, and left without an acknowledgement: there was no room, its time was over, or it was flushed."""
     reader: str | None = None
     """The first instance to whose transport it may have been written."""
     alarm: float | None = None

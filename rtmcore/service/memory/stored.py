@@ -81,6 +81,7 @@ class StoredMessages:
         inbox.items = [item for item in inbox.items[inbox.head :] if item.entry.id not in over]
         inbox.head = 0
         for item in over.values():
+            item.dropped = True
             self._inboxes.discard(inbox, item)
             self._inboxes.settle(item, PeerOutcome(_CACHED, item.entry.id))
         return True

@@ -6,12 +6,11 @@ from typing import Any, Final
 from rtmcore.codes import MessageType
 from rtmcore.limits import (
     DAY,
-    HTTP_CHANNEL_MESSAGE_RATE,
-    HTTP_PEER_MESSAGE_RATE,
     SEND_TIMEOUT,
 )
 from rtmcore.service.admission import SharedRates
 from rtmcore.service.commands import RTM, Name, PublishAs, SendAs
+from rtmcore.service.config import HTTP_PUBLISHES, HTTP_SENDS
 from rtmcore.service.context import NodeContext
 from rtmcore.service.requests import explain_invalid_message
 from rtmcore.service.web.admission import admit
@@ -32,8 +31,8 @@ class Messages:
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
-        self._peer_rates = SharedRates(HTTP_PEER_MESSAGE_RATE)
-        self._channel_rates = SharedRates(HTTP_CHANNEL_MESSAGE_RATE)
+        self._peer_rates = SharedRates(context.rates[HTTP_SENDS])
+        self._channel_rates = SharedRates(context.rates[HTTP_PUBLISHES])
         self.begin = {PEER_MESSAGES: self._send, CHANNEL_MESSAGES: self._publish}
         """What carries out each operation; returns the seconds that it may take besides the engine's own."""
 
@@ -47,7 +46,7 @@ class Messages:
         longest = self._context.limits["offline_days"] * DAY
         if ttl is not None and not 0 < ttl <= longest:
             raise invalid(job, f"ttl is a number of seconds above 0 and at most {longest}.")
-        admit(self._context, job, self._peer_rates)
+        admit(self._context, job, self._peer_rates, HTTP_SENDS)
         self._context.submit(
             SendAs(
                 job.number,
@@ -71,7 +70,7 @@ class Messages:
         channel = fields.get("channel", "")
         check_id(job, channel, "channel id")
         kind, message = _message(job, fields, self._context.sizes.message)
-        admit(self._context, job, self._channel_rates)
+        admit(self._context, job, self._channel_rates, HTTP_PUBLISHES)
         name = Name(job.app, RTM, job.names["user"])
         history = fields.get("history", False)
         self._context.submit(

@@ -8,9 +8,10 @@ from typing import Final
 from rtmcore.arguments import explain_invalid_history
 from rtmcore.codes import ChannelMemberCountError
 from rtmcore.figures import HISTORY as HISTORY_RATE
-from rtmcore.limits import EVENT_FEED_RATE, HISTORY_PAGE_SIZES
+from rtmcore.limits import HISTORY_PAGE_SIZES
 from rtmcore.service.admission import SharedRates
 from rtmcore.service.commands import CountMembersOf, ReadHistory, TakeEvents
+from rtmcore.service.config import HTTP_EVENTS
 from rtmcore.service.context import NodeContext
 from rtmcore.service.web.admission import admit
 from rtmcore.service.web.problems import Problem, invalid
@@ -43,7 +44,7 @@ class Questions:
         self._context = context
         self._history_rates = history_rates
         self._event_rates = {
-            operation: SharedRates(EVENT_FEED_RATE) for operation in (USER_EVENTS, CHANNEL_EVENTS)
+            operation: SharedRates(context.rates[HTTP_EVENTS]) for operation in (USER_EVENTS, CHANNEL_EVENTS)
         }
         self.begin = {
             COUNTS: self._count,
@@ -97,8 +98,7 @@ class Questions:
         )
         if wrong is not None:
             raise invalid(job, wrong[1])
-        self._history_rates.use(self._context.rates[HISTORY_RATE])
-        admit(self._context, job, self._history_rates)
+        admit(self._context, job, self._history_rates, HISTORY_RATE)
         self._context.submit(
             ReadHistory(
                 app=job.app,
@@ -119,7 +119,7 @@ class Questions:
     def _take_events(self, job: Job, body: bytes) -> float:
         read_query(job, self._context.sizes.count_channels)
         operation = job.route.operation
-        admit(self._context, job, self._event_rates[operation])
+        admit(self._context, job, self._event_rates[operation], HTTP_EVENTS)
         self._context.submit(TakeEvents(job.number, job.app, job.key, operation == CHANNEL_EVENTS))
         return 0.0
 

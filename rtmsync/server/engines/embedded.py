@@ -124,7 +124,7 @@ class EmbeddedEngine:
             first = memory.next_batch(now)
             assert first is not None, "an engine with a journal reserves ids at once"
             self._commit_first(first)
-            memory.committed(first.number)
+            memory.committed(first.number, now)
         except BaseException:
             self._store.close()
             self._unlock()
@@ -260,14 +260,20 @@ class EmbeddedEngine:
     def _take_report(self, memory: MemoryEngine, report: tuple[int, Exception | None], now: float) -> None:
         number, error = report
         if error is None:
-            memory.committed(number)
+            memory.committed(number, now)
             if self._failing:
                 _log.warning("the journal in %s can be written again", self._directory)
         else:
             memory.commit_failed(number, now)
             self.commits_failed += 1
             if not self._failing:
-                _log.error("the journal in %s cannot be written: %s", self._directory, error)
+                fields = {"directory": str(self._directory), "error": str(error)}
+                _log.error(
+                    "the journal in %s cannot be written: %s",
+                    self._directory,
+                    error,
+                    extra={"fields": fields},
+                )
         self._failing = error is not None
 
     # --- In the journal thread ----------------------------------------------------

@@ -141,7 +141,7 @@ class JournalTarget:
         except sqlite3.Error:
             engine.commit_failed(batch.number, NOW)
         else:
-            engine.committed(batch.number)
+            engine.committed(batch.number, NOW)
         engine.port("node")
         now = NOW
         for _ in range(20):
