@@ -10,6 +10,7 @@ from tests.fuzz.targets.journal import JournalTarget
 from tests.fuzz.targets.node import NodeTarget
 from tests.fuzz.targets.settings import UrlTarget
 from tests.fuzz.targets.tokens import AccessTokenTarget, TokenTarget
+from tests.fuzz.targets.transfers import FileMessageTarget, TransferTarget
 from tests.fuzz.targets.transport import ClientTransportTarget, ServerTransportTarget
 from tests.fuzz.targets.wire import (
     ClientHandshakeTarget,
@@ -45,4 +46,7 @@ def targets() -> list[Target]:
         JournalTarget(),
         InvitationTarget(),
         UrlTarget(),
+        TransferTarget(up=True),
+        TransferTarget(up=False),
+        FileMessageTarget(),
     ]
