@@ -1,5 +1,6 @@
 """What a transfer moves: the file of an upload and the message about it, or the place of a download."""
 
+import io
 import os
 from collections.abc import Callable
 from hashlib import sha256
@@ -187,10 +188,12 @@ def opened_source(source: Origin, most: int) -> Source:
             ) from error
     elif isinstance(source, bytes | bytearray | memoryview):
         opened = Source.of_bytes(source, most)
-    elif hasattr(source, "read"):
+    elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
         return Source(source, owned=False, most=most)
     else:
-        raise invalid_upload(f"A path, bytes or a stream can be uploaded, not {type(source).__name__}.")
+        raise invalid_upload(
+            f"A path, bytes or a stream of bytes can be uploaded, not {type(source).__name__}."
+        )
     wrong = invalid_upload("The file is empty.") if not opened.size else None
     if opened.size > most:
         wrong = too_large(opened.size, most)
@@ -211,10 +214,10 @@ def opened_sink(to: "str | os.PathLike[str] | BinaryIO | None") -> Sink:
         return MemorySink()
     if isinstance(to, str | os.PathLike):
         return FileSink(to)
-    if not hasattr(to, "write"):
+    if not hasattr(to, "write") or isinstance(to, io.TextIOBase):
         raise error_for(
             DownloadMediaError.INVALID_ARGUMENT,
-            f"A file is downloaded to a path or to a stream, not to {type(to).__name__}.",
+            f"A file is downloaded to a path or to a stream of bytes, not to {type(to).__name__}.",
             operation="download",
         )
     return StreamSink(to)

@@ -420,6 +420,7 @@ def test_what_cannot_be_uploaded_is_refused_at_once(connect: Connect, tmp_path: 
         (b"", {}),
         (5, {}),
         (None, {}),
+        (io.StringIO("text"), {}),
         (b"x", {"name": "a/b"}),
         (b"x", {"name": "n" * (MEDIA_NAME_BYTES + 1)}),
         (b"x", {"thumbnail": bytes(40_000)}),
@@ -505,6 +506,7 @@ def test_what_cannot_be_downloaded_is_refused_at_once(connect: Connect, tmp_path
         ("abc", tmp_path / "nowhere" / "x"),
         ("abc", "a\0b"),
         ("abc", 5),
+        ("abc", io.StringIO()),
     ]
     for media, to in bad:
         with pytest.raises(InvalidArgument) as caught:
