@@ -275,7 +275,6 @@ class Node:
             if due < NEVER and connection.number in self._connections:
                 self._context.schedule(connection, due)
         self._departures.forget_lost()
-        self._counter.handle_timer(now)
         self._port.handle_timer(now, self._context.wall)
 
     def next_deadline(self) -> float | None:
@@ -562,6 +561,7 @@ class Node:
             self._feeds.behind.clear()
             for member in behind:
                 self._pumps.want(member.connection, member)
+        self._counter.handle_timer(self._context.now)
         self._feeds.settle()
 
     # --- What time brings -------------------------------------------------------------
