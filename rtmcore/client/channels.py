@@ -343,13 +343,15 @@ class Channels:
         channel = self._joined.get(packet.ch or "")
         if channel is None or not (channel.reader.replaying or channel.reader.asked):
             return
-        lost, ready = channel.reader.top(packet.id, packet.lost)
+        before, lost, behind = channel.reader.top(packet.id, packet.lost)
         if channel.log_reborn:
             channel.log_reborn = False
             channel.reader.last = packet.id
+        for entry in before:
+            self._give(entry)
         if lost:
             self._emit(ChannelGap(channel.name, lost))
-        for entry in ready:
+        for entry in behind:
             self._give(entry)
         if channel.reader.gap:
             self._mind_gap(channel)

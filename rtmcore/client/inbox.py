@@ -93,7 +93,8 @@ class Inbox:
         """The server has read the inbox to its top."""
         if not (self._reader.replaying or self._reader.asked):
             return
-        for entry in self._reader.top(packet.id, packet.lost)[1]:
+        before, _, behind = self._reader.top(packet.id, packet.lost)
+        for entry in (*before, *behind):
             self._give(entry, now)
         if not self._given:
             self._handed = self._reader.last
@@ -160,6 +161,6 @@ class Inbox:
         elif reader.held >= self._window:
             # The window is full of what is held, so the top would never come. What came last belongs to the
             # answer, which is in order: nothing before it is missing any more.
-            for each in reader.top(entry.id, 0)[1]:
+            for each in reader.top(entry.id, 0)[2]:
                 self._give(each, now)
             reader.replaying = True

@@ -139,7 +139,7 @@ class LogReader(Generic[T]):
         self._held.clear()
         self.held_bytes = 0
 
-    def top(self, position: int, lost: int) -> tuple[int, Sequence[T]]:
+    def top(self, position: int, lost: int) -> tuple[Sequence[T], int, Sequence[T]]:
         """The server has read the log to its top.
 
         Args:
@@ -147,18 +147,38 @@ class LogReader(Generic[T]):
             lost: Entries after the reader's position that the server does not have any more.
 
         Returns:
-            How many entries are lost to the reader, and what it held, in order.
+            What the reader held before a loss, how many entries are lost to it, and what it held behind them; all in
+            order. What is held stands behind the loss where nothing is known of its place.
         """
         here = self._surplus if self.replaying else sum(1 for number in self._had if number <= position)
-        found = {number: entry for number, entry, _ in self._held.values() if self.last < number <= position}
+        lost = max(0, lost - here)
+        found = {
+            number: (prev, entry)
+            for prev, (number, entry, _) in self._held.items()
+            if entry is not None and self.last < number <= position
+        }
+        numbers = sorted(found)
+        begin = self._loss_begins(numbers, [found[number][0] for number in numbers], position) if lost else 0
         rest = {prev: held for prev, held in self._held.items() if held[0] > position}
         self.restart(replaying=False)
         self._held = rest
         self.held_bytes = sum(size for _, _, size in rest.values())
         self.last = self._newest = max(self.last, position)
-        ready = [entry for number in sorted(found) if (entry := found[number]) is not None]
+        ready = [found[number][1] for number in numbers]
         self.taken += len(ready)
-        return max(0, lost - here), self._follow(ready)
+        return ready[:begin], lost, self._follow(ready[begin:])
+
+    def _loss_begins(self, numbers: Sequence[int], prevs: Sequence[int], top: int) -> int:
+        """How many of the entries held stand before what the server has lost.
+
+        Those that it did not send again came on this transport, where nothing but own entries may be left out. So
+        where the answer does not follow right behind them, the loss is there, and own entries are before them.
+        """
+        early = sum(number in self._had for number in numbers)
+        if not early:
+            return 0
+        answer = prevs[early] if early < len(prevs) else top
+        return 0 if self._leads_to(answer, numbers[early - 1]) else early
 
     def _follow(self, ready: list[T]) -> list[T]:
         """Go on from `last` through what is held."""
@@ -175,16 +195,16 @@ class LogReader(Generic[T]):
 
         The former go on where the log stood on this transport; the answer begins further back, or behind a loss.
         """
-        if not self._answering and position > self._newest and self._leads_to(prev):
+        if not self._answering and position > self._newest and self._leads_to(prev, self._newest):
             self._newest = position
             self._had.add(position)
             return
         self._answering = True
         self._had.discard(position)
 
-    def _leads_to(self, prev: int) -> bool:
-        """Whether nothing but own entries lies between the newest entry of another and this position."""
-        at: int | None = self._newest
-        while at is not None and at != prev:
+    def _leads_to(self, position: int, start: int) -> bool:
+        """Whether nothing but own entries lies between an entry of another and a later position."""
+        at: int | None = start
+        while at is not None and at != position:
             at = self._own.get(at)
         return at is not None

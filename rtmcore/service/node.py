@@ -284,7 +284,6 @@ class Node:
             if due < NEVER and connection.number in self._connections:
                 self._context.schedule(connection, due)
         self._departures.forget_lost()
-        self._counter.handle_timer(now)
         self._port.handle_timer(now, self._context.wall)
         self._blobs.handle_timer()
 
@@ -614,6 +613,7 @@ class Node:
             self._feeds.behind.clear()
             for member in behind:
                 self._pumps.want(member.connection, member)
+        self._counter.handle_timer(self._context.now)
         self._feeds.settle()
 
     # --- What time brings -------------------------------------------------------------

@@ -282,6 +282,21 @@ def test_what_is_held_but_gone_from_the_server_is_not_counted_as_lost() -> None:
     assert [e.lost if isinstance(e, ChannelGap) else e.id for e in bench.events] == [1, *range(12, 61)]
 
 
+def test_what_is_held_behind_an_own_message_stands_before_a_loss_that_comes_later() -> None:
+    bench = in_room()
+    connection = bench.server.last
+    # 11 is an own message, whose answer never comes.
+    publish(bench, timeout=0.5)
+    bench.run(1.0)
+    connection.send(entry(12, 11))
+    bench.turn()
+    assert connection.got(Sync) == [Sync(10, "room")]
+    # The server is late: when it reads the log, 12 to 49 are gone.
+    connection.send(*[entry(n, n - 1) for n in range(50, 82)], Top(81, 38, "room"))
+    bench.turn()
+    assert [e.lost if isinstance(e, ChannelGap) else e.id for e in bench.events] == [12, 37, *range(50, 82)]
+
+
 def test_a_second_gap_is_another_question() -> None:
     bench = in_room()
     connection = bench.server.last

@@ -12,9 +12,9 @@ def test_an_answer_that_begins_right_behind_an_own_entry_is_not_taken_for_news()
     # The server has lost 11 by now, so that its answer begins at 13.
     for position in range(13, 45):
         reader.take(position, position - 1, f"entry {position}")
-    lost, ready = reader.top(44, 1)
-    assert lost == 1
-    assert ready == [f"entry {position}" for position in range(13, 45)]
+    before, lost, behind = reader.top(44, 1)
+    assert (before, lost) == ([], 1)
+    assert behind == [f"entry {position}" for position in range(13, 45)]
 
 
 def test_what_came_before_an_answer_behind_own_entries_is_not_lost() -> None:
@@ -26,7 +26,7 @@ def test_what_came_before_an_answer_behind_own_entries_is_not_lost() -> None:
     assert reader.take(11, 10, "entry 11") == ("entry 11",) or reader.last == 13
     assert list(reader.take(14, 13, "entry 14")) == ["entry 14"]
     # The server had neither any more when it read the question.
-    assert reader.top(14, 2) == (0, [])
+    assert reader.top(14, 2) == ([], 0, [])
 
 
 def test_positions_that_go_back_do_not_hang_the_reader() -> None:

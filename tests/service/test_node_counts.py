@@ -189,6 +189,18 @@ def test_who_drops_out_counts_no_more(world):
     assert told(alice) == [1, 2, 1]
 
 
+def test_who_drops_out_is_told_in_the_turn_in_which_its_time_is_over(world):
+    alice, bob = world.login("alice"), world.login("bob")
+    alice.join("ops")
+    bob.join("ops")
+    bob.cut()
+    while told(alice) != [1, 2, 1]:
+        world.now = max(world.now, world.next_deadline())
+        world.turn()
+        assert world.node.next_deadline() > world.now, "nothing is left to the next turn"
+        assert world.now <= 1000 + OFFLINE_AFTER + 3
+
+
 @pytest.mark.parametrize("changed", [True, False])
 def test_after_a_return_it_is_told_where_the_members_have_changed(world, changed):
     alice, bob = world.login("alice"), world.login("bob")

@@ -143,14 +143,14 @@ class World:
 
     def settle(self) -> None:
         """Turns without time passing, until nobody has anything to say."""
-        while self._turn():
+        while self.turn():
             pass
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass from deadline to deadline."""
         end = self.now + seconds
         self.settle()
-        while (due := self._next_deadline()) is not None and due <= end:
+        while (due := self.next_deadline()) is not None and due <= end:
             self.now = max(self.now, due)
             self.settle()
         self.now = end
@@ -161,11 +161,13 @@ class World:
         self.now += seconds
         self.settle()
 
-    def _next_deadline(self) -> float | None:
+    def next_deadline(self) -> float | None:
+        """When the node or a client has something to do."""
         dues = [self.node.next_deadline(), *(wire.next_deadline() for wire in self.wires.values())]
         return min((due for due in dues if due is not None), default=None)
 
-    def _turn(self) -> bool:
+    def turn(self) -> bool:
+        """One turn of the node, after everybody has said what there is to say; whether anything came of it."""
         node, now = self.node, self.now
         node.turn(now, self.wall)
         progress = False
@@ -377,7 +379,7 @@ class Wire:
         while True:
             world.settle()
             yield
-            due = world._next_deadline()
+            due = world.next_deadline()
             if due is None or due > end:
                 break
             world.now = max(world.now, due)

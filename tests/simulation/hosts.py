@@ -287,6 +287,8 @@ class ClientHost:
         due = core.next_deadline()
         if due is not None and due <= now:
             core.handle_timer(now)
+            # What it tells now may be what it has found out by itself.
+            self.life.read = None
             after = core.next_deadline()
             if after is not None and after <= now:
                 self.world.history.violation(

@@ -423,3 +423,26 @@ def test_a_broken_rule_is_noticed(
     break_it(monkeypatch)
     found = check(story())
     assert any(words in text for _, text in found), found
+
+
+def test_a_count_that_a_client_finds_out_by_itself_is_not_held_against_the_server() -> None:
+    world = Scenario()
+    alice, bob, carol = world.login("alice", "bob", "carol")
+    world.join("room", alice, bob)
+    world.run_for(5.0)
+    bob.crash(silent=True)
+    world.side.restart(down=0.1)
+    world.run_for(20.0)
+    # When bob's time to come back ends, she is away.
+    alice.reset()
+    alice.refuse(15.0)
+    while alice.core.state.name == "CONNECTED":
+        world.run_for(0.01)
+    while alice.core.state.name != "CONNECTED":
+        world.run_for(0.01)
+    carol.call("join", "room")
+    world.run_for(5.0)
+    (found_out, own, _), (told, event, _) = alice.life.counted[-2:]
+    assert (own.count, event.count) == (1, 2)
+    assert told - found_out < 1.0
+    world.check()
