@@ -391,6 +391,22 @@ def test_a_damaged_sum_of_the_history_stops_no_commit_and_drops_nothing(tmp_path
     store.close()
 
 
+def test_a_damaged_name_in_the_schema_fails_a_commit_like_other_damage(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL_FILE
+    with closing(SqliteStore(path)) as store:
+        store.open()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    good = path.read_bytes()
+    trigger = b"INSERT INTO history_sizes"
+    assert trigger in good
+    path.write_bytes(good.replace(trigger, b"INSERT INTO histor\x80_sizes"))
+    with closing(SqliteStore(path)) as store:
+        store.open()
+        with pytest.raises(sqlite3.Error, match="damaged"):
+            store.commit(Batch(1, None, (), (), (), (), (), history=(record(1),), history_limit=10_000))
+
+
 def test_one_identity_has_a_session_and_a_ban_in_each_room(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / JOURNAL_FILE)
     store.open()

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -47,6 +48,19 @@ _ROW: Final = tuple[_Number, _Text, _Text, Annotated[int, Meta(ge=0, le=1)], _Nu
 _COUNT: Final = tuple[_Number]
 _SIZE: Final = "coalesce(CAST(size AS INTEGER), 0)"
 """The bytes of a message, whatever a damaged file says."""
+
+
+@contextlib.contextmanager
+def errors_as_text() -> Iterator[None]:
+    """Where names in a file's schema are damaged, what SQLite says of them is not text, and its error is lost.
+
+    Raises:
+        sqlite3.DatabaseError: In its place.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError("the file is damaged: its schema is not text") from error
 
 
 def write_history(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -136,7 +150,10 @@ class SqliteHistory:
             sqlite3.Error: The file could not be read, or `interrupt` was called.
             msgspec.ValidationError: A row is not what was written.
         """
-        connection = self._open()
+        with errors_as_text():
+            return self._read(self._open(), question)
+
+    def _read(self, connection: sqlite3.Connection, question: HistoryQuestion) -> Kept:
         command = question.command
         where = "app = ? AND id >= ? AND id < ?"
         values: list[Any] = [command.app, question.start, command.end]

@@ -13,7 +13,7 @@ from rtmcore.errors import ServerFailure
 from rtmcore.limits import DAY
 from rtmcore.service.commands import ChannelAttributeValue, Name
 from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
-from rtmsync.server.engines.sqlite_history import HISTORY_TABLES, SqliteHistory, write_history
+from rtmsync.server.engines.sqlite_history import HISTORY_TABLES, SqliteHistory, errors_as_text, write_history
 
 SCHEMA_VERSION: Final = 3
 _WITHOUT_SCOPES: Final = 1
@@ -122,8 +122,9 @@ class SqliteStore:
         assert connection is not None, "the store is not open"
         connection.execute("BEGIN IMMEDIATE")
         try:
-            _write(connection, batch)
-            connection.execute("COMMIT")
+            with errors_as_text():
+                _write(connection, batch)
+                connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
