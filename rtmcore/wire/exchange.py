@@ -289,6 +289,7 @@ class HttpServerConnection(_Exchange):
 
     def _judge(self, event: h11.Request) -> None:
         headers = decoded(event.headers)
+        self._of_head = event.method == b"HEAD"
         if bytes(event.http_version) != b"1.1":
             raise _Broken("only HTTP/1.1 is spoken here", 505)
         if header_values(headers, "transfer-encoding") and header_values(headers, "content-length"):
@@ -296,7 +297,6 @@ class HttpServerConnection(_Exchange):
         if event.method == b"CONNECT":
             raise _Broken("this is not a proxy", 405)
         self._phase = "judging"
-        self._of_head = event.method == b"HEAD"
         target = bytes(event.target).decode("ascii")
         self._events.append(HttpHead(bytes(event.method).decode("ascii"), target, headers))
 
