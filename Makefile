@@ -19,6 +19,7 @@ JOBS ?=
 SEED ?=
 FILE ?=
 ARGS ?=
+PROCESSES ?= 2
 # QUICK=1 leaves out what takes long or needs other programs.
 QUICK ?=
 OTHERS ?=
@@ -44,8 +45,8 @@ help: ## show this list
 demo: $(VENV)/.stamp-demo ## run a real server and clients on FILE=... (default: this README)
 	@$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
 
-test: $(VENV)/.stamp-test ## run the tests; ARGS=... goes to pytest, QUICK=1 leaves out the slow ones
-	@$(BIN)/python -m pytest $(quick_tests) $(ARGS)
+test: $(VENV)/.stamp-test ## run the tests in PROCESSES=2; ARGS=... goes to pytest, QUICK=1 leaves out the slow ones
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(quick_tests) $(ARGS)
 
 check: $(VENV)/.stamp-test ## lint, format, types and layers
 	$(BIN)/python -m ruff check .

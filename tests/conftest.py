@@ -18,11 +18,9 @@ SETTLE = 5.0
 
 _monotonic, _sleep = time.monotonic, time.sleep
 _failed = pytest.StashKey[bool]()
-_exempt = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_exempt] = {}
     # A shell starts what runs in the background with Ctrl-C ignored, and so would each program of a test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,8 +46,17 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for nodeid, reason in config.stash[_exempt].items():
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # The tests run in other processes, of which nothing but their reports is here.
+    exempt = {
+        report.nodeid: reason
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+        for name, reason in report.user_properties
+        if name == "may_leak"
+    }
+    for nodeid, reason in exempt.items():
         terminalreporter.write_line(f"may leak: {nodeid}: {reason}")
 
 
@@ -103,7 +110,7 @@ def leave_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     mark = request.node.get_closest_marker("may_leak")
     if mark is not None:
-        request.config.stash[_exempt][request.node.nodeid] = mark.kwargs["reason"]
+        request.node.user_properties.append(("may_leak", mark.kwargs["reason"]))
         yield
         return
     threads, descriptors = set(threading.enumerate()), open_descriptors()

@@ -72,7 +72,8 @@ def test_a_failed_test_is_not_blamed_twice(suite: pytest.Pytester) -> None:
     suite.runpytest_subprocess().assert_outcomes(failed=1)
 
 
-def test_an_exemption_is_shown_with_its_reason(suite: pytest.Pytester) -> None:
+@pytest.mark.parametrize("processes", [0, 2])
+def test_an_exemption_is_shown_with_its_reason(suite: pytest.Pytester, processes: int) -> None:
     suite.makepyfile(
         """
         import os, pytest
@@ -80,7 +81,7 @@ def test_an_exemption_is_shown_with_its_reason(suite: pytest.Pytester) -> None:
         def test_leak(): os.open("/dev/null", os.O_RDONLY)
         """
     )
-    result = suite.runpytest_subprocess()
+    result = suite.runpytest_subprocess("--numprocesses", str(processes))
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["may leak: *::test_leak: the descriptor is the point"])
 

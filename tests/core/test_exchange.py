@@ -196,6 +196,12 @@ def test_what_comes_behind_a_head_request_and_is_none_is_refused_with_words() ->
     assert answers[2].endswith(b".\n")
 
 
+def test_a_head_request_in_another_version_of_http_is_refused_without_a_body() -> None:
+    echo = Echo().feed([b"HEAD / HTTP/1.3\r\nHost: h\r\n\r\n"])
+    assert echo.output.startswith(b"HTTP/1.1 505 ")
+    assert echo.output.endswith(b"\r\n\r\n")
+
+
 def test_misuse_of_the_server_side() -> None:
     http = HttpServerConnection()
     for misuse in (lambda: http.respond(200), http.admit):
