@@ -29,12 +29,13 @@ extras_demo := cli,server
 extras_test := test,cli,server
 extras_docs := docs,cli,server
 extras_bench := bench,test
+extras_peers := peers,test
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs bench fuzz soak simulate test-floors test-pythons test-wheel clean
+.PHONY: help demo test peers check docs bench fuzz soak simulate test-floors test-pythons test-wheel clean
 # Stamps are made by a pattern rule: without this line make would remove them again.
 .PRECIOUS: $(VENV)/.stamp-%
 
@@ -47,6 +48,9 @@ demo: $(VENV)/.stamp-demo ## run a real server and clients on FILE=... (default:
 
 test: $(VENV)/.stamp-test ## run the tests in PROCESSES=2; ARGS=... goes to pytest, QUICK=1 leaves out the slow ones
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(quick_tests) $(ARGS)
+
+peers: $(VENV)/.stamp-peers ## install gunicorn, uWSGI, Celery, ... beside the tests; without them some are skipped
+	@$(BIN)/python -m tests.peers
 
 check: $(VENV)/.stamp-test ## lint, format, types and layers
 	$(BIN)/python -m ruff check .

@@ -57,7 +57,7 @@ def test_wheel_metadata(metadata: Message, built: zipfile.ZipFile) -> None:
     required = metadata.get_all("Requires-Dist") or []
     always = {re.split("[<>=]", line)[0] for line in required if "extra ==" not in line}
     assert always == {"attrs", "cattrs", "h11", "msgspec", "wsproto"}
-    extras = {"bench", "cli", "django", "docs", "flask", "media", "redis", "server", "test"}
+    extras = {"bench", "cli", "django", "docs", "flask", "media", "peers", "redis", "server", "test"}
     assert set(metadata.get_all("Provides-Extra") or []) == extras
     entry_points = next(name for name in built.namelist() if name.endswith("entry_points.txt"))
     assert "rtm = rtmsync.cli:main" in built.read(entry_points).decode("utf-8")

@@ -2,7 +2,7 @@
 
 `make test-floors` installs with these constraints, so that each ``>=`` in
 setup.cfg is a version that the tests have passed on. The tools of the test,
-docs and bench extras are left at their newest.
+peers, docs and bench extras are left at their newest.
 """
 
 import configparser
@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-TOOL_EXTRAS = frozenset({"test", "docs", "bench"})
+TOOL_EXTRAS = frozenset({"test", "peers", "docs", "bench"})
 _FLOOR = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*>=\s*(?P<version>[0-9][0-9.]*)")
 
 
