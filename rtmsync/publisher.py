@@ -26,7 +26,7 @@ from rtmcore.models import EventBatch, HistoricalMessage, HistoryPage, Membershi
 from rtmcore.wire.exchange import HttpResponse
 from rtmsync.config import Secret
 from rtmsync.driver.clock import Deadline, Timeout, seconds_of
-from rtmsync.driver.http import HttpLine
+from rtmsync.driver.http import HttpLine, Line
 from rtmsync.driver.tls import TlsConfig
 from rtmsync.http_answers import late, understood
 
@@ -91,7 +91,7 @@ class Publisher:
         self._tls = tls
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._line: HttpLine | None = None
+        self._line: Line | None = None
         self._closed = False
         self._untaken: dict[str, deque[str]] = {_USER_EVENTS: deque(), _CHANNEL_EVENTS: deque()}
         """Keys of calls for events that did not get their answer: the next calls ask for the same ones."""
@@ -458,7 +458,7 @@ class Publisher:
         try:
             line = self._line
             if line is None:
-                line = self._line = HttpLine(self._endpoint, self._tls, budget)
+                line = self._line = self._open_line(budget)
             try:
                 answer = line.ask(method, target, headers, body, budget)
             except TimeoutError:
@@ -468,7 +468,7 @@ class Publisher:
                     raise
                 # The server had closed it while it was idle; the key keeps a repeat from being sent twice.
                 self._drop()
-                line = self._line = HttpLine(self._endpoint, self._tls, budget)
+                line = self._line = self._open_line(budget)
                 answer = line.ask(method, target, headers, body, budget)
         except BaseException:
             self._drop()
@@ -476,6 +476,9 @@ class Publisher:
         if not answer.reusable:
             self._drop()
         return answer
+
+    def _open_line(self, budget: Deadline) -> Line:
+        return HttpLine(self._endpoint, self._tls, budget)
 
     def _drop(self) -> None:
         line, self._line = self._line, None

@@ -5,7 +5,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rtmcore.client.config import Endpoint
 from rtmcore.errors import ConnectionFailed, TlsError
@@ -14,6 +14,25 @@ from rtmcore.wire.exchange import HttpClientConnection, HttpFailed, HttpResponse
 from rtmsync.driver.clock import Deadline
 from rtmsync.driver.helpers import addresses_of, unresolved
 from rtmsync.driver.tls import TlsConfig
+
+
+class Line(Protocol):
+    """A connection over which one asks and is answered."""
+
+    @property
+    def http(self) -> HttpClientConnection:
+        """Its protocol."""
+
+    def ask(
+        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | None, budget: Deadline
+    ) -> HttpResponse:
+        """One request and its answer; see `HttpLine`."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+    def abandon(self) -> None:
+        """In a forked child: give back what was inherited without a word on the connection."""
 
 
 class HttpLine:

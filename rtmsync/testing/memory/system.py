@@ -1,0 +1,137 @@
+"""The whole system in this process: a node, an engine, publishers, and the time that they live in."""
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from rtmcore.errors import ClientClosed
+from rtmcore.service.blobs.memory import MemoryBlobStore
+from rtmcore.service.blobs.service import BlobSettings
+from rtmcore.service.blobs.tickets import SECRET_BYTES, TicketOffice
+from rtmcore.service.config import NodeConfig
+from rtmcore.service.memory import MemoryEngine
+from rtmcore.service.node import Node
+from rtmsync.publisher import Publisher
+from rtmsync.server.config import DEV_APP_ID
+from rtmsync.server.serverkeys import ServerKeys
+from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey, make_token
+from rtmsync.testing.memory.clock import VirtualClock
+from rtmsync.testing.memory.line import MemoryPublisher
+from rtmsync.testing.memory.machine import Machine
+from rtmsync.testing.memory.outbox import Outbox, Sent
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_URL: Final = "ws://rtm.invalid"
+_NODE: Final = "memory"
+_SECRET_BYTES: Final = 24
+
+
+class MemorySystem:
+    """The real server's logic, and real publishers, in one thread and without sockets.
+
+    Every call does all that it causes before it returns. Time is virtual: it passes where a call waits, and by
+    `clock.advance`.
+
+    ```python
+    with MemorySystem() as rtm:
+        with rtm.publisher() as publisher:
+            publisher.publish("orders", "paid", sender="shop")
+        assert [sent.text for sent in rtm.outbox] == ["paid"]
+    ```
+
+    It is for tests that run in one thread. Where other threads or processes take part, use a real server
+    (`rtm_server`): time would pass before they had their turn.
+
+    Args:
+        app_id: The app, 32 characters; by default the one of development servers.
+        clock: The time to live in, by default one of its own.
+        secret: The secret with which tokens are signed, at least 32 bytes. Without one, everybody may log in without
+            a token.
+        server_key: What a publisher shows; by default, one is made.
+        rate_limits: Whether the documented rates are kept. By default they are not, since a test does in no time
+            what a program does in an hour.
+    """
+
+    def __init__(
+        self,
+        app_id: str = DEV_APP_ID,
+        clock: VirtualClock | None = None,
+        *,
+        secret: str | bytes | None = None,
+        server_key: str | None = None,
+        rate_limits: bool = False,
+    ) -> None:
+        self.app_id: Final = app_id
+        self.server_key: Final = server_key or secrets.token_hex(_SECRET_BYTES)
+        self.clock: Final = clock or VirtualClock()
+        self._key = (
+            None if secret is None else TokenKey(secret.encode() if isinstance(secret, str) else secret)
+        )
+        engine = MemoryEngine(secrets.token_hex(8))
+        self._outbox = Outbox(engine.port(_NODE), app_id)
+        keys = ServerKeys({app_id: [self.server_key]})
+        node = Node(
+            NodeConfig(node=_NODE, rate_limits=rate_limits),
+            self._outbox,
+            AppVerifier([AppKeys(app_id, () if self._key is None else (self._key,))]),
+            secret=lambda: secrets.token_urlsafe(_SECRET_BYTES),
+            authorize=keys.authorize,
+            blobs=BlobSettings(
+                MemoryBlobStore(),
+                TicketOffice(secrets.token_bytes(SECRET_BYTES)),
+                draw=lambda: secrets.token_urlsafe(_SECRET_BYTES),
+            ),
+        )
+        node.record_events(keys.apps, self.clock.now())
+        self._machine = Machine(node, self.clock)
+        self._closed = False
+        self.clock.join(self._machine)
+
+    def __repr__(self) -> str:
+        return f"<MemorySystem of {self.app_id}{', closed' if self._closed else ''}>"
+
+    @property
+    def url(self) -> str:
+        """What stands where a server's URL would: nobody can connect to it."""
+        return _URL
+
+    @property
+    def outbox(self) -> list[Sent]:
+        """What was sent and published so far, in order: by publishers and by clients.
+
+        What was refused is not in it. It may be cleared.
+        """
+        return self._outbox.sent
+
+    def publisher(self) -> Publisher:
+        """A publisher with the right server key. The caller closes it, or `close` of the system does."""
+        self._check_open("publisher")
+        return MemoryPublisher(self._machine, _URL, app_id=self.app_id, server_key=self.server_key)
+
+    def token_for(self, user: str, seconds: float = 3600.0) -> str | None:
+        """A token with which a user may log in; None where none is needed.
+
+        Args:
+            user: The user id.
+            seconds: How long it is valid, in virtual time.
+        """
+        if self._key is None:
+            return None
+        return make_token(self._key, app=self.app_id, user=user, now=self.clock.time(), seconds=seconds)
+
+    def close(self) -> None:
+        """End everything. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self.clock.leave(self._machine)
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _check_open(self, operation: str) -> None:
+        if self._closed:
+            raise ClientClosed("The memory system is closed.", operation=operation, hint="Make another one.")
