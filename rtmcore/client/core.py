@@ -1,7 +1,8 @@
 """The client as a pure state machine: intents, bytes and time go in; bytes, events and deadlines come out.
 
-The driver turns the crank. After each input or intent it takes what `data_to_send` and `next_event` have, and
-calls `handle_timer` at `next_deadline`. `now` is monotonic seconds everywhere and never goes back.
+The driver turns the crank. After each input or intent it takes what `data_to_send` and `next_event` have, or both in
+their order from `next_output`, and calls `handle_timer` at `next_deadline`. `now` is monotonic seconds everywhere and
+never goes back.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,9 @@ from typing import Final, cast
 from rtmcore.client.batching import request_size
 from rtmcore.client.calls import invalid
 from rtmcore.client.config import explain_invalid_token
+from rtmcore.client.driven import Driven
 from rtmcore.client.events import Event, RequestCompleted
-from rtmcore.client.failures import closed_error, login_refusal
+from rtmcore.client.failures import broken, closed_error, login_refusal, without_token
 from rtmcore.client.kinds import KINDS
 from rtmcore.client.parts import ClientParts
 from rtmcore.client.requests import (
@@ -36,7 +38,6 @@ from rtmcore.codes import (
 from rtmcore.errors import (
     InvalidAppId,
     InvalidArgument,
-    RtmError,
 )
 from rtmcore.files import FILE_KINDS, decode_file
 from rtmcore.identifiers import explain_invalid_id, is_valid_app_id, is_valid_id
@@ -66,7 +67,7 @@ _KINDS_SENT: Final = (MessageType.TEXT, MessageType.RAW, MessageType.FILE, Messa
 _MILLISECONDS: Final = 1000
 
 
-class ClientCore(ClientParts):
+class ClientCore(ClientParts, Driven):
     """One client: a user's session, its messages and its channels.
 
     Intents return a `Ticket` at once and never block; bad input and calls that do not fit the state raise. The
@@ -404,16 +405,17 @@ class ClientCore(ClientParts):
         self._now = now
         self.session.transport_opened(link_id, now)
 
-    def transport_failed(self, link_id: int, error: RtmError, now: float) -> None:
+    def transport_failed(self, link_id: int, error: Exception, now: float) -> None:
         """A transport that was asked for could not be opened, or is lost. Do not report its end again.
 
         Args:
             link_id: Its id.
-            error: Why; a `TlsError` or a proxy's refusal ends a login at once.
+            error: Why, as the socket raised it; it becomes the cause of a `ConnectionFailed`, unless it is an
+                `RtmError`. A `TlsError` or a proxy's refusal ends a login at once.
             now: Monotonic seconds.
         """
         self._now = now
-        self.session.transport_failed(link_id, error, now)
+        self.session.transport_failed(link_id, broken(error), now)
         self._complete_closing()
 
     def receive_data(self, link_id: int, data: bytes, now: float) -> None:
@@ -437,10 +439,10 @@ class ClientCore(ClientParts):
         self._now = now
         self.session.token(value, now)
 
-    def token_failed(self, error: RtmError, now: float) -> None:
+    def token_failed(self, error: Exception, now: float) -> None:
         """The token provider raised, or took too long: the attempt that waits for it has failed."""
         self._now = now
-        self.session.token_failed(error, now)
+        self.session.token_failed(without_token(error), now)
 
     def handed_over(self, position: int, now: float) -> None:
         """A subscription has taken all peer messages up to this position: they can be acknowledged."""

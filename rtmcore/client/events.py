@@ -366,6 +366,18 @@ class CloseTransport:
     id: int
 
 
+@attrs.define
+class SendBytes:
+    """Write bytes on a transport that is open, behind all that were written on it before; see `Driven.next_output`.
+
+    Where the transport is gone, they are dropped: the core repeats what has no answer on the next one.
+    """
+
+    id: int
+    """Of the transport."""
+    data: bytes = attrs.field(repr=False)
+
+
 class TokenReason(enum.Enum):
     """Why a token is asked for."""
 

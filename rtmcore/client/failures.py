@@ -19,6 +19,7 @@ from rtmcore.connection.model import Effect, Input, Model, Reason, State
 from rtmcore.errors import (
     Aborted,
     AlreadyLoggedIn,
+    AuthError,
     Banned,
     ClientClosed,
     ConnectionFailed,
@@ -109,6 +110,28 @@ def close_error(closed: Closed) -> RtmError:
     return ConnectionFailed(
         f"The server closed the connection with {name}{text}.", retry_after=closed.retry_after
     )
+
+
+def broken(error: Exception) -> RtmError:
+    """Why a transport is lost: an error of this library as it is, what a socket raised as the cause of one."""
+    if isinstance(error, RtmError):
+        return error
+    failed = ConnectionFailed(f"The connection failed: {_in_words(error)}.")
+    failed.__cause__ = error
+    return failed
+
+
+def without_token(error: Exception) -> RtmError:
+    """Why there is no token: an error of this library as it is, another one as its cause."""
+    if isinstance(error, RtmError):
+        return error
+    failed = AuthError(f"The token provider failed: {_in_words(error)}.", operation="token")
+    failed.__cause__ = error
+    return failed
+
+
+def _in_words(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def silence_error(seconds: float) -> ConnectionFailed:

@@ -10,6 +10,7 @@ from typing import Final
 from rtmcore.client.attempts import GiveUp, Verdict
 from rtmcore.client.config import ClientConfig
 from rtmcore.client.core import ClientCore
+from rtmcore.client.driven import Driven
 from rtmcore.client.events import (
     ChannelGap,
     ChannelLost,
@@ -29,6 +30,7 @@ from rtmcore.client.events import (
     RoomReconnecting,
     SignalingChanged,
 )
+from rtmcore.client.failures import broken
 from rtmcore.client.frames import IncomingFrames, OutgoingFrames
 from rtmcore.client.media import MediaLink, is_media
 from rtmcore.client.requests import PUBLISH, ROOM_CONNECT, ROOM_SEND_DATA, Operation, Ticket
@@ -61,7 +63,7 @@ _NOT_OF_ROOMS: Final = (ChannelLost, PeerMessage, PeerConnectionStateChanged)
 _LONG_AGO: Final = float("-inf")
 
 
-class RoomCore:
+class RoomCore(Driven):
     """One participant of one room.
 
     Its verbs are those of `ClientCore`; transports of the media connection are told by their id (`is_media`). A room
@@ -295,9 +297,12 @@ class RoomCore:
         (self._media if is_media(link_id) else self._core).transport_opened(link_id, now)
         self._settle(now)
 
-    def transport_failed(self, link_id: int, error: RtmError, now: float) -> None:
+    def transport_failed(self, link_id: int, error: Exception, now: float) -> None:
         """A transport that was asked for could not be opened, or is lost."""
-        (self._media if is_media(link_id) else self._core).transport_failed(link_id, error, now)
+        if is_media(link_id):
+            self._media.transport_failed(link_id, broken(error), now)
+        else:
+            self._core.transport_failed(link_id, error, now)
         self._settle(now)
 
     def receive_data(self, link_id: int, data: bytes, now: float) -> None:
@@ -315,7 +320,7 @@ class RoomCore:
         self._core.token(value, now)
         self._settle(now)
 
-    def token_failed(self, error: RtmError, now: float) -> None:
+    def token_failed(self, error: Exception, now: float) -> None:
         """The token provider raised, or took too long."""
         self._core.token_failed(error, now)
         self._settle(now)

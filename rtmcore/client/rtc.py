@@ -6,6 +6,7 @@ from typing import Final
 
 from rtmcore.client.config import ClientConfig
 from rtmcore.client.core import ClientCore
+from rtmcore.client.driven import Driven
 from rtmcore.client.events import (
     ChannelGap,
     ChannelLost,
@@ -23,7 +24,7 @@ from rtmcore.client.events import (
 from rtmcore.client.frames import IncomingFrames, OutgoingFrames
 from rtmcore.client.requests import SEND_STREAM, Ticket
 from rtmcore.codes import PeerConnectionState, RtcConnectionState, UserOfflineReason
-from rtmcore.errors import ConnectionFailed, InvalidArgument, RtmError
+from rtmcore.errors import ConnectionFailed, InvalidArgument
 from rtmcore.limits import (
     DATA_FRAMES_KEPT,
     LOGOUT_TIMEOUT,
@@ -39,7 +40,7 @@ _STREAM: Final = ""
 """The one track of an RTC channel has no name."""
 
 
-class RtcCore:
+class RtcCore(Driven):
     """One user in one RTC channel.
 
     Its verbs are those of `ClientCore`, and so is what carries it out; only the states, the times and the events
@@ -194,7 +195,7 @@ class RtcCore:
         """A transport that was asked for is open."""
         self._core.transport_opened(link_id, now)
 
-    def transport_failed(self, link_id: int, error: RtmError, now: float) -> None:
+    def transport_failed(self, link_id: int, error: Exception, now: float) -> None:
         """A transport that was asked for could not be opened, or is lost."""
         self._core.transport_failed(link_id, error, now)
 
@@ -212,7 +213,7 @@ class RtcCore:
         """The answer to `NeedToken`."""
         self._core.token(value, now)
 
-    def token_failed(self, error: RtmError, now: float) -> None:
+    def token_failed(self, error: Exception, now: float) -> None:
         """The token provider raised, or took too long."""
         self._core.token_failed(error, now)
 
