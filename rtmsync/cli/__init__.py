@@ -10,7 +10,7 @@ _NEEDED = frozenset({"click", "rich"})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the `rtm` command and end the process with one of `rtmsync.cli.exits.ExitCode`.
+    """Run the `rtm` command and end the process with one of `rtmsync.exits.ExitCode`.
 
     Args:
         arguments: Words after the program's name; those of the process by default.

@@ -11,8 +11,8 @@ import click
 
 from rtmcore import __version__
 from rtmcore.errors import RtmError
-from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.output import explain, note
+from rtmsync.exits import ExitCode, exit_code
 
 COMMANDS: Final = (
     "serve",

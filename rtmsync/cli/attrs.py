@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import clock_time, emit, printable, say
+from rtmsync.exits import ExitCode
 
 if TYPE_CHECKING:
     from rtmsync.client import Client

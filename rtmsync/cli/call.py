@@ -7,12 +7,12 @@ import click
 from rtmcore.client.events import StateChanged
 from rtmcore.codes import ConnectionState, RemoteInvitationState
 from rtmcore.errors import RequestTimeout
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, note
 from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.client import Client
 from rtmsync.driver.clock import FOREVER
+from rtmsync.exits import ExitCode
 from rtmsync.invitation import LocalInvitation, RemoteInvitation
 from rtmsync.invitation_events import (
     LOCAL_EVENTS,

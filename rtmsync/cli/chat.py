@@ -13,12 +13,12 @@ from rtmcore.codes import ConnectionState
 from rtmcore.errors import NotInChannel, RtmError
 from rtmcore.limits import MESSAGE_BYTES_MAX, READ_CHUNK, WAIT_SLICE
 from rtmcore.models import ChannelMessage, PeerMessage, SendStatus
-from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import clock_time, explain, note, say
 from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.cli.transfers import shown
 from rtmsync.driver.waker import Waker
+from rtmsync.exits import ExitCode, exit_code
 
 if TYPE_CHECKING:
     from rtmsync.client import Client

@@ -6,10 +6,10 @@ from typing import Final
 import click
 
 from rtmcore.errors import ConnectionFailed, RtmError
-from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, say, use_colours
 from rtmsync.cli.probe import Probe
+from rtmsync.exits import ExitCode, exit_code
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import note
 from rtmsync.cli.transfers import follow, target_of
+from rtmsync.exits import ExitCode
 
 
 @click.command("download")

@@ -15,8 +15,8 @@ import click
 
 from rtmcore.errors import error_class
 from rtmcore.explanations.lookup import FAMILIES, explanation
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.output import emit, note, say
+from rtmsync.exits import ExitCode
 
 _SUGGESTIONS: Final = 5
 _AROUND: Final = " \t.,:;'\"`()[]"

@@ -9,9 +9,9 @@ import click
 from rtmcore.codes import MessageType
 from rtmcore.limits import HISTORY_PAGE_SIZES
 from rtmcore.models import HistoricalMessage
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import as_row, clock_time, emit, printable, say
+from rtmsync.exits import ExitCode
 
 if TYPE_CHECKING:
     from rtmsync.client import Client

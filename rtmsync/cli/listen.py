@@ -11,12 +11,12 @@ from rtmcore.client.events import ChannelGap, ChannelLost, MemberJoined, MemberL
 from rtmcore.codes import ConnectionState
 from rtmcore.errors import NotInChannel, RequestTimeout
 from rtmcore.models import ChannelMessage, PeerMessage
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import as_row, emit, note
 from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.cli.transfers import save as save_file
 from rtmsync.driver.clock import FOREVER, Clock
+from rtmsync.exits import ExitCode
 
 if TYPE_CHECKING:
     from rtmsync.client import Client

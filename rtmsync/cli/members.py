@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import click
 
 from rtmcore.errors import LimitExceeded
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, printable, say
+from rtmsync.exits import ExitCode
 
 
 @click.command("members")

@@ -17,7 +17,7 @@ import cattrs
 from rtmcore.codes import MessageType
 from rtmcore.errors import RtmError
 from rtmcore.models import ChannelMessage, HistoricalMessage, PeerMessage
-from rtmsync.cli.exits import causes
+from rtmsync.exits import causes
 
 _CONTROLS: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What JSON leaves as it is, and a terminal or a reader of lines does not."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import click
 
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, printable, say
+from rtmsync.exits import ExitCode
 
 
 @click.command("presence")

@@ -14,10 +14,10 @@ from rtmcore.files import FileMessage
 from rtmcore.limits import MESSAGE_BYTES_MAX
 from rtmcore.models import PublishResult, SendResult, SendStatus
 from rtmsync.cli.credentials import STDIN
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, note
 from rtmsync.cli.transfers import upload
+from rtmsync.exits import ExitCode
 
 Body = str | bytes | FileMessage
 

@@ -22,10 +22,10 @@ from click.core import ParameterSource
 from rtmcore.limits import DRAIN_TIMEOUT
 from rtmcore.service.config import ABORT, KEEP
 from rtmsync.cli.credentials import STDIN
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import DEFAULT_URL
 from rtmsync.cli.output import emit, note, say
 from rtmsync.cli.reloading import Reloader
+from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
 from rtmsync.server.logs import LOG_FORMATS, LOG_LEVELS, TEXT, logging_as
 from rtmsync.server.settings import AppFiles, Settings, parse_limit, parse_rate, read_settings

@@ -11,8 +11,8 @@ from rtmcore.codes import DtlsTransportState, IceTransportState
 from rtmcore.connection.aggregate import AGGREGATE_RULES, peer_connection_state
 from rtmcore.connection.diagram import dot, mermaid
 from rtmcore.connection.machines import MACHINES, Machine
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.output import emit, note, say
+from rtmsync.exits import ExitCode
 
 AGGREGATE: Final = "aggregate"
 """It has no rules from state to state: it is made of what the transports are at the moment."""

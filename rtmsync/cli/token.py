@@ -18,8 +18,8 @@ from rtmsync.cli.credentials import (
     read_token,
     scopes_of,
 )
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.output import emit, printable, say
+from rtmsync.exits import ExitCode
 from rtmsync.server.access_tokens import AccessToken, make_access_token, parse_access_token
 from rtmsync.server.tokens import FORMATS, JWT, format_of, make_token, signing_key
 

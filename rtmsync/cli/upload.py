@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import emit, say
 from rtmsync.cli.transfers import as_file_row, upload
+from rtmsync.exits import ExitCode
 
 
 @click.command("upload")

@@ -22,11 +22,11 @@ from rtmcore.client.events import (
 )
 from rtmcore.codes import ConnectionState
 from rtmcore.errors import RequestTimeout
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import Login, connection_options
 from rtmsync.cli.output import as_row, clock_time, emit, note, printable, say, use_colours
 from rtmsync.cli.telling import abortion, tell_state
 from rtmsync.driver.clock import FOREVER, Clock
+from rtmsync.exits import ExitCode
 from rtmsync.timeline.spans import duration
 
 if TYPE_CHECKING:

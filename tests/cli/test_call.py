@@ -7,7 +7,7 @@ import pytest
 
 import rtmsync
 from rtmsync import RemoteInvitationReceived
-from rtmsync.cli.exits import ExitCode
+from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys

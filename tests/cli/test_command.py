@@ -23,8 +23,8 @@ from rtmcore.errors import (
     TokenExpired,
 )
 from rtmsync.cli.app import COMMANDS, rtm
-from rtmsync.cli.exits import ExitCode, exit_code
 from rtmsync.cli.output import explain
+from rtmsync.exits import ExitCode, exit_code
 from tests.cli.conftest import Rtm
 
 

@@ -18,8 +18,8 @@ from rtmcore.limits import DAY
 from rtmcore.wire.codec import MSGPACK
 from rtmcore.wire.packets import Failed, Hello, Leave, Packet, Ready, Welcome
 from rtmcore.wire.transport import Received, ServerTransport, UpgradeRequested
-from rtmsync.cli.exits import ExitCode
 from rtmsync.driver.clock import Clock
+from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys, TokenKey, make_token

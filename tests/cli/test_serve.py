@@ -14,9 +14,9 @@ import pytest
 
 import rtmsync
 from rtmcore.codes import ConnectionState
-from rtmsync.cli.exits import ExitCode
 from rtmsync.cli.options import DEFAULT_URL
 from rtmsync.cli.serve import paste_lines
+from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
 from rtmsync.server.engines.embedded import JOURNAL_FILE
 from rtmsync.server.tokens import TokenKey, make_token

@@ -14,7 +14,7 @@ import pytest
 import rtmsync
 from rtmcore.limits import MESSAGE_BYTES
 from rtmsync import ChannelMessage, PeerMessage
-from rtmsync.cli.exits import ExitCode
+from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys

@@ -11,7 +11,7 @@ from rtmcore.codes import LoginError
 from rtmcore.errors import AuthError
 from rtmcore.limits import TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
 from rtmcore.service.grants import Grant
-from rtmsync.cli.exits import ExitCode
+from rtmsync.exits import ExitCode
 from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey
 from tests.cli.conftest import Rtm
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import rtmsync
-from rtmsync.cli.exits import ExitCode
+from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys

@@ -1,4 +1,4 @@
-"""What the exit status of `rtm` says, so that scripts need not read its sentences."""
+"""What the exit status of a command says, so that scripts need not read its sentences."""
 
 from collections.abc import Iterator
 from enum import IntEnum
@@ -8,7 +8,7 @@ from rtmcore.errors import Aborted, AuthError, ConnectionFailed, InvalidArgument
 
 
 class ExitCode(IntEnum):
-    """Exit status of every `rtm` command."""
+    """Exit status of `rtm` and of the commands of the integrations."""
 
     OK = 0
     FAILURE = 1
