@@ -1,0 +1,368 @@
+"""What one process of a web application has open to an RTM server: nothing before its first use.
+
+A worker publishes over HTTP where there is a server key, and otherwise over a session of its own. A forked child
+begins with nothing, and leaves what its parent has open alone.
+"""
+
+import json
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from rtmcore.client.events import StateChanged
+from rtmcore.codes import ConnectionChangeReason, ConnectionState
+from rtmcore.errors import AlreadyJoined, ClientClosed, InvalidArgument, LimitExceeded
+from rtmcore.limits import TOKEN_SECONDS_DEFAULT
+from rtmsync.client import Client
+from rtmsync.config import Secret, TokenProvider
+from rtmsync.contrib.settings import MEMORY, Settings
+from rtmsync.driver.clock import Timeout
+from rtmsync.driver.tls import TlsConfig
+from rtmsync.publisher import Publisher, PublishStatus
+
+logger: Final = logging.getLogger("rtmsync.contrib")
+
+Around: TypeAlias = Callable[[], AbstractContextManager[object]]
+"""Makes what application code runs in: an application context, or fresh database connections."""
+
+Message: TypeAlias = str | bytes | Mapping[str, Any] | list[Any]
+"""What can be sent: a text, bytes, or what becomes a text of JSON."""
+
+
+def as_body(message: object, dumps: Callable[[Any], str] = json.dumps) -> str | bytes:
+    """A message as it is sent: texts and bytes as they are, anything else as JSON."""
+    if isinstance(message, str | bytes):
+        return message
+    if isinstance(message, bytearray | memoryview):
+        return bytes(message)
+    return dumps(message)
+
+
+@attrs.define(eq=False)
+class _Process:
+    """What belongs to one process."""
+
+    lock: threading.Lock = attrs.field(factory=threading.Lock)
+    publisher: Publisher | None = None
+    client: Client | None = None
+    listening: bool = False
+    system: Any = None
+
+
+class Connections:
+    """The connections of one process to one server, made when they are needed. All threads share them.
+
+    Args:
+        settings: Where to, and as whom.
+        around: What functions of the application run in, such as the one that makes tokens.
+        dumps: Makes JSON of a message that is neither text nor bytes.
+    """
+
+    def __init__(
+        self, settings: Settings, *, around: Around = nullcontext, dumps: Callable[[Any], str] = json.dumps
+    ) -> None:
+        self.settings = settings
+        self._around = around
+        self._dumps = dumps
+        self._processes: dict[int, _Process] = {}
+
+    def __repr__(self) -> str:
+        return f"<Connections to {self.settings.url}>"
+
+    # --- What there is --------------------------------------------------------------------------------------------
+
+    @property
+    def publisher(self) -> Publisher:
+        """What publishes over HTTP, without a session and without a thread.
+
+        Raises:
+            InvalidArgument: There is no SERVER_KEY.
+        """
+        mine = self._mine()
+        with mine.lock:
+            if mine.publisher is None:
+                mine.publisher = self._make_publisher(mine)
+            return mine.publisher
+
+    @property
+    def client(self) -> Client:
+        """The session of this process, logged in. In the listener process it is the listener's.
+
+        Raises:
+            RtmError: The login has failed, as in `Client.login`. The next use tries again.
+        """
+        mine = self._mine()
+        with mine.lock:
+            if mine.client is None:
+                mine.client = self._make_client(mine, self.settings.own_user_id())
+            if not mine.listening and mine.client.state is ConnectionState.DISCONNECTED:
+                try:
+                    mine.client.login()
+                except ClientClosed:
+                    mine.client = self._make_client(mine, self.settings.own_user_id())
+                    mine.client.login()
+            return mine.client
+
+    def listening_client(self) -> Client:
+        """The session of the one listener process, not logged in; from now on it is this process's `client`.
+
+        Raises:
+            InvalidArgument: There is no LISTENER.
+        """
+        if self.settings.listener is None:
+            raise InvalidArgument(
+                "LISTENER is not set: as whom does the listener log in?",
+                operation="listen",
+                hint="Set one fixed user id, and run one listener with it.",
+            )
+        mine = self._mine()
+        with mine.lock:
+            if mine.client is not None:
+                mine.client.close()
+            mine.client, mine.listening = self._make_client(mine, self.settings.listener), True
+            return mine.client
+
+    @property
+    def outbox(self) -> list[Any]:
+        """What was published and sent so far, oldest first; of the memory transport only."""
+        mine = self._mine()
+        with mine.lock:
+            sent: list[Any] = self._memory(mine).outbox
+            return sent
+
+    @property
+    def system(self) -> Any:
+        """The `rtmsync.testing.memory.MemorySystem` behind the memory transport."""
+        mine = self._mine()
+        with mine.lock:
+            return self._memory(mine)
+
+    # --- What can be done -----------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        channel: str,
+        message: object,
+        *,
+        sender: str | None = None,
+        history: bool = False,
+        idempotency_key: str | None = None,
+        timeout: Timeout = None,
+    ) -> int:
+        """Send a message to a channel.
+
+        Args:
+            channel: The channel id.
+            message: A text, bytes, or what becomes a text of JSON; at most 32 KiB.
+            sender: Who it comes from, SENDER by default. Needs a server key, as `idempotency_key` does.
+            history: Keep a text in the history for 7 days.
+            idempotency_key: See `Publisher.publish`.
+            timeout: Seconds in all; by default those of OPTIONS, or 11.
+
+        Returns:
+            The message's id.
+
+        Raises:
+            RtmError: As `Publisher.publish`, or without a server key as `Channel.join` and `Channel.send`.
+        """
+        body, timeout = as_body(message, self._dumps), self._timeout("send", timeout)
+        if self._over_http:
+            return self.publisher.publish(
+                channel,
+                body,
+                sender=sender or self.settings.sender,
+                history=history,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        client = self.client
+        _check_session(client, sender, idempotency_key)
+        joined = client.channel(channel)
+        if not joined.joined:
+            try:
+                joined.join()
+            except AlreadyJoined:
+                pass  # another thread was quicker
+            except LimitExceeded as error:
+                error.hint = "Set a server key: publishing over HTTP joins no channel."
+                raise
+        return joined.send(body, timeout, history=history).message_id
+
+    def send_peer(
+        self,
+        user: str,
+        message: object,
+        *,
+        sender: str | None = None,
+        offline: bool = False,
+        ttl: float | None = None,
+        history: bool = False,
+        idempotency_key: str | None = None,
+        timeout: Timeout = None,
+    ) -> PublishStatus:
+        """Send a message to a user. For what is not said here see `publish`.
+
+        Args:
+            user: The receiver.
+            message: A text, bytes, or what becomes a text of JSON; at most 32 KiB.
+            sender: Who it comes from.
+            offline: Store the message where the receiver is offline, for up to 7 days.
+            ttl: Seconds after which a stored message is dropped instead.
+            history: Keep a text in the history for 7 days.
+            idempotency_key: See `Publisher.send_peer`.
+            timeout: Seconds in all.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            RtmError: As `Publisher.send_peer`, or without a server key as `Client.send_peer`.
+        """
+        body, timeout = as_body(message, self._dumps), self._timeout("send_peer", timeout)
+        if self._over_http:
+            return self.publisher.send_peer(
+                user,
+                body,
+                sender=sender or self.settings.sender,
+                offline=offline,
+                ttl=ttl,
+                history=history,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        client = self.client
+        _check_session(client, sender, idempotency_key)
+        result = client.send_peer(user, body, offline=offline, ttl=ttl, history=history, timeout=timeout)
+        return PublishStatus[result.status.name]
+
+    def token_for(
+        self,
+        user: str,
+        *,
+        seconds: float = TOKEN_SECONDS_DEFAULT,
+        scopes: Mapping[str, object] | None = None,
+    ) -> str:
+        """Make a token with which a user's browser or program logs in; see `Settings.make_token`."""
+        with self._around():
+            return self.settings.make_token(user, seconds=seconds, scopes=scopes)
+
+    def close(self) -> None:
+        """Close what this process has open. The next use opens it anew."""
+        mine = self._processes.pop(os.getpid(), None)
+        if mine is not None:
+            _close(mine)
+
+    # --- Inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _over_http(self) -> bool:
+        return self.settings.server_key is not None or self.settings.transport == MEMORY
+
+    def _mine(self) -> _Process:
+        """What belongs to this process. No lock is taken: a child may have inherited one that is held for ever."""
+        pid = os.getpid()
+        mine = self._processes.get(pid)
+        if mine is not None:
+            return mine
+        mine = self._processes.setdefault(pid, _Process())
+        for other in [each for each in list(self._processes) if each != pid]:
+            inherited = self._processes.pop(other, None)
+            if inherited is not None:
+                # In a child, this gives back descriptors and says nothing to the server.
+                _close(inherited)
+        return mine
+
+    def _timeout(self, operation: str, timeout: Timeout) -> Timeout:
+        if timeout is not None:
+            return timeout
+        seconds: float | None = self.settings.options.get("timeouts", {}).get(operation)
+        return seconds
+
+    def _make_publisher(self, mine: _Process) -> Publisher:
+        settings = self.settings
+        if settings.transport == MEMORY:
+            made: Publisher = self._memory(mine).publisher()
+            return made
+        if settings.server_key is None:
+            raise InvalidArgument(
+                "SERVER_KEY is not set, so there is no publisher.",
+                operation="publisher",
+                hint="Give the server a key of the app and set it here, or use the client.",
+            )
+        tls = settings.options.get("tls")
+        return Publisher(
+            settings.url,
+            app_id=settings.app_id,
+            server_key=settings.server_key.value,
+            tls=tls if isinstance(tls, ssl.SSLContext | TlsConfig) else None,
+        )
+
+    def _make_client(self, mine: _Process, user_id: str) -> Client:
+        settings = self.settings
+        if settings.transport == MEMORY:
+            client: Client = self._memory(mine).client(user_id, **settings.options)
+        else:
+            client = Client(
+                settings.url,
+                app_id=settings.app_id,
+                user_id=user_id,
+                token=self._token(),
+                **settings.options,
+            )
+        listening = user_id == settings.listener
+        client.on(StateChanged, lambda event: self._note(event, user_id, listening))
+        return client
+
+    def _token(self) -> str | TokenProvider | None:
+        token = self.settings.token
+        if isinstance(token, Secret):
+            return token.value
+        if not self.settings.makes_tokens:
+            return None
+        return lambda user, reason: self.token_for(user)
+
+    def _note(self, event: StateChanged, user_id: str, listening: bool) -> None:
+        """Say in the log what is wrong with the deployment where a process was put out by its sibling."""
+        if event.reason is not ConnectionChangeReason.REMOTE_LOGIN:
+            return
+        if listening:
+            text = (
+                "Another process logged in as %r, so this listener was put out: run one listener at a time."
+            )
+        elif self.settings.shared_user_id:
+            text = (
+                "Another worker of this application logged in as %r, so this one was put out: set SERVER_KEY to "
+                "publish over HTTP, or a USER_ID with {pid}."
+            )
+        else:
+            text = "Somebody else logged in as %r, so this process was put out."
+        logger.error(text, user_id)
+
+    def _memory(self, mine: _Process) -> Any:
+        """The system of the memory transport."""
+        raise InvalidArgument(f"There is an outbox with TRANSPORT={MEMORY!r} only.", operation="outbox")
+
+
+def _check_session(client: Client, sender: str | None, idempotency_key: str | None) -> None:
+    if sender not in (None, client.user_id):
+        raise InvalidArgument(
+            f"Without SERVER_KEY a message comes from the session's user, {client.user_id!r}.",
+            operation="publish",
+            hint="Leave out the sender, or set a server key.",
+        )
+    if idempotency_key is not None:
+        raise InvalidArgument(
+            "An idempotency_key needs SERVER_KEY: a session repeats nothing by itself.", operation="publish"
+        )
+
+
+def _close(process: _Process) -> None:
+    for one in (process.client, process.publisher, process.system):
+        if one is not None:
+            one.close()

@@ -1,0 +1,252 @@
+"""The listener: handlers in order and in their context, and how it ends."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import rtmsync
+from rtmcore.errors import InvalidArgument
+from rtmsync.contrib.connections import Connections
+from rtmsync.contrib.listening import Handlers, run_listener
+from rtmsync.exits import ExitCode
+from rtmsync.server.config import DEV_APP_ID
+from tests.contrib.conftest import KEY, SECRET, Configure
+from tests.contrib.test_connections import wait_for
+
+
+class Listening:
+    """A listener in a thread, which takes no signals there."""
+
+    def __init__(self, connections: Connections, handlers: Handlers, **options) -> None:
+        self.client = connections.listening_client()
+        self.told: list[str] = []
+        self.status: int | None = None
+        self.ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(handlers, options))
+        self._thread.start()
+
+    def _run(self, handlers: Handlers, options) -> None:
+        try:
+            self.status = run_listener(self.client, handlers, tell=self._tell, **options)
+        finally:
+            self.ready.set()
+
+    def _tell(self, text: str) -> None:
+        self.told.append(text)
+        if text.startswith("Listening"):
+            self.ready.set()
+
+    def __enter__(self) -> "Listening":
+        assert self.ready.wait(20)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.client.close()
+        self.ended()
+
+    def ended(self) -> int | None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self.status
+
+
+def test_handlers_run_in_order_each_in_its_context_and_a_failure_stops_nobody(
+    connections: Configure, alice: rtmsync.Client, caplog
+):
+    handlers, seen, made = Handlers(), [], connections()
+
+    @contextlib.contextmanager
+    def around() -> Iterator[None]:
+        seen.append("(")
+        try:
+            yield
+        except ZeroDivisionError:
+            seen.append("!")
+            raise
+        finally:
+            seen.append(")")
+
+    @handlers.on_channel("orders")
+    def order(message: rtmsync.ChannelMessage) -> None:
+        seen.append(message.text)
+        if message.text == "2":
+            raise ZeroDivisionError
+
+    @handlers.on_channel("refunds")
+    def refund(message: rtmsync.ChannelMessage) -> None:
+        seen.append(f"refund {message.text}")
+
+    @handlers.on_peer_message
+    def answer(message: rtmsync.PeerMessage) -> None:
+        seen.append(message.text)
+        made.client.send_peer(message.sender, f"re: {message.text}")
+
+    with Listening(made, handlers, around=around) as listening:
+        assert listening.told[-1] == "Listening to orders, refunds as orders."
+        with alice.channel("orders") as orders, alice.channel("refunds") as refunds:
+            for text in ("1", "2", "3"):
+                orders.send(text)
+            refunds.send("4")
+            wait_for(lambda: "refund 4" in seen)
+        with alice.events(rtmsync.PeerMessage) as inbox:
+            alice.send_peer("orders", "5")
+            assert inbox.get(timeout=20).text == "re: 5"
+        wait_for(lambda: seen.count(")") == 5)
+    assert "".join(seen) == "(1)(2!)(3)(refund 4)(5)"
+    assert listening.status == ExitCode.OK
+    assert any("order has raised an exception" in each for each in caplog.messages)
+
+
+def test_all_handlers_of_a_channel_get_its_messages_and_other_events(
+    connections: Configure, alice: rtmsync.Client
+):
+    handlers, seen = Handlers(), []
+    handlers.on_channel("orders")(lambda message: seen.append(("one", message.text)))
+    handlers.on_channel("orders")(lambda message: seen.append(("two", message.text)))
+    handlers.on(rtmsync.MemberJoined, channel="orders")(lambda event: seen.append(event.user))
+    handlers.on_state_changed(lambda event: seen.append(event.state.name))
+    with Listening(connections(), handlers, channels=["orders", "more"]) as listening:
+        assert listening.told[-1] == "Listening to orders, more as orders."
+        with alice.channel("orders") as orders:
+            orders.send("x")
+            wait_for(lambda: ("two", "x") in seen)
+    assert seen[:5] == ["CONNECTING", "CONNECTED", alice.user_id, ("one", "x"), ("two", "x")]
+    assert len(handlers) == 4
+    assert [each.channel for each in handlers] == ["orders", "orders", "orders", None]
+
+
+def test_a_second_listener_puts_out_the_first_which_says_so_and_ends(connections: Configure, caplog):
+    with Listening(connections(), Handlers()) as first:
+        with Listening(connections(), Handlers()):
+            assert first.ended() == ExitCode.FAILURE
+        assert any(each.startswith("ABORTED, REMOTE_LOGIN") for each in first.told)
+    assert any("run one listener at a time" in each for each in caplog.messages)
+    assert any(
+        each.startswith("The listener has ended: The session was ended (REMOTE_LOGIN)")
+        for each in caplog.messages
+    )
+
+
+def test_a_listener_that_is_taken_out_of_its_channel_ends(connections: Configure, caplog):
+    made = connections()
+    with Listening(made, Handlers(), channels=["orders"]) as listening:
+        assert made.publisher.kick_member("orders", "orders", "tidying up")
+        assert listening.ended() == ExitCode.FAILURE
+    assert any("The channel orders was lost" in each for each in caplog.messages)
+
+
+def test_a_login_that_is_refused_ends_it(connections: Configure, caplog):
+    with Listening(connections(SECRET="another-secret-" * 4), Handlers()) as listening:
+        assert listening.ended() == ExitCode.AUTH
+    assert any("The listener has ended:" in each for each in caplog.messages)
+
+
+def test_no_server_ends_it(connections: Configure):
+    made = connections(URL="ws://127.0.0.1:9", OPTIONS={"timeouts": {"login": 0.5}})
+    with Listening(made, Handlers()) as listening:
+        assert listening.ended() == ExitCode.NOT_REACHABLE
+
+
+def test_what_cannot_be_handled_is_refused_when_it_is_registered():
+    handlers = Handlers()
+
+    async def coroutine(message: object) -> None: ...
+
+    with pytest.raises(InvalidArgument, match="coroutine is a coroutine function"):
+        handlers.on_channel("orders")(coroutine)
+    with pytest.raises(InvalidArgument, match="channel id"):
+        handlers.on_channel("")
+    assert handlers.channels == ()
+
+
+PROGRAM = f"""
+import sys
+import rtmsync
+from rtmsync.contrib.connections import Connections
+from rtmsync.contrib.listening import Handlers, run_listener
+from rtmsync.contrib.settings import Settings
+
+values = {{"URL": sys.argv[1], "APP_ID": {DEV_APP_ID!r}, "SERVER_KEY": {KEY!r}, "SECRET": {SECRET!r},
+          "LISTENER": "worker"}}
+made, handlers = Connections(Settings.from_mapping(values)), Handlers()
+
+def say(text):
+    print(text, flush=True)
+
+@handlers.on_channel("jobs")
+def job(message):
+    if message.text == "exit":
+        sys.exit(7)
+    say("begun " + message.text)
+    sys.stdin.readline()
+    made.publish("results", message.text)
+    say("done " + message.text)
+
+sys.exit(run_listener(made.listening_client(), handlers, tell=say, drain=float(sys.argv[2])))
+"""
+
+
+@contextlib.contextmanager
+def program(url: str, drain: float) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-c", PROGRAM, url, str(drain)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            until(process, "Listening to jobs as worker.")
+            yield process
+        finally:
+            process.kill()
+
+
+def until(process: "subprocess.Popen[str]", text: str) -> list[str]:
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        if lines[-1] == text:
+            return lines
+    raise AssertionError(f"{text!r} did not come, but {lines}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_what_has_arrived_be_handled_first(
+    server, connections: Configure, alice: rtmsync.Client, number: int
+):
+    made = connections()
+    with (
+        alice.channel("results") as results,
+        results.events(rtmsync.ChannelMessage) as queue,
+        program(server.url, 20) as process,
+    ):
+        made.publish("jobs", "1")
+        made.publish("jobs", "2")
+        until(process, "begun 1")
+        wait_for(lambda: alice.member_counts(["jobs"])["jobs"] == 1)
+        process.send_signal(number)
+        until(process, "Ending: what has arrived is handled first.")
+        process.stdin.write("\n\n")
+        process.stdin.flush()
+        assert [queue.get(timeout=20).text for _ in range(2)] == ["1", "2"]
+        until(process, "done 2")
+        assert process.wait(20) == 0
+        assert [each.state for each in alice.query_presence(["worker"])] == [rtmsync.PeerOnlineState.OFFLINE]
+
+
+def test_an_impatient_second_ctrl_c_ends_it_at_once(server, connections: Configure):
+    with program(server.url, 60) as process:
+        connections().publish("jobs", "1")
+        until(process, "begun 1")
+        process.send_signal(signal.SIGTERM)
+        until(process, "Ending: what has arrived is handled first.")
+        process.send_signal(signal.SIGINT)
+        process.stdin.close()
+        assert process.wait(20) in (-signal.SIGINT, 1, 130)
+
+
+def test_a_handler_that_exits_ends_the_program_with_its_status(server, connections: Configure):
+    with program(server.url, 20) as process:
+        connections().publish("jobs", "exit")
+        assert process.wait(20) == 7
