@@ -1,0 +1,198 @@
+"""What a page makes of a server that is killed, of a network that says nothing, and of a second login."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import rtmsync
+from rtmsync import ChannelMessage, ConnectionState
+from rtmsync.testing.faultproxy import FaultProxy
+from tests.browser.conftest import APP, Site
+from tests.browser.tabs import Browser, CallFailed, ClientPage, wait_for
+from tests.system.processes import PATIENCE, ServerProcess
+
+pytestmark = pytest.mark.interop
+
+Names = Callable[[str], str]
+LogIn = Callable[..., rtmsync.Client]
+OpenPage = Callable[[], ClientPage]
+
+CUTS = 6
+
+
+@pytest.fixture
+def proxy(server: ServerProcess) -> Iterator[FaultProxy]:
+    """Between a page and the server."""
+    with FaultProxy("127.0.0.1", server.port) as proxy:
+        yield proxy
+
+
+@pytest.mark.slow
+def test_a_server_is_killed_and_comes_back(
+    browser: Browser, page: ClientPage, own_server: ServerProcess, member: LogIn, names: Names
+) -> None:
+    browser.expect(
+        "WebSocket connection to .* failed: Error in connection establishment: net::ERR_CONNECTION_REFUSED"
+    )
+    ada, ben, room = names("ada"), names("ben"), names("room")
+    python = member(own_server, ben)
+    heard = python.events(ChannelMessage)
+    channel = python.channel(room)
+    channel.join()
+    page.make(own_server.url, APP, ada).call("login")
+    page.call("join", room)
+
+    own_server.kill()
+    page.wait_for_state("RECONNECTING", "INTERRUPTED")
+    retry = page.wait_for_events(2, "retry")[-1]
+    assert retry["attempt"] >= 2
+    assert retry["delay"] <= 8_000
+    page.run("client.sendChannel(arguments[0], 'while away').then(() => { window.sent = true; })", room)
+    own_server.start()
+    page.wait_for_state("CONNECTED", "LOGIN_SUCCESS")
+    python.wait_until(ConnectionState.CONNECTED, timeout=PATIENCE)
+    assert wait_for(lambda: page.run("return window.sent"))
+    assert heard.get(timeout=PATIENCE).text == "while away"
+
+    python.send_peer(ada, "are you back?", offline=True)
+    channel.send("welcome back")
+    assert [message["text"] for message in page.wait_for_events(1, "peermessage")] == ["are you back?"]
+    assert [message["text"] for message in page.wait_for_events(1, "message")] == ["welcome back"]
+    assert page.states() == ["CONNECTING", "CONNECTED", "RECONNECTING", "CONNECTED"]
+    assert page.events("left", "joined", "lost") == []
+    assert sorted(page.call("members", room)) == [ada, ben]
+
+
+def test_what_is_sent_to_an_absent_page_arrives_after_a_restart(
+    browser: Browser, page: ClientPage, own_server: ServerProcess, member: LogIn, names: Names
+) -> None:
+    browser.expect("WebSocket connection to .* failed")
+    ada = names("ada")
+    python = member(own_server, names("ben"))
+    with FaultProxy("127.0.0.1", own_server.port) as proxy:
+        page.make(proxy.url, APP, ada).call("login")
+        proxy.blackhole(mode="drop")
+        with pytest.raises(rtmsync.RtmError):
+            python.send_peer(ada, "lost on the way", timeout=0.5)
+        stored = python.send_peer(ada, "stored", offline=True, timeout=1.5)
+        assert stored.status.name == "CACHED"
+        own_server.kill()
+        own_server.start()
+        proxy.heal()
+        page.wait_for_events(1, "peermessage")
+        page.wait_for_state("CONNECTED")
+    assert page.texts("peermessage")[-1] == "stored"
+    assert len(set(page.texts("peermessage"))) == len(page.texts("peermessage"))
+
+
+def test_no_message_is_lost_or_comes_twice_over_cuts(
+    browser: Browser, page: ClientPage, server: ServerProcess, proxy: FaultProxy, member: LogIn, names: Names
+) -> None:
+    browser.expect("WebSocket connection to .* failed")
+    ada, ben, room = names("ada"), names("ben"), names("room")
+    python = member(server, ben)
+    heard = python.events(ChannelMessage)
+    channel = python.channel(room)
+    channel.join()
+    page.make(proxy.url, APP, ada).call("login")
+    page.call("join", room)
+    sent = 0
+    for number in range(CUTS):
+        for _ in range(4):
+            page.run("client.sendChannel(arguments[0], `page ${arguments[1]}`)", room, sent)
+            channel.send(f"python {sent}")
+            python.send_peer_future(ada, f"peer {sent}", offline=True)
+            sent += 1
+            if _ == 2:
+                proxy.cut("rst" if number % 2 else "fin")
+        seen = 4 * number + 4
+        wait_for(lambda: len(page.events("message")) >= seen, lambda: page.run("return events"))  # noqa: B023
+    page.wait_for_events(sent, "peermessage")
+    assert page.texts() == [f"python {number}" for number in range(sent)]
+    assert page.texts("peermessage") == [f"peer {number}" for number in range(sent)]
+    assert [heard.get(timeout=PATIENCE).text for _ in range(sent)] == [
+        f"page {number}" for number in range(sent)
+    ]
+    assert page.events("left", "joined", "lost") == []
+
+
+def test_silence_is_noticed(
+    page: ClientPage, server: ServerProcess, proxy: FaultProxy, member: LogIn, names: Names
+) -> None:
+    ada, room = names("ada"), names("room")
+    channel = member(server, names("ben")).channel(room)
+    channel.join()
+    page.make(proxy.url, APP, ada).call("login")
+    page.call("join", room)
+    channel.send("before")
+    page.wait_for_events(1, "message")
+    began = time.time()
+    proxy.blackhole()
+    channel.send("meanwhile")
+    page.wait_for_state("RECONNECTING", "INTERRUPTED")
+    seconds = page.events("state")[-1]["at"] / 1000 - began
+    assert 2.3 < seconds < 6, "4 s after the last byte, which came up to 1.5 s before"
+    assert page.texts() == ["before"]
+    proxy.heal()
+    page.wait_for_state("CONNECTED")
+    page.wait_for_events(2, "message")
+    channel.send("after")
+    page.wait_for_events(3, "message")
+    assert page.texts() == ["before", "meanwhile", "after"]
+
+
+def test_a_short_cut_is_no_interruption(
+    page: ClientPage, server: ServerProcess, proxy: FaultProxy, member: LogIn, names: Names
+) -> None:
+    ada, room = names("ada"), names("room")
+    channel = member(server, names("ben")).channel(room)
+    channel.join()
+    page.make(proxy.url, APP, ada).call("login")
+    page.call("join", room)
+    proxy.cut()
+    page.wait_for_events(1, "retry")
+    channel.send("still there?")
+    page.wait_for_events(1, "message")
+    assert page.states() == ["CONNECTING", "CONNECTED"]
+
+
+def test_a_second_login_ends_the_first_for_good(
+    open_page: OpenPage, server: ServerProcess, names: Names
+) -> None:
+    ada, room = names("ada"), names("room")
+    first = open_page().make(server.url, APP, ada)
+    first.call("login")
+    first.call("join", room)
+    second = open_page().make(server.url, APP, ada)
+    second.call("login")
+    first.wait_for_state("ABORTED", "REMOTE_LOGIN")
+    assert second.call("join", room) == [ada]
+    with pytest.raises(CallFailed) as caught:
+        first.call("login")
+    assert caught.value.code == 8
+    with pytest.raises(CallFailed) as caught:
+        first.call("sendChannel", room, "hello")
+    assert caught.value.code == 102
+    first.run("dispatchEvent(new Event('online'))")
+    time.sleep(1)  # what must not happen would happen at once
+    assert first.states() == ["CONNECTING", "CONNECTED", "ABORTED"]
+    assert first.events("retry") == []
+    assert second.state == ("CONNECTED", "LOGIN_SUCCESS")
+
+    first.call("logout")
+    first.call("login")
+    second.wait_for_state("ABORTED", "REMOTE_LOGIN")
+
+
+def test_a_ban_ends_the_session(page: ClientPage, site: Site, server: ServerProcess, names: Names) -> None:
+    ada = names("ada")
+    page.make(server.url, APP, ada).call("login")
+    with rtmsync.Publisher(server.url, app_id=APP, server_key=site.server_key) as publisher:
+        publisher.ban(ada)
+    page.wait_for_state("ABORTED", "BANNED_BY_SERVER")
+    page.call("logout")
+    with pytest.raises(CallFailed) as caught:
+        page.call("login")
+    assert caught.value.code == 2
+    assert page.state == ("DISCONNECTED", "LOGIN_FAILURE")
