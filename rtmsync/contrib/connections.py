@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -25,6 +25,9 @@ from rtmsync.contrib.settings import MEMORY, Settings
 from rtmsync.driver.clock import Timeout
 from rtmsync.driver.tls import TlsConfig
 from rtmsync.publisher import Publisher, PublishStatus
+
+if TYPE_CHECKING:
+    from rtmsync.testing.memory import MemorySystem, Sent
 
 logger: Final = logging.getLogger("rtmsync.contrib")
 
@@ -52,7 +55,7 @@ class _Process:
     publisher: Publisher | None = None
     client: Client | None = None
     listening: bool = False
-    system: Any = None
+    system: "MemorySystem | None" = None
 
 
 class Connections:
@@ -62,12 +65,19 @@ class Connections:
         settings: Where to, and as whom.
         around: What functions of the application run in, such as the one that makes tokens.
         dumps: Makes JSON of a message that is neither text nor bytes.
+        log: Is told where another process has put this one out.
     """
 
     def __init__(
-        self, settings: Settings, *, around: Around = nullcontext, dumps: Callable[[Any], str] = json.dumps
+        self,
+        settings: Settings,
+        *,
+        around: Around = nullcontext,
+        dumps: Callable[[Any], str] = json.dumps,
+        log: logging.Logger = logger,
     ) -> None:
         self.settings = settings
+        self._log = log
         self._around = around
         self._dumps = dumps
         self._processes: dict[int, _Process] = {}
@@ -129,16 +139,17 @@ class Connections:
             return mine.client
 
     @property
-    def outbox(self) -> list[Any]:
-        """What was published and sent so far, oldest first; of the memory transport only."""
-        mine = self._mine()
-        with mine.lock:
-            sent: list[Any] = self._memory(mine).outbox
-            return sent
+    def outbox(self) -> "list[Sent]":
+        """What was published and sent so far, oldest first; of the memory transport only. It may be cleared."""
+        return self.system.outbox
 
     @property
-    def system(self) -> Any:
-        """The `rtmsync.testing.memory.MemorySystem` behind the memory transport."""
+    def system(self) -> "MemorySystem":
+        """What stands for the server with the memory transport.
+
+        Raises:
+            InvalidArgument: The transport is the network.
+        """
         mine = self._mine()
         with mine.lock:
             return self._memory(mine)
@@ -287,8 +298,7 @@ class Connections:
     def _make_publisher(self, mine: _Process) -> Publisher:
         settings = self.settings
         if settings.transport == MEMORY:
-            made: Publisher = self._memory(mine).publisher()
-            return made
+            return self._memory(mine).publisher()
         if settings.server_key is None:
             raise InvalidArgument(
                 "SERVER_KEY is not set, so there is no publisher.",
@@ -306,7 +316,8 @@ class Connections:
     def _make_client(self, mine: _Process, user_id: str) -> Client:
         settings = self.settings
         if settings.transport == MEMORY:
-            client: Client = self._memory(mine).client(user_id, **settings.options)
+            system: Any = self._memory(mine)
+            client: Client = system.client(user_id, **settings.options)
         else:
             client = Client(
                 settings.url,
@@ -325,6 +336,7 @@ class Connections:
             return token.value
         if not self.settings.makes_tokens:
             return None
+        self.settings.token_function()  # what cannot be imported is told now, not after the login's time
         return lambda user, reason: self.token_for(user)
 
     def _note(self, event: StateChanged, user_id: str, listening: bool) -> None:
@@ -342,11 +354,17 @@ class Connections:
             )
         else:
             text = "Somebody else logged in as %r, so this process was put out."
-        logger.error(text, user_id)
+        self._log.error(text, user_id)
 
-    def _memory(self, mine: _Process) -> Any:
-        """The system of the memory transport."""
-        raise InvalidArgument(f"There is an outbox with TRANSPORT={MEMORY!r} only.", operation="outbox")
+    def _memory(self, mine: _Process) -> "MemorySystem":
+        if self.settings.transport != MEMORY:
+            raise InvalidArgument(f"There is an outbox with TRANSPORT={MEMORY!r} only.", operation="outbox")
+        if mine.system is None:
+            # Only here: it brings the whole server along.
+            from rtmsync.testing.memory import MemorySystem
+
+            mine.system = MemorySystem(self.settings.app_id)
+        return mine.system
 
 
 def _check_session(client: Client, sender: str | None, idempotency_key: str | None) -> None:

@@ -134,6 +134,32 @@ def run_listener(
     return _Listener(client, handlers, tuple(channels), around, tell, drain).run()
 
 
+@contextmanager
+def listening(
+    client: Client, handlers: Handlers, *, channels: Iterable[str] = (), around: Around = nullcontext
+) -> Iterator[Client]:
+    """Listen while a `with` block runs, without signals and without waiting: for tests and scripts.
+
+    With the memory transport, whatever a test sends has been handled when the sending call returns.
+
+    Args:
+        client: Not logged in; closed at the end.
+        handlers: See `run_listener`, as for the other arguments.
+        channels: What is joined besides the channels that have handlers.
+        around: Made anew for each handler and each event.
+
+    Raises:
+        RtmError: The login or a join has failed.
+    """
+    listener = _Listener(client, handlers, tuple(channels), around, logger.info, CLOSE_TIMEOUT)
+    try:
+        listener.begin()
+        yield client
+    finally:
+        listener.stopping = True
+        client.close()
+
+
 class _Stopped(BaseException):
     """A signal has ended the listening."""
 
@@ -149,20 +175,26 @@ class _Listener:
     error: RtmError | None = None
     stopping: bool = False
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.handlers.channels, *self.more)))
+
+    def begin(self) -> None:
+        self._subscribe()
+        self.client.login()
+        for channel in self.channels:
+            self.client.channel(channel).join()
+        to = f" to {', '.join(self.channels)}" if self.channels else ""
+        self.tell(f"Listening{to} as {self.client.user_id}.")
+
     def run(self) -> int:
-        joining = tuple(dict.fromkeys((*self.handlers.channels, *self.more)))
         with self._signals():
             try:
-                self._subscribe()
-                self.client.login()
-                for channel in joining:
-                    self.client.channel(channel).join()
-                to = f" to {', '.join(joining)}" if joining else ""
-                self.tell(f"Listening{to} as {self.client.user_id}.")
+                self.begin()
                 self.client.run_forever()
             except _Stopped:
                 self.tell("Ending: what has arrived is handled first.")
-                self._handle_the_rest(joining)
+                self._handle_the_rest()
             except RtmError as error:
                 if isinstance(error, InvalidArgument):
                     raise
@@ -228,10 +260,10 @@ class _Listener:
 
     # --- The end --------------------------------------------------------------------------------------------------
 
-    def _handle_the_rest(self, joined: tuple[str, ...]) -> None:
+    def _handle_the_rest(self) -> None:
         """Leave the channels, and wait until the handlers have had what came before."""
         until, handled = Deadline(self.drain), threading.Event()
-        for channel in joined:
+        for channel in self.channels:
             self.client.channel(channel).leave_future()
         # Callbacks of Futures have their turn behind those of the events that came before.
         last = self.client.subscribed_peers_future(

@@ -165,6 +165,11 @@ def test_a_token_function_makes_the_tokens_of_sessions(connections: Configure, v
     assert asked == [made.client.user_id]
 
 
+def test_a_token_function_that_cannot_be_imported_is_told_at_once(connections: Configure):
+    with pytest.raises(InvalidArgument, match="TOKEN names shop.nowhere.mint, which cannot be imported"):
+        _ = connections(TOKEN="shop.nowhere.mint", SECRET=None).client
+
+
 def test_options_reach_the_client_and_their_times_the_publisher_too(connections: Configure):
     made = connections(OPTIONS={"timeouts": {"send": 3.0}})
     assert made.client.config.timeouts["send"] == 3.0
