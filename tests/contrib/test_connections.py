@@ -166,7 +166,7 @@ def test_a_token_function_makes_the_tokens_of_sessions(connections: Configure, v
 
 
 def test_a_token_function_that_cannot_be_imported_is_told_at_once(connections: Configure):
-    with pytest.raises(InvalidArgument, match="TOKEN names shop.nowhere.mint, which cannot be imported"):
+    with pytest.raises(InvalidArgument, match=r"TOKEN names shop\.nowhere\.mint, which cannot be imported"):
         _ = connections(TOKEN="shop.nowhere.mint", SECRET=None).client
 
 
