@@ -1,6 +1,6 @@
 """The blocking client."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, overload
 
 from rtmcore.client.calling import OutgoingInvitation
@@ -29,7 +29,7 @@ from rtmsync.calls import Request
 from rtmsync.channel import Channel
 from rtmsync.channel_info import ChannelCalls
 from rtmsync.config import Config, TokenProvider
-from rtmsync.driver.clock import Timeout
+from rtmsync.driver.clock import Clock, Timeout
 from rtmsync.driver.core import Profile, described
 from rtmsync.driver.driver import Driver, Intent
 from rtmsync.driver.futures import ClientFuture
@@ -62,10 +62,25 @@ _PROFILE: Profile[ClientCore] = Profile(
 )
 
 
-class _ClientDriver(TransferDriver):
-    def __init__(self, config: Config, callbacks: Iterable[Callback]) -> None:
+class ClientDriver(TransferDriver):
+    """The driver of a client.
+
+    Args:
+        config: The client's settings.
+        callbacks: Registered already.
+        clock: Tells the time, in monotonic seconds.
+    """
+
+    def __init__(
+        self, config: Config, callbacks: Iterable[Callback], *, clock: Callable[[], float] = Clock.now
+    ) -> None:
         super().__init__(
-            _PROFILE, config, callbacks, observe=self._observe, translate=lambda event: told(self, event)
+            _PROFILE,
+            config,
+            callbacks,
+            observe=self._observe,
+            translate=lambda event: told(self, event),
+            clock=clock,
         )
 
     def _observe(self, event: object) -> None:
@@ -351,7 +366,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls, TransferCalls):
     # --- Inside -------------------------------------------------------------------------------------------------
 
     def _make_driver(self, callbacks: Iterable[Callback]) -> Driver[ClientCore]:
-        return _ClientDriver(self._config, callbacks)
+        return ClientDriver(self._config, callbacks)
 
     def _login(self, driver: Driver[ClientCore], seconds: float) -> Intent:
         return driver.starting("login", lambda now: driver.core.login(now, seconds))

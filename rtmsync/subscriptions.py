@@ -10,11 +10,11 @@ from rtmcore.codes import ConnectionState
 from rtmcore.errors import Aborted, ClientClosed, InvalidArgument, NotInChannel, RequestTimeout, StateError
 from rtmcore.limits import SUBSCRIPTION_QUEUE
 from rtmcore.models import ChannelMessage
-from rtmsync.driver.clock import FOREVER, Clock, Timeout, seconds_of
+from rtmsync.driver.clock import FOREVER, Timeout, seconds_of
 from rtmsync.driver.dispatcher import CallbackFailed
 from rtmsync.driver.driver import Driver
 from rtmsync.driver.futures import forked
-from rtmsync.driver.queues import EventQueue, Lagged, QueueClosed, QueueEmpty
+from rtmsync.driver.queues import Lagged, QueueClosed, QueueEmpty
 from rtmsync.driver.router import Callback, ChannelLeft, Feed
 
 E = TypeVar("E")
@@ -48,6 +48,7 @@ def check_events(events: tuple[type, ...], known: tuple[type, ...], operation: s
 
 
 def make_feed(
+    driver: Driver[Any],
     events: tuple[type, ...],
     part: str | None,
     maxsize: int = SUBSCRIPTION_QUEUE,
@@ -66,7 +67,7 @@ def make_feed(
         raise InvalidArgument(
             f"overflow is 'drop_oldest' or 'drop_newest', not {overflow!r}.", operation="events"
         )
-    return Feed(events, part, EventQueue(maxsize), keep_oldest=overflow == "drop_newest")
+    return Feed(events, part, driver.make_queue(maxsize), keep_oldest=overflow == "drop_newest")
 
 
 class Subscription(Generic[E]):
@@ -276,7 +277,7 @@ class EventSource:
             InvalidArgument: No such event, or an impossible option.
         """
         check_events(events, self._EVENTS, "events")
-        feed = make_feed(events or self._EVENTS, self._part, maxsize, overflow)
+        feed = make_feed(self._driver, events or self._EVENTS, self._part, maxsize, overflow)
         subscription: Subscription[Any] = Subscription(self._driver, feed)
         if self._gone:
             subscription.close()
@@ -303,7 +304,7 @@ class MessageIterator(Generic[M]):
         self._over = False
         self.lost = 0
         types = (ChannelMessage, ChannelGap, ChannelLost, ChannelLeft, StateChanged)
-        self._subscription: Subscription[object] = Subscription(driver, make_feed(types, channel))
+        self._subscription: Subscription[object] = Subscription(driver, make_feed(driver, types, channel))
 
     def close(self) -> None:
         """Take no more messages."""
@@ -314,10 +315,11 @@ class MessageIterator(Generic[M]):
         return self
 
     def __next__(self) -> M:
-        until = Clock.now() + self._idle
+        now = self._driver.now
+        until = now() + self._idle
         while not self._over:
             try:
-                event = self._subscription._take(max(0.0, until - Clock.now()))
+                event = self._subscription._take(max(0.0, until - now()))
             except QueueEmpty:
                 break
             except QueueClosed:

@@ -246,11 +246,11 @@ class TransferDriver(Driver[ClientCore]):
 
     def close(self, seconds: float) -> None:
         """See `Driver`; ends the transfers as well."""
-        until = Clock.now() + seconds
+        until = self.now() + seconds
         super().close(seconds)
         threads = list(self._transfers.values())
         for thread in threads:
-            thread.join(until - Clock.now())
+            thread.join(until - self.now())
             thread.abandon()
 
     def leave_behind(self) -> None:

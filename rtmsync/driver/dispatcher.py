@@ -10,7 +10,7 @@ import attrs
 from rtmcore.limits import DISPATCH_WAITING, LAGGED_LOG_INTERVAL, SLOW_CALLBACK, SUBSCRIPTION_QUEUE
 from rtmcore.models import PeerMessage
 from rtmsync.driver.clock import FOREVER, Clock
-from rtmsync.driver.queues import EventQueue, Lagged, QueueClosed
+from rtmsync.driver.queues import EventQueue, Lagged, QueueClosed, QueueEmpty
 from rtmsync.driver.router import Callback
 
 logger: Final = logging.getLogger("rtmsync")
@@ -149,23 +149,30 @@ class Dispatcher:
         return True
 
     def _run(self) -> None:
-        try:
-            while True:
-                item = self._queue.get(FOREVER)
-                if isinstance(item, _Delivery):
-                    self._deliver(item)
-                elif isinstance(item, _Job):
-                    self._run_job(item.function)
-                else:
-                    self._report_lag(item)
-        except QueueClosed:
+        while self._work(FOREVER):
             pass
+
+    def _work(self, patience: float) -> bool:
+        """Do one thing, once there is one; whether there can be another."""
+        try:
+            item = self._queue.get(patience)
+            if isinstance(item, _Delivery):
+                self._deliver(item)
+            elif isinstance(item, _Job):
+                self._run_job(item.function)
+            else:
+                self._report_lag(item)
+        except (QueueClosed, QueueEmpty):
+            return False
         except _Stopped as stopped:
             self._ended = True
             self._stop(stopped.cause)
+            return False
         except BaseException as error:  # noqa: BLE001 - handed on: the client must not live on without it
             self._ended = True
             self._died(error)
+            return False
+        return True
 
     def _deliver(self, delivery: _Delivery) -> None:
         event = delivery.event

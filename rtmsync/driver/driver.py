@@ -28,7 +28,7 @@ from rtmsync.driver.lifecycle import LIFECYCLE
 from rtmsync.driver.lock import inside
 from rtmsync.driver.network import Network
 from rtmsync.driver.notice import Notice
-from rtmsync.driver.queues import Lagged
+from rtmsync.driver.queues import EventQueue, Lagged
 from rtmsync.driver.router import Callback, Feed, Router, Sink
 from rtmsync.timeline.recorder import Timeline
 
@@ -93,10 +93,12 @@ class Driver(Generic[C]):
         callbacks: Registered already.
         observe: Told of each event before anybody else, with the lock.
         translate: Makes of an event of the core what the application is told, with the lock.
+        clock: Tells the time, in monotonic seconds.
 
     Attributes:
         pid: The process that this belongs to.
         config: The client's settings.
+        now: Tells the time.
         timeline: What has happened to the connection.
         finished: Whether the client is closed, and its network thread gone.
     """
@@ -108,14 +110,14 @@ class Driver(Generic[C]):
         callbacks: Iterable[Callback] = (),
         observe: Callable[[object], None] | None = None,
         translate: Callable[[Any], Any] | None = None,
+        clock: Callable[[], float] = Clock.now,
     ) -> None:
         self.pid = os.getpid()
         self.config: Final = config
-        self.timeline: Final = Timeline(config.who, Clock.now)
+        self.now: Final = clock
+        self.timeline: Final = Timeline(config.who, clock)
         self._profile = profile
-        self._dispatcher = Dispatcher(
-            config.who, made_room=self.made_room, stop=self._stop_with, died=self._dispatcher_died
-        )
+        self._dispatcher = self._make_dispatcher()
         self._router = Router(self._dispatcher)
         self._dispatcher.report_to(
             lambda: self._router.callbacks_of(Lagged), lambda: self._router.callbacks_of(CallbackFailed)
@@ -130,7 +132,7 @@ class Driver(Generic[C]):
             mask_key=_mask_key,
             nonce=_nonce,
         )
-        self._network = Network(profile, config, self.core, self._router, self.timeline, observe, translate)
+        self._network = self._make_network(observe, translate)
         self._lock = self._network.lock
         self._thread: threading.Thread | None = None
         # False as soon as the network thread has decided to end; it may still be telling what came of its last step.
@@ -165,11 +167,11 @@ class Driver(Generic[C]):
         self.check_may_block(operation)
         self.raise_fatal()
         waiter = Waiter()
-        until = Clock.now() + seconds + OUTCOME_GRACE
+        until = self.now() + seconds + OUTCOME_GRACE
         try:
             self._lock.run(lambda: self._submit(intent, waiter), operation)
             self._after_call()
-            if not waiter.wait(until):
+            if not self._await(waiter, until, operation):
                 raise RequestTimeout(
                     f"The client did not bring an answer within {seconds:g} s.",
                     operation=operation,
@@ -190,7 +192,7 @@ class Driver(Generic[C]):
         Args:
             intent: States the request to the core.
         """
-        future: ClientFuture[Any] = ClientFuture(self)
+        future = self._make_future()
         self.submit(intent, future)
         return future
 
@@ -235,7 +237,7 @@ class Driver(Generic[C]):
         def run() -> None:
             if self._broken is not None:
                 raise self._closed_error(operation)
-            action(Clock.now())
+            action(self.now())
             if not self._running:
                 self._network.step([])
 
@@ -319,7 +321,7 @@ class Driver(Generic[C]):
 
     def connection(self) -> ConnectionInfo:
         """How the connection stands."""
-        return self.core.connection(Clock.now())
+        return self.core.connection(self.now())
 
     def healthy(self) -> bool:
         """Whether the client is connected and its threads live."""
@@ -343,8 +345,8 @@ class Driver(Generic[C]):
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
         """Wait for a condition that a change of state brings about, for the end of the client, or of the time."""
-        self._notice.wait(
-            lambda: condition() or self.finished or self._fatal is not None, Clock.now() + seconds
+        self._wait(
+            lambda: condition() or self.finished or self._fatal is not None, self.now() + seconds, "wait_for"
         )
 
     def wait_until(self, states: frozenset[Any], seconds: float) -> Any:
@@ -374,7 +376,7 @@ class Driver(Generic[C]):
         self.check_may_block("run_forever")
         self._waiting_for_end += 1
         try:
-            self._notice.wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER)
+            self._wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER, "run_forever")
         finally:
             self._waiting_for_end -= 1
         self.raise_fatal()
@@ -419,17 +421,17 @@ class Driver(Generic[C]):
 
         Where this thread could only wait for itself, it is begun and goes on by itself.
         """
-        until = Clock.now() + seconds
+        until = self.now() + seconds
         self.begin_close()
         if self._lock.held_here() or self._is_own_thread():
             return
-        if not self._notice.wait(lambda: self.finished, until):
+        if not self._wait(lambda: self.finished, until, "close"):
             self._network.abandon = True
             self._network.nudge()
-            self._notice.wait(lambda: self.finished, Clock.now() + OUTCOME_GRACE)
+            self._wait(lambda: self.finished, self.now() + OUTCOME_GRACE, "close")
         for thread in (self._thread, self._dispatcher.thread):
             if thread is not None and thread.ident is not None:
-                thread.join(max(0.0, until - Clock.now()))
+                thread.join(max(0.0, until - self.now()))
 
     def begin_close(self) -> None:
         """Say goodbye without waiting for it."""
@@ -438,7 +440,7 @@ class Driver(Generic[C]):
 
     def close_future(self) -> ClientFuture[None]:
         """Say goodbye; the Future is done when the client is closed."""
-        future: ClientFuture[None] = ClientFuture(self)
+        future = self._make_future()
         self._closers.append(future)
         self.begin_close()
         if self.finished:
@@ -464,7 +466,7 @@ class Driver(Generic[C]):
 
     def _start_closing(self) -> None:
         if not self._closing and self._broken is None:
-            self.core.close(Clock.now())
+            self.core.close(self.now())
         self._closing = True
         self._network.ring()
 
@@ -507,12 +509,39 @@ class Driver(Generic[C]):
         ident = threading.get_ident()
         return ident == self._ident or self._dispatcher.is_current() or ident in self._network.providers
 
+    # --- Of the process: a driver in virtual time has all of this otherwise --------------------------------------
+
+    def make_queue(self, maxsize: int) -> EventQueue[Any]:
+        """A queue between the network thread and the application."""
+        return EventQueue(maxsize)
+
+    def _make_future(self) -> ClientFuture[Any]:
+        return ClientFuture(self)
+
+    def _make_dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            self.config.who, made_room=self.made_room, stop=self._stop_with, died=self._dispatcher_died
+        )
+
+    def _make_network(
+        self, observe: Callable[[object], None] | None, translate: Callable[[Any], Any] | None
+    ) -> Network[C]:
+        return Network(
+            self._profile, self.config, self.core, self._router, self.timeline, observe, translate, self.now
+        )
+
+    def _await(self, waiter: Waiter, until: float, operation: str) -> bool:
+        return waiter.wait(until)
+
+    def _wait(self, condition: Callable[[], bool], until: float, operation: str) -> bool:
+        return self._notice.wait(condition, until)
+
     # --- With the lock ------------------------------------------------------------------------------------------
 
     def _submit(self, intent: Intent, completion: Completion) -> None:
         if self._broken is not None:
             raise self._closed_error(None)
-        ticket = intent(Clock.now())
+        ticket = intent(self.now())
         ticket.context = completion
         if ticket.done:
             self._settled.append((completion, ticket.value, ticket.error))
@@ -527,7 +556,7 @@ class Driver(Generic[C]):
         if ticket is None:
             return False
         withdrawn: list[bool] = []
-        self._lock.run_or_leave(lambda: withdrawn.append(self.core.cancel(ticket, Clock.now())))
+        self._lock.run_or_leave(lambda: withdrawn.append(self.core.cancel(ticket, self.now())))
         if withdrawn == [True]:
             self._pending.discard(completion)
             return True
@@ -565,14 +594,17 @@ class Driver(Generic[C]):
         try:
             alive = True
             while alive:
-                ready = network.wait()
-                alive = self._lock.run_first(lambda: self._step(ready))  # noqa: B023 - run at once
-                self._aftermath()
+                alive = self._go_on(network.wait())
         except BaseException as error:  # noqa: BLE001 - whoever waits for this thread has to hear of its end
             self._crash(error)
         else:
             if self._ending:
                 self._finish()
+
+    def _go_on(self, ready: list[Any]) -> bool:
+        alive = self._lock.run_first(lambda: self._step(ready))
+        self._aftermath()
+        return alive
 
     def _step(self, ready: list[Any]) -> bool:
         if self._broken is not None:

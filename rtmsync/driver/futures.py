@@ -39,6 +39,11 @@ class Waiter:
         except RuntimeError:
             pass  # completed before
 
+    @property
+    def done(self) -> bool:
+        """Whether there is a result that `wait` has not reported."""
+        return not self._lock.locked()
+
     def wait(self, until: float) -> bool:
         """Wait for the result.
 

@@ -76,10 +76,13 @@ class Helpers:
 
         self._flights[key] = [then]
         try:
-            threading.Thread(target=run, name=f"rtm-{role}-{self._user}", daemon=True).start()
+            self._launch(run, f"rtm-{role}-{self._user}")
         except RuntimeError as error:
             del self._flights[key]
             raise ConnectionFailed(f"No thread could be started for the {role}: {error}.") from error
+
+    def _launch(self, run: Callable[[], None], name: str) -> None:
+        threading.Thread(target=run, name=name, daemon=True).start()
 
     def _land(self, key: object, result: Any, failure: BaseException | None, now: float) -> None:
         for then in self._flights.pop(key):

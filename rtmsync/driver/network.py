@@ -62,6 +62,7 @@ class Network(Generic[C]):
         timeline: Records what happens.
         observe: Told of each event first, or None.
         translate: Makes of an event of the core what the application is told, or None.
+        clock: Tells the time, in monotonic seconds.
 
     Attributes:
         sockets: All sockets, for a forked child to close.
@@ -80,7 +81,9 @@ class Network(Generic[C]):
         timeline: Timeline,
         observe: Callable[[object], None] | None,
         translate: Callable[[Any], Any] | None = None,
+        clock: Callable[[], float] = Clock.now,
     ) -> None:
+        self._clock = clock
         self._profile = profile
         self._config = config
         self._core = core
@@ -89,7 +92,7 @@ class Network(Generic[C]):
         self._observe = observe
         self._translate = translate
         self._links: dict[int, Link] = {}
-        self._helpers = Helpers(config.who, self.post)
+        self._helpers = self._make_helpers()
         token = config.token
         self._tokens = TokenSource(token if callable(token) else None, config.who, self._helpers)
         self._context: ssl.SSLContext | None = None
@@ -189,7 +192,7 @@ class Network(Generic[C]):
         Returns:
             Whether there is anything left to wait for.
         """
-        now = Clock.now()
+        now = self._clock()
         self._stepping = True
         if self.lock.poisoned:
             self._recover(now)
@@ -231,7 +234,7 @@ class Network(Generic[C]):
 
     def wait(self) -> list[tuple[Link, int, bytes | OSError | None]]:
         """Wait until there is something to do, and read what has come. Without the lock."""
-        now = Clock.now()
+        now = self._clock()
         until = self._sleeps_until
         if until <= now:
             timeout: int | None = 0
@@ -355,24 +358,29 @@ class Network(Generic[C]):
             cause = self._core.connection(now).cause
             self._log_outage("%s has lost its connection and opens another: %s", self._config.who, cause)
         try:
-            proxy = choose_proxy(self._config.proxy, event.host, event.port, event.tls)
-            link = Link(
-                event.id,
-                event.host,
-                event.port,
-                tls=self.tls_for(event.host) if event.tls else None,
-                proxy=proxy,
-                core=self._core,
-                failed=self._failed,
-                sockets=self.sockets,
-                watch=self._watch,
-                leftovers=self.ring,
-            )
+            link = self._make_link(event)
         except RtmError as error:
             self._failed(event.id, error, now)
             return
         self._links[event.id] = link
         self._resolve(link, now)
+
+    def _make_helpers(self) -> Helpers:
+        return Helpers(self._config.who, self.post)
+
+    def _make_link(self, event: OpenTransport) -> Link:
+        return Link(
+            event.id,
+            event.host,
+            event.port,
+            proxy=choose_proxy(self._config.proxy, event.host, event.port, event.tls),
+            tls=self.tls_for(event.host) if event.tls else None,
+            core=self._core,
+            failed=self._failed,
+            sockets=self.sockets,
+            watch=self._watch,
+            leftovers=self.ring,
+        )
 
     def _resolve(self, link: Link, now: float) -> None:
         host, port = link.first_hop

@@ -20,10 +20,11 @@ class Wire:
         to_client: Bytes on their way back.
         hung_up: The client has closed it.
         ended: The node has closed it: behind `to_client` nothing comes.
+        cut: It is broken.
         held: Nothing moves, in either direction.
     """
 
-    __slots__ = ("ended", "held", "hung_up", "number", "owner", "to_client", "to_node")
+    __slots__ = ("cut", "ended", "held", "hung_up", "number", "owner", "to_client", "to_node")
 
     def __init__(self, number: int, owner: str) -> None:
         self.number: Final = number
@@ -32,6 +33,7 @@ class Wire:
         self.to_client: Final[deque[bytes]] = deque()
         self.hung_up = False
         self.ended = False
+        self.cut = False
         self.held = False
 
 
@@ -58,12 +60,14 @@ class Machine:
     Attributes:
         clock: Its time.
         members: The clients.
+        holes: Owners between whom and the node nothing moves.
     """
 
     def __init__(self, node: Node, clock: VirtualClock) -> None:
         self._node = node
         self.clock: Final = clock
         self.members: Final[list[Member]] = []
+        self.holes: Final[set[str]] = set()
         self._wires: dict[int, Wire] = {}
         self._last = 0
 
@@ -76,15 +80,24 @@ class Machine:
         self._node.connection_opened(wire.number, _ADDRESS, self.clock.now())
         return wire
 
-    def wires_of(self, owner: str) -> list[Wire]:
-        """The connections of somebody."""
-        return [wire for wire in self._wires.values() if wire.owner == owner]
+    def hold(self, owner: str, *, held: bool) -> None:
+        """Let nothing through between somebody and the node, or let it through again."""
+        (self.holes.add if held else self.holes.discard)(owner)
+        for wire in self._wires_of(owner):
+            wire.held = held
 
-    def cut(self, wire: Wire) -> None:
-        """Break a connection: what is on its way is lost, and both sides notice."""
-        wire.to_node.clear()
-        wire.to_client.clear()
-        self._lose(wire.number)
+    def cut(self, owner: str) -> int:
+        """Break the connections of somebody; how many there were."""
+        wires = self._wires_of(owner)
+        for wire in wires:
+            self._cut(wire)
+        return len(wires)
+
+    def release(self) -> None:
+        """Let everything through."""
+        self.holes.clear()
+        for wire in self._wires.values():
+            wire.held = False
 
     # --- A part of the time -------------------------------------------------------------------------------------
 
@@ -113,6 +126,16 @@ class Machine:
         return min((due for due in dues if due is not None), default=None)
 
     # --- Inside -------------------------------------------------------------------------------------------------
+
+    def _wires_of(self, owner: str) -> list[Wire]:
+        return [wire for wire in self._wires.values() if wire.owner == owner]
+
+    def _cut(self, wire: Wire) -> None:
+        """Break a connection: what is on its way is lost, and both sides notice."""
+        wire.to_node.clear()
+        wire.to_client.clear()
+        wire.cut = True
+        self._lose(wire.number)
 
     def _read(self, wire: Wire, now: float) -> bool:
         if wire.held:

@@ -18,6 +18,7 @@ from rtmcore.service.commands import (
     Trouble,
 )
 from rtmcore.service.engine import EnginePort
+from rtmcore.wire.described import read_body
 
 _PEER = (PeerSend, SendAs)
 _CHANNEL = (PublishMessage, PublishAs)
@@ -33,6 +34,7 @@ class Sent:
         channel: The channel; None for a message to a user.
         kind: What it carries.
         body: Its bytes.
+        description: What there is to say about bytes; None where nothing was said.
         offline: Whether it was to be stored where the user is offline.
         history: Whether it was to be kept in the history.
         ttl: Seconds after which it was to be dropped where it was stored; None where none were named.
@@ -46,6 +48,7 @@ class Sent:
     channel: str | None
     kind: MessageType
     body: bytes = attrs.field(repr=False)
+    description: str | None = attrs.field(default=None, repr=False)
     offline: bool = False
     history: bool = False
     ttl: float | None = None
@@ -114,10 +117,11 @@ class Outbox:
         name = command.name if isinstance(command, SendAs | PublishAs) else command.session.name
         if name.app != self._app or _identity(command) in self._known:
             return
+        kind, body, description = read_body(command.kind, command.body)
+        if kind is MessageType.UNDEFINED:
+            return  # what calls are made of
         peer, channel = (command.to, None) if isinstance(command, _PEER) else (None, command.channel)
-        sent = Sent(
-            name.name, peer, channel, MessageType(command.kind), command.body, history=command.history
-        )
+        sent = Sent(name.name, peer, channel, kind, body, description, history=command.history)
         if isinstance(command, _PEER):
             sent.offline, sent.ttl = command.offline, command.ttl
         self._known[_identity(command)] = sent

@@ -1,7 +1,7 @@
 """The whole system in this process: a node, an engine, publishers, and the time that they live in."""
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rtmcore.errors import ClientClosed
 from rtmcore.service.blobs.memory import MemoryBlobStore
@@ -10,25 +10,34 @@ from rtmcore.service.blobs.tickets import SECRET_BYTES, TicketOffice
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.node import Node
+from rtmsync.client import Client
+from rtmsync.config import ClientOptions, TokenProvider
 from rtmsync.publisher import Publisher
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.serverkeys import ServerKeys
 from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey, make_token
 from rtmsync.testing.memory.clock import VirtualClock
+from rtmsync.testing.memory.driver import MemoryClient
 from rtmsync.testing.memory.line import MemoryPublisher
 from rtmsync.testing.memory.machine import Machine
 from rtmsync.testing.memory.outbox import Outbox, Sent
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 _URL: Final = "ws://rtm.invalid"
 _NODE: Final = "memory"
 _SECRET_BYTES: Final = 24
 
 
+class MemoryOptions(ClientOptions, total=False):
+    """The optional settings of a client in memory."""
+
+    token: str | TokenProvider | None
+
+
 class MemorySystem:
-    """The real server's logic, and real publishers, in one thread and without sockets.
+    """The real server's logic, and real clients and publishers, in one thread and without sockets.
 
     Every call does all that it causes before it returns. Time is virtual: it passes where a call waits, and by
     `clock.advance`.
@@ -86,6 +95,7 @@ class MemorySystem:
         node.record_events(keys.apps, self.clock.now())
         self._machine = Machine(node, self.clock)
         self._closed = False
+        self._made: list[Client | Publisher] = []
         self.clock.join(self._machine)
 
     def __repr__(self) -> str:
@@ -107,7 +117,54 @@ class MemorySystem:
     def publisher(self) -> Publisher:
         """A publisher with the right server key. The caller closes it, or `close` of the system does."""
         self._check_open("publisher")
-        return MemoryPublisher(self._machine, _URL, app_id=self.app_id, server_key=self.server_key)
+        publisher = MemoryPublisher(self._machine, _URL, app_id=self.app_id, server_key=self.server_key)
+        self._made.append(publisher)
+        return publisher
+
+    def client(self, user_id: str, **options: "Unpack[MemoryOptions]") -> Client:
+        """A client of a user, not logged in yet. The caller closes it, or `close` of the system does.
+
+        It is the public class, and all of it works but files. Its calls let virtual time pass until they end, and
+        whatever they cause has happened when they return: messages have arrived and callbacks were called, in order
+        and in this thread. Only `run_forever`, and other waits without end, raise WouldDeadlock where nothing ends
+        them. A `Deadline` is measured in real time.
+
+        Args:
+            user_id: Who logs in.
+            options: See `rtmsync.Config`; `token` is by default what `token_for` makes.
+        """
+        self._check_open("client")
+        given: dict[str, Any] = {"token": lambda user, reason: self.token_for(user), **options}
+        client = MemoryClient(self._machine, _URL, app_id=self.app_id, user_id=user_id, **given)
+        self._made.append(client)
+        return client
+
+    def connect(self, user_id: str, **options: "Unpack[MemoryOptions]") -> Client:
+        """A client of a user, logged in; see `client`."""
+        client = self.client(user_id, **options)
+        try:
+            client.login()
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def cut(self, user_id: str) -> None:
+        """Break the connections of a user. His client notices at once, and comes back by itself."""
+        self._machine.cut(user_id)
+        self.clock.settle()
+
+    def black_hole(self, user_id: str) -> None:
+        """Let nothing through any more between a user and the server, and tell nobody. See `restore`.
+
+        After 4 s his client is RECONNECTING; after 6 s others see him UNREACHABLE, after 30 s OFFLINE.
+        """
+        self._machine.hold(user_id, held=True)
+
+    def restore(self, user_id: str) -> None:
+        """End a `black_hole`."""
+        self._machine.hold(user_id, held=False)
+        self.clock.settle()
 
     def token_for(self, user: str, seconds: float = 3600.0) -> str | None:
         """A token with which a user may log in; None where none is needed.
@@ -124,6 +181,9 @@ class MemorySystem:
         """End everything. Idempotent."""
         if not self._closed:
             self._closed = True
+            self._machine.release()
+            for made in self._made:
+                made.close()
             self.clock.leave(self._machine)
 
     def __enter__(self) -> "Self":
