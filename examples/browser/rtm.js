@@ -32,7 +32,7 @@ const RENEW_AGAIN = 10_000; // after a renewal that failed
 const BACKOFF_FIRST = 250;
 const BACKOFF_MAX = 8_000;
 const HINT_MAX = 300_000; // of the server, when to come back
-const STABLE = 10_000; // connected for so long, the next return begins at once again
+const STABLE = 1_000; // connected for so long, the next return begins at once again
 const TICK = 250; // how often deadlines are looked at
 const LATE = 1_500; // a tick so long after the last one was held up: messages may wait
 const READ_FIRST = 50; // so long they get before silence is judged
@@ -47,6 +47,7 @@ const BUFFERED_MAX = 1_048_576; // bytes in the browser's own buffer before more
 
 const MALFORMED = new Set([1002, 1007, 1009, 4010, 4011]); // close codes that blame what was sent
 const ABORTS = { 4500: "REMOTE_LOGIN", 4501: "BANNED_BY_SERVER", 4502: "TOKEN_EXPIRED" };
+const LOGIN_CODES = { 4500: 2, 4501: 2, 4502: 6 };
 const KICKS = { 7: "BANNED_BY_SERVER", 8: "REMOTE_LOGIN", 9: "TOKEN_EXPIRED" };
 const NOT_LOGGED_IN = 102;
 
@@ -57,7 +58,7 @@ const OPERATIONS = {
     join: { time: 5_000, timeout: 4, invalid: 3, rate: "rate_join", often: 7 },
     leave: { time: 5_000, timeout: 1, invalid: 1 },
     members: { time: 5_000, timeout: 3, invalid: 1, rate: "rate_members", often: 4 },
-    renew: { time: 5_000, timeout: 1, invalid: 6, rate: "rate_renew", often: 4 },
+    renew: { time: 5_000, timeout: 1, invalid: 2, rate: "rate_renew", often: 4 },
 };
 
 const LIMITS = {
@@ -179,7 +180,8 @@ export class RtmClient extends EventTarget {
             if (repeated) this.#sync(channel, id);
         } catch (error) {
             if (this.#channels.get(name) === channel) this.#channels.delete(name);
-            if (error.outcomeUnknown && this.#mayCall()) this.#request("leave", { ch: name }).catch(() => {});
+            const maybeMember = error.outcomeUnknown || error.code === 6;
+            if (maybeMember && this.#mayCall()) this.#request("leave", { ch: name }).catch(() => {});
             throw error;
         }
         return channel.members && [...channel.members];
@@ -363,8 +365,8 @@ export class RtmClient extends EventTarget {
         this.#restoreEnds = null;
         if (this.#login) {
             if (code >= 4500) {
-                const why = code === 4501 ? "the user is banned" : `the server closed with ${code}`;
-                return this.#loginFailed(new RtmError("login", code === 4501 ? 2 : 1, why));
+                const why = `the server closed with ${code} ${text}`;
+                return this.#loginFailed(new RtmError("login", LOGIN_CODES[code] ?? 1, why));
             }
         } else if (ABORTS[code] && (code !== 4502 || this.#state === "CONNECTED")) {
             return this.#abort(ABORTS[code]);
@@ -381,9 +383,9 @@ export class RtmClient extends EventTarget {
         if (this.#connectedSince !== null && clock() - this.#connectedSince > STABLE) this.#failures = 0;
         this.#connectedSince = null;
         const most = this.#failures ? Math.min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** (this.#failures - 1)) : 0;
-        const delay = hint === null ? Math.random() * most : Math.min(hint, HINT_MAX);
+        const delay = hint ? Math.min(hint, HINT_MAX) : Math.random() * most;
         this.#failures += 1;
-        this.#retry = { at: clock() + delay, told: hint !== null };
+        this.#retry = { at: clock() + delay, told: Boolean(hint) };
         this.#tell("retry", { attempt: this.#failures, delay: Math.round(delay) });
         if (delay === 0) this.#tick();
     }
