@@ -76,9 +76,10 @@ def browser(chromium: Any, tmp_path: Path, request: pytest.FixtureRequest) -> It
 
 @attrs.frozen
 class Site:
-    """The small web application of `tests.browser.pages`."""
+    """The small web application of `tests.browser.pages`. What is written to `page` is at /page."""
 
     port: int
+    page: Path
     secret_file: Path
     server_key: str
 
@@ -109,7 +110,8 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     secret_file = tmp_path_factory.mktemp("site") / "app.key"
     secret_file.write_text(secrets.token_hex(32))
-    command = [sys.executable, "-m", "tests.browser.pages", APP, str(secret_file)]
+    page = secret_file.with_name("page.html")
+    command = [sys.executable, "-m", "tests.browser.pages", APP, str(secret_file), str(page)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
@@ -117,7 +119,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield Site(int(process.stdout.readline()), secret_file, secrets.token_hex(16))
+            yield Site(int(process.stdout.readline()), page, secret_file, secrets.token_hex(16))
         finally:
             process.stdin.close()
 

@@ -1,6 +1,7 @@
 """A web application of the smallest kind, as a process: a page, `rtm.js`, and tokens for whoever asks.
 
-``python -m tests.browser.pages APP_ID SECRET_FILE`` prints its port and serves until its standard input ends.
+``python -m tests.browser.pages APP_ID SECRET_FILE PAGE`` prints its port and serves until its standard input ends. PAGE
+is a further page, at /page.
 """
 
 import sys
@@ -15,10 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 from rtmsync.server.tokens import TokenKey, make_token
 
 HERE: Final = Path(__file__).parent
+MODULE: Final = HERE.parents[1] / "examples" / "browser" / "rtm.js"
 FILES: Final = {
     "/": (HERE / "page.html", "text/html; charset=utf-8"),
     "/other": (HERE / "page.html", "text/html; charset=utf-8"),
-    "/rtm.js": (HERE.parents[1] / "examples" / "browser" / "rtm.js", "text/javascript; charset=utf-8"),
+    "/rtm.js": (MODULE, "text/javascript; charset=utf-8"),
+    "/static/rtm.js": (MODULE, "text/javascript; charset=utf-8"),
 }
 POLICY: Final = "default-src 'self'; script-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self' ws://127.0.0.1:*"
 
@@ -46,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
+    do_POST = do_GET  # noqa: N815
+
     def _answer(self, body: bytes, kind: str) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", kind)
@@ -61,7 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: tests print what they need."""
 
 
-def main(app: str, secret_file: str) -> None:
+def main(app: str, secret_file: str, page: str) -> None:
+    FILES["/page"] = (Path(page), "text/html; charset=utf-8")
     Handler.app = app
     Handler.key = TokenKey(Path(secret_file).read_bytes().strip())
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
