@@ -5,13 +5,10 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -27,6 +24,7 @@ from rtmsync.cli.output import emit, note, say
 from rtmsync.cli.reloading import Reloader
 from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
+from rtmsync.server.ending import ended_by_signals
 from rtmsync.server.logs import LOG_FORMATS, LOG_LEVELS, TEXT, logging_as
 from rtmsync.server.settings import AppFiles, Settings, parse_limit, parse_rate, read_settings
 from rtmsync.server.tokens import FORMATS, JWT
@@ -47,7 +45,6 @@ class _Setting(click.Option):
 
 
 _option = functools.partial(click.option, cls=_Setting, show_envvar=True)
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _READ: Final = 4096
 _OF_APPS: Final = ("app_ids", "secret_files", "certificate_files", "server_key_files", "token_formats")
 _LOGS: Final = ("log_format", "log_level", "log_file")
@@ -246,7 +243,7 @@ def command(
         logs = attrs.evolve(logs, level="debug")
     with logging_as(logs):
         server.open()
-        with _ended_by_signals(server), Reloader(server, settings, read).reloading():
+        with ended_by_signals(server), Reloader(server, settings, read).reloading():
             if until_eof:
                 threading.Thread(target=_drain_at_eof, args=(server,), name="rtm-stdin", daemon=True).start()
             if as_json:
@@ -339,27 +336,6 @@ def _apps(
         )
         for app, secret, certificate, server_key in rows
     )
-
-
-@contextmanager
-def _ended_by_signals(server: "Server") -> Iterator[None]:
-    """Let the first signal drain the server, and the second one stop it."""
-    draining = False
-
-    def end(number: int, frame: FrameType | None) -> None:
-        nonlocal draining
-        if draining:
-            server.stop()
-            return
-        draining = True
-        server.drain()
-
-    before = {number: signal.signal(number, end) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _drain_at_eof(server: "Server") -> None:

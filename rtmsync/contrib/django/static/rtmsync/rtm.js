@@ -1,0 +1,1 @@
+../../../../../examples/browser/rtm.js

@@ -1,0 +1,1 @@
+"""A small Django site, and the tests of `rtmsync.contrib.django` that run inside it."""
