@@ -8,7 +8,8 @@ import secrets
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -429,12 +430,8 @@ class Publisher:
         body = None if document is None else json.dumps(document).encode()
         self._check_process()
         try:
-            if not self._lock.acquire(timeout=budget.remaining()):
-                raise TimeoutError
-            try:
+            with self._turn(budget):
                 answer = self._exchange(method, self._base + path, headers, body, budget)
-            finally:
-                self._lock.release()
         except TimeoutError:
             raise late(operation, family) from None
         except RtmError as error:
@@ -448,6 +445,16 @@ class Publisher:
                 operation=operation,
             ) from error
         return understood(answer, operation)
+
+    @contextmanager
+    def _turn(self, budget: Deadline) -> Iterator[None]:
+        """Wait for the calls of other threads."""
+        if not self._lock.acquire(timeout=budget.remaining()):
+            raise TimeoutError
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _exchange(
         self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | None, budget: Deadline

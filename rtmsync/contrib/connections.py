@@ -51,7 +51,8 @@ def as_body(message: object, dumps: Callable[[Any], str] = json.dumps) -> str | 
 class _Process:
     """What belongs to one process."""
 
-    lock: threading.Lock = attrs.field(factory=threading.Lock)
+    # In memory, handlers run in the thread that waits for a login, and may use these connections.
+    lock: AbstractContextManager[bool] = attrs.field(factory=threading.RLock)
     publisher: Publisher | None = None
     client: Client | None = None
     listening: bool = False

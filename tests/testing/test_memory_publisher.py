@@ -117,3 +117,12 @@ def test_tokens_are_made_where_there_is_a_secret(system):
     with MemorySystem("x" * 32, secret=SECRET) as signed:
         assert signed.token_for("alice").count(".") == 2
         assert SECRET not in repr(signed)
+
+
+def test_what_a_message_brings_about_has_happened_when_publishing_returns(system):
+    publisher, desk = system.publisher(), system.client("desk")
+    desk.login()
+    desk.channel("orders").join()
+    desk.on(rtmsync.ChannelMessage, lambda message: publisher.publish("kitchen", message.text, sender="desk"))
+    publisher.publish("orders", "soup", sender="shop")
+    assert [(sent.channel, sent.text) for sent in system.outbox] == [("orders", "soup"), ("kitchen", "soup")]

@@ -147,7 +147,9 @@ def test_what_django_can_make_json_of_can_be_sent() -> None:
     assert json.loads(text or "") == {"price": "9.90", "at": "2026-11-21T10:00:00Z"}
 
 
-def test_sending_is_signalled_and_a_receiver_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_sending_is_signalled_and_a_receiver_that_fails_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with receiver(sent) as heard:
         number = clients["default"].publish("orders", "paid")
         status = clients["second"].send_peer("nobody", "paid")
@@ -233,7 +235,7 @@ def test_a_page_gets_what_it_needs_to_log_in(values: dict[str, Any]) -> None:
             values["URL"], app_id=found["app_id"], user_id="alice", token=found["token"]
         ) as alice:
             alice.channel("alice").join()
-            with pytest.raises(rtmsync.RtmError, match="permit|token"):
+            with pytest.raises(rtmsync.RtmError, match="joining"):
                 alice.channel("bob").join()
 
 

@@ -12,7 +12,7 @@ from tests.contrib.site.models import Order
 def order(request):
     with transaction.atomic():
         made = Order.objects.create(text=request.POST["text"])
-        publish_on_commit("orders", {"id": made.pk})
+        publish_on_commit("orders", {"id": made.pk}, sender="till")
         send_peer_on_commit("cook", made.text, offline=True)
         if request.POST["text"] == "poison":
             raise RuntimeError("rolled back")
