@@ -230,14 +230,17 @@ class Handle(EventSource, Generic[D, S]):
         return self._after_fork(pid) if driver is None else driver
 
     def _after_fork(self, pid: int) -> D:
-        """In a forked child: leave the inherited driver alone, and begin anew with the same callbacks."""
-        callbacks: list[Callback] = []
-        for inherited in list(self._drivers.values()):
-            inherited.leave_behind()
-            callbacks = inherited.callbacks()
+        """In a forked child: leave the inherited driver alone, and begin anew with the same callbacks.
+
+        Several threads may find out at the same time: one driver is kept, and each inherited one is left once.
+        """
+        inherited = [driver for owner, driver in list(self._drivers.items()) if owner != pid]
+        callbacks = [callback for driver in inherited for callback in driver.callbacks()]
         driver = self._drivers.setdefault(pid, self._make_driver(callbacks))
-        for other in [other for other in list(self._drivers) if other != pid]:
-            self._drivers.pop(other, None)
+        for owner in [owner for owner in list(self._drivers) if owner != pid]:
+            left = self._drivers.pop(owner, None)
+            if left is not None:
+                left.leave_behind()
         return driver
 
     def _seconds(self, operation: str, timeout: Timeout) -> float:

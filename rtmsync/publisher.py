@@ -28,6 +28,7 @@ from rtmcore.wire.exchange import HttpResponse
 from rtmsync.config import Secret
 from rtmsync.driver.clock import Deadline, Timeout, seconds_of
 from rtmsync.driver.http import HttpLine, Line
+from rtmsync.driver.lifecycle import LIFECYCLE
 from rtmsync.driver.tls import TlsConfig
 from rtmsync.http_answers import late, understood
 
@@ -90,12 +91,8 @@ class Publisher:
         self._key = Secret(server_key)
         self._base = f"/rtm/v1/apps/{_quoted(app_id)}"
         self._tls = tls
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._line: Line | None = None
         self._closed = False
-        self._untaken: dict[str, deque[str]] = {_USER_EVENTS: deque(), _CHANNEL_EVENTS: deque()}
-        """Keys of calls for events that did not get their answer: the next calls ask for the same ones."""
+        self._owns = {os.getpid(): _Own()}
 
     # --- Messages -----------------------------------------------------------------
 
@@ -383,10 +380,10 @@ class Publisher:
 
     def close(self) -> None:
         """End the connection. Idempotent; every later call raises `ClientClosed`."""
-        self._check_process()
-        with self._lock:
+        own = self._own()
+        with own.lock:
             self._closed = True
-            self._drop()
+            own.drop()
 
     def __enter__(self) -> "Self":
         return self
@@ -403,8 +400,7 @@ class Publisher:
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
         if key is not None:
             return self._call(operation, QueryPeersOnlineError, "GET", path, None, key, budget)
-        self._check_process()
-        untaken = self._untaken[path]
+        untaken = self._own().untaken[path]
         try:
             key = untaken.popleft()
         except IndexError:
@@ -428,7 +424,6 @@ class Publisher:
         headers = [("Authorization", f"Bearer {self._key.value}"), ("Content-Type", "application/json")]
         headers.append(("Idempotency-Key", _new_key() if key is None else key))
         body = None if document is None else json.dumps(document).encode()
-        self._check_process()
         try:
             with self._turn(budget):
                 answer = self._exchange(method, self._base + path, headers, body, budget)
@@ -449,23 +444,25 @@ class Publisher:
     @contextmanager
     def _turn(self, budget: Deadline) -> Iterator[None]:
         """Wait for the calls of other threads."""
-        if not self._lock.acquire(timeout=budget.remaining()):
+        own = self._own()
+        if not own.lock.acquire(timeout=budget.remaining()):
             raise TimeoutError
         try:
             yield
         finally:
-            self._lock.release()
+            own.lock.release()
 
     def _exchange(
         self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | None, budget: Deadline
     ) -> HttpResponse:
         if self._closed:
             raise ClientClosed("The publisher is closed.", hint="Make another one.")
-        reused = self._line is not None
+        own = self._own()
+        reused = own.line is not None
         try:
-            line = self._line
+            line = own.line
             if line is None:
-                line = self._line = self._open_line(budget)
+                line = own.open(self._endpoint, self._tls, budget)
             try:
                 answer = line.ask(method, target, headers, body, budget)
             except TimeoutError:
@@ -474,34 +471,77 @@ class Publisher:
                 if not reused or line.http.started:
                     raise
                 # The server had closed it while it was idle; the key keeps a repeat from being sent twice.
-                self._drop()
-                line = self._line = self._open_line(budget)
+                own.drop()
+                line = own.open(self._endpoint, self._tls, budget)
                 answer = line.ask(method, target, headers, body, budget)
         except BaseException:
-            self._drop()
+            own.drop()
             raise
         if not answer.reusable:
-            self._drop()
+            own.drop()
         return answer
 
-    def _open_line(self, budget: Deadline) -> Line:
-        return HttpLine(self._endpoint, self._tls, budget)
+    def _own(self) -> "_Own":
+        """What this process has; after a fork the parent's connection is left to the parent.
 
-    def _drop(self) -> None:
-        line, self._line = self._line, None
+        Several threads may be the first of a process: one thing is kept, and each inherited one is left once.
+        """
+        pid = os.getpid()
+        own = self._owns.get(pid)
+        if own is None:
+            own = self._owns.setdefault(pid, _Own())
+            for owner in [owner for owner in list(self._owns) if owner != pid]:
+                left = self._owns.pop(owner, None)
+                if left is not None:
+                    left.leave_behind()
+        return own
+
+
+class _Own:
+    """What of a publisher belongs to one process.
+
+    Attributes:
+        pid: The process.
+        lock: Held during a call.
+        line: The connection, or None.
+        untaken: Keys of calls for events that did not get their answer: the next calls ask for the same ones.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.line: Line | None = None
+        self.untaken: dict[str, deque[str]] = {_USER_EVENTS: deque(), _CHANNEL_EVENTS: deque()}
+
+    def open(self, endpoint: Endpoint, tls: TlsConfig | ssl.SSLContext | None, budget: Deadline) -> Line:
+        """A new connection, as `HttpLine` makes it; it is ended with the interpreter at the latest."""
+        LIFECYCLE.enter(self)
+        self.line = line = HttpLine(endpoint, tls, budget)
+        return line
+
+    def drop(self) -> None:
+        """End the connection, if there is one."""
+        line, self.line = self.line, None
         if line is not None:
             line.close()
 
-    def _check_process(self) -> None:
-        """After a fork, leave the parent's connection and lock to the parent."""
-        if self._pid == os.getpid():
-            return
-        line, self._line = self._line, None
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._untaken = {path: deque() for path in self._untaken}
+    def leave_behind(self) -> None:
+        """In a forked child: give the inherited descriptor back without a word to the server."""
+        line, self.line = self.line, None
         if line is not None:
             line.abandon()
+
+    def begin_exit(self) -> None:
+        """The interpreter ends: end the connection, unless a thread that nobody waits for is using it."""
+        if self.lock.acquire(blocking=False):
+            try:
+                self.drop()
+            finally:
+                self.lock.release()
+
+    def await_end(self, until: float) -> bool:
+        """There is nothing to wait for."""
+        return True
 
 
 def _quoted(name: str) -> str:
