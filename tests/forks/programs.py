@@ -145,3 +145,12 @@ def _messages(
             message = messages.get(timeout=0.5)
             assert isinstance(message, rtmsync.ChannelMessage), message
             yield message
+
+
+def alone_again(channel: rtmsync.Channel) -> float:
+    """Wait until a channel has one member: the seconds that it took."""
+    begun = time.monotonic()
+    while len(channel.members()) > 1:
+        assert time.monotonic() - begun < PATIENCE, "somebody has not said goodbye"
+        time.sleep(0.05)
+    return time.monotonic() - begun

@@ -15,26 +15,36 @@ from typing import Any
 import rtmsync
 from rtmsync.server.config import DEV_APP_ID
 
-logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(process)d %(name)s %(levelname)s %(message)s")
+logging.basicConfig(
+    level=logging.INFO, stream=sys.stderr, format="%(process)d %(name)s %(levelname)s %(message)s"
+)
 
 URL = os.environ["SHOP_URL"]
 CHANNEL = os.environ["SHOP_CHANNEL"]
 MASTER = os.environ.get("SHOP_MASTER")
 
 publisher = rtmsync.Publisher(URL, app_id=DEV_APP_ID, server_key=os.environ["SHOP_KEY"])
-_channels: dict[int, rtmsync.Channel] = {}
-_making = threading.Lock()
 
 
-def session() -> rtmsync.Channel:
-    """The channel of this process's own session, which begins with the first request that wants it."""
-    with _making:
-        pid = os.getpid()
-        if pid not in _channels:
-            client = rtmsync.connect(URL, app_id=DEV_APP_ID, user_id=f"web-{pid}", rate_limits=False, proxy=None)
-            _channels[pid] = client.channel(CHANNEL)
-            _channels[pid].join()
-        return _channels[pid]
+class Session:
+    """The session of one process, which begins with the first request that wants it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channel: rtmsync.Channel | None = None
+
+    def channel(self) -> rtmsync.Channel:
+        with self._lock:
+            if self._channel is None:
+                user = f"web-{os.getpid()}"
+                client = rtmsync.connect(URL, app_id=DEV_APP_ID, user_id=user, rate_limits=False, proxy=None)
+                self._channel = client.channel(CHANNEL)
+                self._channel.join()
+            return self._channel
+
+
+_sessions: dict[int, Session] = {}
+"""By process: what one has made, also a lock, is nothing for those that are forked from it."""
 
 
 def by_publisher(what: str) -> str:
@@ -43,7 +53,7 @@ def by_publisher(what: str) -> str:
 
 
 def by_session(what: str) -> str:
-    session().send(what)
+    _sessions.setdefault(os.getpid(), Session()).channel().send(what)
     return "sent"
 
 
@@ -72,7 +82,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     try:
         status, body = "200 OK", VIEWS[view](what)
     except Exception as error:
-        logging.exception("%s failed", view)
+        logging.getLogger("shop").exception("%s failed", view)
         status, body = "500 Internal Server Error", repr(error)
     start_response(status, [("Content-Type", "text/plain"), ("Connection", "close")])
     return [f"{os.getpid()} {body}".encode()]
@@ -87,6 +97,9 @@ def _log_in() -> rtmsync.Client | None:
     def answer(message: rtmsync.PeerMessage) -> None:
         client.send_peer(message.sender, f"{os.getpid()} {client.state.name} {client.connection.attempt}")
 
+    # uWSGI forks without holding the interpreter's lock and without its hooks. What a thread holds in that moment,
+    # be it the lock of `logging`, is held for ever in the workers; so let there be silence.
+    time.sleep(0.5)
     return client
 
 

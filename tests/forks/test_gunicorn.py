@@ -1,16 +1,17 @@
 """Two workers of gunicorn publish what 200 requests want, each of it once, and end when they are told to."""
 
-import time
 from collections import Counter
 
 import pytest
 
 import rtmsync
 from tests.forks.conftest import Watcher
-from tests.forks.programs import PATIENCE, Program, ask, ask_all, python, texts
+from tests.forks.programs import PATIENCE, Program, alone_again, ask, ask_all, python, texts
 from tests.peers import require
 
 require("gunicorn")
+
+pytestmark = pytest.mark.slow
 
 REQUESTS = 200
 
@@ -34,15 +35,6 @@ def port_of(program: Program) -> int:
     return int(port)
 
 
-def gone(watcher: Watcher) -> float:
-    """Wait until the watcher is the only member: the seconds that it took."""
-    begun = time.monotonic()
-    while len(watcher.channel.members()) > 1:
-        assert time.monotonic() - begun < PATIENCE
-        time.sleep(0.05)
-    return time.monotonic() - begun
-
-
 @pytest.mark.parametrize("preload", [False, True], ids=["alone", "preload"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_request_publishes_once(watcher: Watcher, kind: str, preload: bool) -> None:
@@ -57,7 +49,7 @@ def test_every_request_publishes_once(watcher: Watcher, kind: str, preload: bool
             assert len(answers.by_process) == 2
             print(f"{kind}, {'preload' if preload else 'alone'}, {view}: {answers}, each once")
         status, seconds = program.stop()
-        print(f"SIGTERM: {seconds:.2f} s; the sessions were gone {gone(watcher):.2f} s later")
+        print(f"SIGTERM: {seconds:.2f} s; the sessions were gone {alone_again(watcher.channel):.2f} s later")
     assert status == 0
     assert seconds < 5
     # What gunicorn listens on it leaves to the end of its processes.
@@ -82,7 +74,7 @@ def test_a_session_of_the_master_survives_its_workers(watcher: Watcher, kind: st
         assert isinstance(answer, rtmsync.PeerMessage)
         assert answer.text == f"{program.pid} CONNECTED 1"
         status, seconds = program.stop()
-        print(f"{kind}: SIGTERM: {seconds:.2f} s; gone {gone(watcher):.2f} s later")
+        print(f"{kind}: SIGTERM: {seconds:.2f} s; gone {alone_again(watcher.channel):.2f} s later")
     assert status == 0
     assert seconds < 5
     assert "ABORTED" not in program.output

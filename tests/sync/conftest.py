@@ -13,6 +13,9 @@ from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from rtmsync.testing import FaultProxy
 
+KEY = "a-key-of-these-tests"
+"""With which publishers act."""
+
 Connect = Callable[..., rtmsync.Client]
 MakeRtc = Callable[..., "rtmsync.RtcChannel"]
 Enter = Callable[..., "rtmsync.Room"]
@@ -20,8 +23,14 @@ Enter = Callable[..., "rtmsync.Room"]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server without rate limits and keys, in a thread of this process."""
-    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0, rate_limits=False)
+    """A server without rate limits, that lets everybody log in, in a thread of this process."""
+    config = ServerConfig(
+        apps=[AppKeys(DEV_APP_ID)],
+        port=0,
+        drain_seconds=0.0,
+        rate_limits=False,
+        server_keys={DEV_APP_ID: [KEY]},
+    )
     with Server(config) as running:
         yield running
 

@@ -7,7 +7,7 @@ import time
 
 import rtmsync
 from rtmsync.server.server import Server
-from tests.sync.conftest import Connect
+from tests.sync.conftest import KEY, Connect
 from tests.sync.programs import run_program
 
 PRELUDE = """
@@ -295,6 +295,79 @@ def test_a_fork_in_the_middle_of_work_never_hangs(server: Server, name: str) -> 
         client.close()
     """
     check(run(server, name, code), "CONNECTED 1\n")
+
+
+def test_many_threads_may_find_the_fork_at_the_same_time(server: Server, name: str) -> None:
+    """Each inherited connection is left once, and none that the child has made meanwhile."""
+    code = f"""
+        os.register_at_fork = lambda **hooks: None
+        client = connect()
+        fresh = rtmsync.Client(url, app_id=APP, user_id=user + "-child")
+        fresh.on(rtmsync.PeerMessage, lambda message: None)
+        publisher = rtmsync.Publisher(url, app_id=APP, server_key={KEY!r})
+        publisher.publish({name!r}, "before", sender="x")
+        sys.setswitchinterval(1e-6)
+
+        def child():
+            go, lock, failed, logins = threading.Barrier(12), threading.Lock(), [], []
+            def work():
+                try:
+                    go.wait()
+                    assert client.state is ConnectionState.DISCONNECTED
+                    with lock:
+                        if not logins:
+                            logins.append(fresh.login(30))
+                    publisher.publish({name!r}, "x", sender="x", timeout=30)
+                    fresh.send_peer(fresh.user_id, "x", timeout=30)
+                except BaseException as error:
+                    failed.append(repr(error))
+            workers = [threading.Thread(target=work) for _ in range(12)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+            assert not failed, failed
+            assert fresh.connection.attempt == 1
+            fresh.close()
+
+        for _ in range(8):
+            in_child(child)
+        print(client.state.name, client.connection.attempt)
+        client.close()
+    """
+    check(run(server, name, code), "CONNECTED 1\n")
+
+
+def test_an_open_publisher_ends_with_the_program(server: Server, name: str) -> None:
+    code = f"""
+        publisher = rtmsync.Publisher(url, app_id=APP, server_key={KEY!r})
+        publisher.publish({name!r}, "x", sender="x")
+        assert [fd for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{{fd}}")
+                and os.readlink(f"/proc/self/fd/{{fd}}").startswith("socket:")]
+        print("end")
+    """
+    check(run(server, name, code), "end\n")
+
+
+def test_a_fork_after_a_message_of_a_publisher_warns_of_nothing(server: Server, name: str) -> None:
+    """It has no thread; CPython 3.12 and later warn of forks while there are any."""
+    code = f"""
+        import warnings
+        warnings.simplefilter("error")
+        publisher = rtmsync.Publisher(url, app_id=APP, server_key={KEY!r})
+        client = rtmsync.Client(url, app_id=APP, user_id=user)
+        publisher.publish({name!r}, "x", sender="x")
+        def child():
+            publisher.publish({name!r}, "x", sender="x")
+            client.login()
+            client.close()
+            publisher.close()
+        in_child(child)
+        publisher.publish({name!r}, "x", sender="x")
+        publisher.close()
+        print("end")
+    """
+    check(run(server, name, code), "end\n")
 
 
 def test_without_the_hook_a_child_is_noticed_all_the_same(server: Server, name: str) -> None:
