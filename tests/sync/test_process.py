@@ -327,6 +327,8 @@ def test_many_threads_may_find_the_fork_at_the_same_time(server: Server, name: s
             for worker in workers:
                 worker.join()
             assert not failed, failed
+            fresh._after_fork(os.getpid())  # a thread that has looked before all others, and comes last
+            fresh.send_peer(fresh.user_id, "x", timeout=30)
             assert fresh.connection.attempt == 1
             fresh.close()
 
