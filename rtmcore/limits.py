@@ -603,6 +603,10 @@ WAIT_SLICE: Final = 1.0
 EARLY_EVENT_BYTES: Final = 1 * MIB
 #: Seconds between two log messages about events dropped for slow callbacks (design).
 LAGGED_LOG_INTERVAL: Final = 60.0
+#: Times that clients of one user are put out by another login, and seconds, from which it is called a loop (design).
+REMOTE_LOGIN_LOOP: Final = RateLimit(3, 60.0)
+#: Users of one process of whom that is remembered (design).
+RIVALS_REMEMBERED: Final = 100
 #: Name look-ups and token provider calls of one client that may hang at the same time (design).
 HELPER_THREADS: Final = 4
 #: Seconds that a blocking call waits beyond its timeout for the library to tell how it ended (design).

@@ -237,6 +237,7 @@ class Handle(EventSource, Generic[D, S]):
         inherited = [driver for owner, driver in list(self._drivers.items()) if owner != pid]
         callbacks = [callback for driver in inherited for callback in driver.callbacks()]
         driver = self._drivers.setdefault(pid, self._make_driver(callbacks))
+        driver.replace_inherited()
         for owner in [owner for owner in list(self._drivers) if owner != pid]:
             left = self._drivers.pop(owner, None)
             if left is not None:

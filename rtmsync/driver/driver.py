@@ -447,6 +447,10 @@ class Driver(Generic[C]):
             self._complete_closers()
         return future
 
+    def replace_inherited(self) -> None:
+        """Take note that the client was made before this process was forked, so other processes may have it too."""
+        self._network.inherited = True
+
     def leave_behind(self) -> None:
         """In a forked child: close inherited descriptors, fail inherited Futures, touch nothing else."""
         self._network.leave_behind()

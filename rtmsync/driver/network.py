@@ -18,8 +18,10 @@ from rtmcore.client.events import (
     PeerConnectionStateChanged,
     Purpose,
     RequestCompleted,
+    StateChanged,
 )
 from rtmcore.client.requests import LEAVE, Ticket
+from rtmcore.codes import ConnectionChangeReason
 from rtmcore.errors import ConnectionFailed, RtmError
 from rtmcore.limits import BACKOFF_SETTLED
 from rtmcore.models import ChannelMessage, PeerMessage
@@ -30,6 +32,7 @@ from rtmsync.driver.helpers import Helpers, TokenSource, addresses_of, is_addres
 from rtmsync.driver.link import WRITABLE, Link
 from rtmsync.driver.lock import CoreLock
 from rtmsync.driver.proxies import choose_proxy
+from rtmsync.driver.rivals import RIVALS
 from rtmsync.driver.router import PartEvent, Router
 from rtmsync.driver.sockets import OpenSockets
 from rtmsync.driver.waker import Waker
@@ -70,6 +73,7 @@ class Network(Generic[C]):
         changed: Whether the state is another one, and those who wait for one have not been told yet.
         abandon: Drop what is open, without a goodbye.
         silent: Log nothing any more: the interpreter is ending.
+        inherited: Whether the client was made before this process was forked.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class Network(Generic[C]):
         self.changed = False
         self.abandon = False
         self.silent = False
+        self.inherited = False
 
     # --- Any thread ---------------------------------------------------------------------------------------------
 
@@ -484,6 +489,8 @@ class Network(Generic[C]):
             self._outage_logged = False
         self.changed = True
         self._later(logger.info, "%s is %s", self._config.who, self._profile.describe(event))
+        if isinstance(event, StateChanged) and event.reason is ConnectionChangeReason.REMOTE_LOGIN:
+            self._later(RIVALS.put_out, self._config.who, self.inherited)
 
     def _later(self, function: Callable[..., None], *arguments: object) -> None:
         """Log something, but not under the lock: handlers of logs are code of the application."""
