@@ -76,6 +76,10 @@ class Program:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, and wait for its end; its exit status."""
         self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end; its exit status."""
         return self._process.wait(PATIENCE)
 
     def __enter__(self) -> "Program":

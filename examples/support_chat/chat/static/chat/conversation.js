@@ -43,7 +43,7 @@ rtm.addEventListener("members", ({ detail }) => {
     presence();
 });
 rtm.addEventListener("state", ({ detail }) => {
-    if (detail.state === "CONNECTED") refresh(); // also what was said during an outage
+    if (detail.previous === "RECONNECTING" && detail.state === "CONNECTED") refresh(); // what was said meanwhile
 });
 document.getElementById("say").addEventListener("submit", async (event) => {
     event.preventDefault();
