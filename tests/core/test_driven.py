@@ -15,6 +15,7 @@ from rtmcore.client.room import RoomCore
 from rtmcore.client.rtc import RtcCore
 from rtmcore.codes import CloseCode, MessageType
 from rtmcore.errors import AuthError, ConnectionFailed, TlsError
+from rtmcore.limits import GOODBYE_TIMEOUT
 from rtmcore.wire.packets import InboxEntry, Publish
 from tests.core.rooms import ROOM, RoomServer
 from tests.core.wires import APP, URL, Bench, HonestServer, Server
@@ -207,3 +208,105 @@ def test_a_core_takes_any_error_for_a_missing_token() -> None:
     assert isinstance(cause, AuthError)
     assert cause.message == "The token provider failed: KeyError."
     assert cause.__cause__ is failure
+
+
+# --- The driver's contract, as docs/howto/embed.md states it ---------------------------------------------------------
+
+
+class CountingBench(QueueBench):
+    """Counts the orders to close, and carries them out."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.closed: list[int] = []
+
+    def _act(self, event: Event) -> None:
+        if isinstance(event, CloseTransport):
+            self.closed.append(event.id)
+        super()._act(event)
+
+
+def dialing(bench: CountingBench) -> None:
+    bench.dial = lambda order: True
+    bench.login()
+
+
+def upgrading(bench: CountingBench) -> None:
+    bench.server.answer_upgrade = False
+    bench.login()
+
+
+def greeting(bench: CountingBench) -> None:
+    bench.server.answer_hello = False
+    bench.login()
+
+
+def connected(bench: CountingBench) -> None:
+    bench.online()
+
+
+def leaving(bench: CountingBench) -> None:
+    bench.online()
+    bench.hole()
+    bench.core.close(bench.now)
+    bench.turn()
+
+
+STAGES = [dialing, upgrading, greeting, connected, leaving]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_end_of_a_transport_is_answered_by_its_close_in_every_stage(stage: Any) -> None:
+    bench = CountingBench()
+    stage(bench)
+    assert bench.closed == []
+    bench.core.receive_eof(1, bench.now)
+    bench.turn()
+    assert bench.closed == [1]
+    bench.core.receive_eof(1, bench.now)
+    bench.turn()
+    assert bench.closed.count(1) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_transport_that_has_failed_is_not_closed_in_any_stage(stage: Any) -> None:
+    bench = CountingBench()
+    stage(bench)
+    bench.alive.discard(1)
+    bench.core.transport_failed(1, OSError("broken"), bench.now)
+    bench.turn()
+    assert 1 not in bench.closed
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_late_inputs_change_nothing(stage: Any) -> None:
+    bench = CountingBench()
+    stage(bench)
+    bench.core.receive_eof(1, bench.now)
+    bench.turn()
+    before = (bench.core.connection(bench.now), bench.core.next_deadline())
+    bench.core.transport_opened(1, bench.now)
+    bench.core.receive_data(1, b"late", bench.now)
+    bench.core.transport_failed(1, OSError("late"), bench.now)
+    bench.core.receive_eof(77, bench.now)
+    assert bench.core.next_output() is None
+    assert (bench.core.connection(bench.now), bench.core.next_deadline()) == before
+
+
+def test_a_timer_may_be_handled_too_early_and_too_often() -> None:
+    bench = CountingBench().online()
+    due = bench.core.next_deadline()
+    assert due is not None
+    for _ in range(3):
+        bench.core.handle_timer(bench.now)
+    assert bench.core.next_output() is None
+    assert bench.core.next_deadline() == due
+
+
+def test_a_closed_core_is_idle_within_a_goodbye_and_waits_for_nothing() -> None:
+    bench = CountingBench()
+    leaving(bench)
+    assert not bench.core.idle
+    bench.run(GOODBYE_TIMEOUT)
+    assert bench.core.idle
+    assert bench.core.next_deadline() is None
