@@ -192,8 +192,8 @@ def test_futures_are_done_as_soon_as_they_can_be(system):
     assert future.done()
     done = []
     future.add_done_callback(done.append)
-    alice.send_peer("bob", "y")
     assert done == [future]
+    alice.send_peer("bob", "y")
     assert concurrent.futures.wait([future], timeout=5).done == {future}
     assert [inbox.get().text, inbox.get().text] == ["x", "y"]
     inbox.close()
@@ -330,6 +330,11 @@ def test_the_wall_clock_is_the_processes_or_a_given_one():
         assert bob.events(ChannelMessage).get().server_time == pytest.approx(1e9, abs=5)
         clock.advance(10)
         assert clock.time() == pytest.approx(1e9 + 10, abs=1)
+
+
+def test_settings_of_a_network_are_left_out():
+    with MemorySystem() as system:
+        system.connect("alice", tls=True, proxy="http://127.0.0.1:1")
 
 
 def test_files_are_refused_with_a_sentence(system):

@@ -155,6 +155,12 @@ class MemoryDriver(Driver[C], Generic[C]):
         if self._machine.clock.turning_here:
             raise inside(operation)
 
+    def dispatch(self, job: Callable[[], object]) -> None:
+        """See `Driver`; such as a callback of a Future that is done already."""
+        super().dispatch(job)
+        if not self._lock.held_here():
+            self._machine.clock.settle()
+
     def make_queue(self, maxsize: int) -> EventQueue[Any]:
         """See `Driver`."""
         return MemoryQueue(maxsize, self._pump)

@@ -131,10 +131,13 @@ class MemorySystem:
 
         Args:
             user_id: Who logs in.
-            options: See `rtmsync.Config`; `token` is by default what `token_for` makes.
+            options: See `rtmsync.Config`; `token` is by default what `token_for` makes. `tls` and `proxy` mean
+                nothing here.
         """
         self._check_open("client")
         given: dict[str, Any] = {"token": lambda user, reason: self.token_for(user), **options}
+        for name in ("tls", "proxy"):
+            given.pop(name, None)
         client = MemoryClient(self._machine, _URL, app_id=self.app_id, user_id=user_id, **given)
         self._made.append(client)
         return client
