@@ -753,15 +753,16 @@ export class RtmClient extends EventTarget {
         const before = channel.members;
         channel.version = version;
         channel.members = users && new Set(users);
-        this.#tell("members", { channel: ch, members: users, count });
-        if (!channel.joined || !before || !users) return;
-        const gone = [...before].filter((user) => !channel.members.has(user));
-        const come = users.filter((user) => !before.has(user) && !channel.missed.delete(user));
-        for (const user of come) this.#tell("joined", { channel: ch, user, count });
-        for (const user of gone) {
-            if (channel.missEnds !== null) channel.missed.add(user); // the server began anew: he may be on his way
-            else this.#tell("left", { channel: ch, user, count, dropped: true });
+        const compared = channel.joined && before && users;
+        const come = compared ? users.filter((user) => !before.has(user) && !channel.missed.delete(user)) : [];
+        let gone = compared ? [...before].filter((user) => !channel.members.has(user)) : [];
+        if (channel.missEnds !== null) { // the server began anew: they may be on their way, and have not left so far
+            for (const user of gone) channel.missed.add(user);
+            gone = [];
         }
+        this.#tell("members", { channel: ch, members: users && [...users, ...channel.missed], count });
+        for (const user of come) this.#tell("joined", { channel: ch, user, count });
+        for (const user of gone) this.#tell("left", { channel: ch, user, count, dropped: true });
     }
 
     #member({ ch, user, joined, version, count, dropped = false }) {

@@ -64,13 +64,11 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def browser(chromium: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Tabs for one test. Where an error is on their consoles at its end, the test fails."""
-    browser = Browser(chromium, tmp_path)
+    browser = Browser(chromium, tmp_path, lambda: request.node.stash.get(_failed, False))
     chromium.get_log("browser")
     yield browser
-    said = browser.unexpected()
-    if request.node.stash.get(_failed, False) or said:
-        print("screenshots:", *browser.screenshots("at-the-end"))
     browser.clear()
+    said = browser.unexpected()
     assert not said, "errors on the console:\n" + "\n".join(said)
 
 

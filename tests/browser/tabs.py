@@ -54,11 +54,13 @@ class Browser:
     Args:
         driver: Of selenium, with one tab that stays empty.
         directory: For screenshots.
+        failed: Whether the test has failed.
     """
 
-    def __init__(self, driver: Any, directory: Path) -> None:
+    def __init__(self, driver: Any, directory: Path, failed: Callable[[], bool]) -> None:
         self.driver = driver
         self.directory = directory
+        self._failed = failed
         self.expected: list[str] = []
         self._said: list[str] = []
         self._home = driver.current_window_handle
@@ -95,12 +97,11 @@ class Browser:
         self._tabs.remove(page)
         self.driver.switch_to.window(self._home)
 
-    def screenshots(self, name: str) -> list[Path]:
-        """One of each tab."""
-        return [page.screenshot(f"{name}-{number}") for number, page in enumerate(self._tabs, 1)]
-
     def clear(self) -> None:
-        """Close all tabs of the test."""
+        """Close all tabs of the test: of a failed one, with a screenshot of each."""
+        if self._failed() or self.unexpected():
+            pictures = [page.screenshot(f"at-the-end-{number}") for number, page in enumerate(self._tabs, 1)]
+            print("screenshots:", *pictures)
         while self._tabs:
             self.forget(self._tabs[-1])
 

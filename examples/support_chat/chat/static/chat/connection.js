@@ -15,9 +15,10 @@ const tab = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join
 
 /** Send a form to a view. */
 export async function post(url, body) {
-    const csrf = document.querySelector("meta[name=csrf-token]").content;
+    // From the cookie, each time: a login in another tab changes it, and what this page was given holds no more.
+    const csrf = /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
     const response = await fetch(url, { method: "POST", body, headers: { "X-CSRFToken": csrf } });
-    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+    if (!response.ok) throw new Error(`the site answered ${response.status}`);
     return response;
 }
 
@@ -34,6 +35,31 @@ export async function connection() {
         userId: first.user,
         token: async () => (await access()).token,
     });
-    rtm.addEventListener("state", ({ detail }) => show("state", detail.state));
+    rtm.addEventListener("state", ({ detail }) => {
+        show("state", detail.state);
+        show("retry", "");
+        if (detail.state === "CONNECTED") show("notice", "");
+        document.getElementById("state").dataset.state = detail.state;
+        if (detail.state === "ABORTED") show("notice", `The connection is over: ${detail.reason}. Reload the page to come back.`);
+    });
+    rtm.addEventListener("retry", ({ detail }) => {
+        if (rtm.state === "RECONNECTING") show("retry", `Attempt ${detail.attempt} in ${Math.ceil(detail.delay / 1000)} s.`);
+    });
+    rtm.addEventListener("error", ({ detail }) => {
+        if (rtm.state !== "CONNECTED") show("notice", detail.error.message);
+    });
     return rtm;
+}
+
+/** Log in and join the page's channel, for as long as it takes. */
+export async function enter(rtm) {
+    for (let wait = 1; rtm.state === "DISCONNECTED"; wait = Math.min(2 * wait, 30)) {
+        try {
+            await rtm.login(); // from here on the client comes back by itself
+        } catch (error) {
+            show("notice", `Not connected: ${error.message}. The next attempt is in ${wait} s.`);
+            await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+        }
+    }
+    await rtm.join(page.channel);
 }

@@ -1,22 +1,33 @@
 // The page of a customer, and that of an agent who talks to him.
 
-import { connection, page, post, show } from "./connection.js";
+import { connection, enter, page, post, show } from "./connection.js";
 
 const list = document.getElementById("messages");
 const here = new Set(); // the user ids of the pages in this channel
 
 function add({ id, author, text }) {
     if (document.getElementById(`message-${id}`)) return;
+    const own = (author === "customer") === !page.reply;
     const item = document.createElement("li");
     item.id = `message-${id}`;
     item.value = id;
-    item.textContent = `${author}: ${text}`;
+    if (own) item.className = "own";
+    const name = document.createElement("span");
+    name.className = "author";
+    name.textContent = own && !page.reply ? "You" : author;
+    item.append(name, text);
     list.insertBefore(item, [...list.children].find((other) => other.value > id) ?? null);
+    item.scrollIntoView({ block: "nearest" });
 }
 
 async function refresh() {
-    const response = await fetch(page.messages);
-    (await response.json()).messages.forEach(add);
+    try {
+        const response = await fetch(page.messages);
+        if (!response.ok) throw new Error(`the site answered ${response.status}`);
+        (await response.json()).messages.forEach(add);
+    } catch (error) {
+        show("notice", `Messages may be missing here: ${error.message}.`);
+    }
 }
 
 function presence() {
@@ -37,25 +48,23 @@ const rtm = await connection();
 rtm.addEventListener("message", ({ detail }) => add(JSON.parse(detail.text)));
 rtm.addEventListener("joined", ({ detail }) => { here.add(detail.user); presence(); });
 rtm.addEventListener("left", ({ detail }) => { here.delete(detail.user); presence(); });
+// The page has joined, or comes back after more than the server has kept: the site has all messages.
 rtm.addEventListener("members", ({ detail }) => {
     here.clear();
-    detail.members.forEach((user) => here.add(user));
+    for (const user of detail.members ?? []) here.add(user);
     presence();
+    refresh();
 });
-rtm.addEventListener("state", ({ detail }) => {
-    if (detail.previous === "RECONNECTING" && detail.state === "CONNECTED") refresh(); // what was said meanwhile
-});
+rtm.addEventListener("lost", refresh);
 document.getElementById("say").addEventListener("submit", async (event) => {
     event.preventDefault();
+    const form = event.target;
     try {
-        await say(event.target);
-        event.target.reset();
+        await say(form);
+        form.reset();
         show("notice", "");
     } catch (error) {
-        show("notice", error.message);
+        show("notice", `Not sent: ${error.message}.`);
     }
 });
-await rtm.login();
-for (const user of await rtm.join(page.channel)) here.add(user);
-presence();
-refresh();
+await enter(rtm);

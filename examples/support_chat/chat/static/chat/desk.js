@@ -1,12 +1,12 @@
 // The page with all conversations.
 
-import { connection, page } from "./connection.js";
+import { connection, enter, page } from "./connection.js";
 
 const list = document.getElementById("conversations");
 
 const rtm = await connection();
 rtm.addEventListener("message", ({ detail }) => {
-    const { customer } = JSON.parse(detail.text);
+    const { customer, author, text } = JSON.parse(detail.text);
     let item = document.getElementById(customer);
     if (!item) {
         item = document.createElement("li");
@@ -14,9 +14,16 @@ rtm.addEventListener("message", ({ detail }) => {
         const link = document.createElement("a");
         link.href = page.agent.replace("CUSTOMER", customer);
         link.textContent = customer;
-        item.append(link);
+        const said = document.createElement("span");
+        said.className = "said";
+        item.append(link, " ", said);
     }
-    list.prepend(item);
+    item.querySelector(".said").textContent = `${author}: ${text}`;
+    if (list.firstElementChild !== item) list.prepend(item);
 });
-await rtm.login();
-await rtm.join(page.channel);
+// What came while this page was away for long is in the list of the site only.
+rtm.addEventListener("lost", () => location.reload());
+rtm.addEventListener("state", ({ detail }) => {
+    if (detail.state === "CONNECTED" && detail.previous === "RECONNECTING") location.reload();
+});
+await enter(rtm);
