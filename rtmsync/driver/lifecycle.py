@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import sys
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -33,6 +34,7 @@ class Lifecycle:
     def __init__(self) -> None:
         self._living: WeakSet[Living] = WeakSet()
         self._registered = False
+        self._child = 0
 
     def enter(self, living: Living) -> None:
         """Take in a client that has got a thread."""
@@ -41,11 +43,20 @@ class Lifecycle:
             atexit.register(self._say_goodbye)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=self._after_fork)
+        if self._child != os.getpid():
+            self._child = os.getpid()
+            self._hear_of_the_end_of_a_child()
         self._living.add(living)
 
     def leave(self, living: Living) -> None:
         """Forget a client that has no thread any more."""
         self._living.discard(living)
+
+    def _hear_of_the_end_of_a_child(self) -> None:
+        """Children of `multiprocessing` end without the hooks of `atexit`, but with finalizers of their own."""
+        process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+        if process is not None and util is not None and process.parent_process() is not None:
+            util.Finalize(None, self._say_goodbye, exitpriority=0)
 
     def _after_fork(self) -> None:
         inherited = list(self._living)

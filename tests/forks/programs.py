@@ -69,8 +69,12 @@ class Program:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Send it a signal and wait for its end: the status, and the seconds that it took."""
-        begun = time.monotonic()
         self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, float]:
+        """Wait for its end: the status, and the seconds that it took."""
+        begun = time.monotonic()
         status = self._process.wait(PATIENCE)
         took = time.monotonic() - begun
         self._reader.join(PATIENCE)

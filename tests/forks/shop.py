@@ -31,20 +31,33 @@ class Session:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._client: rtmsync.Client | None = None
         self._channel: rtmsync.Channel | None = None
 
     def channel(self) -> rtmsync.Channel:
         with self._lock:
             if self._channel is None:
                 user = f"web-{os.getpid()}"
-                client = rtmsync.connect(URL, app_id=DEV_APP_ID, user_id=user, rate_limits=False, proxy=None)
-                self._channel = client.channel(CHANNEL)
+                self._client = rtmsync.connect(
+                    URL, app_id=DEV_APP_ID, user_id=user, rate_limits=False, proxy=None
+                )
+                self._channel = self._client.channel(CHANNEL)
                 self._channel.join()
             return self._channel
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
 
 
 _sessions: dict[int, Session] = {}
 """By process: what one has made, also a lock, is nothing for those that are forked from it."""
+
+
+def close() -> None:
+    """For processes that end without the hooks of `atexit`."""
+    publisher.close()
+    _sessions.setdefault(os.getpid(), Session()).close()
 
 
 def by_publisher(what: str) -> str:
