@@ -23,11 +23,11 @@ class Program:
     Args:
         arguments: Of the interpreter: a file, or `-m` and a module, and what follows.
         environment: Variables to add.
-        folder: Where it runs.
+        output: A descriptor that gets what it says, instead of being read here.
     """
 
     def __init__(
-        self, *arguments: str | Path, environment: dict[str, str] | None = None, folder: Path | None = None
+        self, *arguments: str | Path, environment: dict[str, str] | None = None, output: int | None = None
     ) -> None:
         self.lines: list[str] = []
         self._name = " ".join(map(str, arguments[:3]))
@@ -37,20 +37,19 @@ class Program:
         self.process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if output is None else output,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=folder,
             env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                self._queue.put(line.rstrip("\n"))
+        if self.process.stdout is not None:
+            with self.process.stdout as lines:
+                for line in lines:
+                    self._queue.put(line.rstrip("\n"))
         self._queue.put(None)
 
     def wait_for(self, what: str | Callable[[str], bool]) -> str:
