@@ -97,10 +97,13 @@ class SupportChat:
 
     Args:
         directory: For the database and the logs.
+
+    Attributes:
+        folder: Of the site.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory, self.folder = directory, SITE
         self.port, self.rtm_port = free_port(), free_port()
         self.url, self.rtm_url = f"http://127.0.0.1:{self.port}", f"ws://127.0.0.1:{self.rtm_port}"
         self.environment = {
@@ -123,8 +126,8 @@ class SupportChat:
 
     def manage(self, *arguments: str) -> Program:
         """Run a command of `manage.py`."""
-        command = [sys.executable, str(SITE / "manage.py"), *arguments]
-        return Program(command, self.environment, SITE, self.directory / f"{arguments[0]}.log")
+        command = [sys.executable, "manage.py", *arguments]
+        return Program(command, self.environment, self.folder, self.directory / f"{arguments[0]}.log")
 
     def serve(self) -> Program:
         """Run the RTM server; see that it can be reached."""

@@ -1,6 +1,6 @@
 """What was said, and the one way in which something is said."""
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 
 from rtmsync.contrib.django import publish_on_commit
 
@@ -34,9 +34,10 @@ def say(customer, author, text, rtm_id=None):
 
     The customer's channel has the customer's name: his pages are in it, and those of the agents who talk to him.
     """
-    with transaction.atomic():
-        if rtm_id is not None and Message.objects.filter(rtm_id=rtm_id).exists():
-            return
-        message = Message.objects.create(customer=customer, author=author, text=text, rtm_id=rtm_id)
-        for channel in (customer, DESK):
-            publish_on_commit(channel, message.as_data())
+    try:
+        with transaction.atomic():
+            message = Message.objects.create(customer=customer, author=author, text=text, rtm_id=rtm_id)
+            for channel in (customer, DESK):
+                publish_on_commit(channel, message.as_data())
+    except IntegrityError:
+        return  # the message with this number is stored already
