@@ -172,7 +172,8 @@ class Connections:
         Args:
             channel: The channel id.
             message: A text, bytes, or what becomes a text of JSON; at most 32 KiB.
-            sender: Who it comes from, SENDER by default. Needs a server key, as `idempotency_key` does.
+            sender: Who it comes from; by default SENDER, or in the listener process the listener. To give one needs a
+                server key, as `idempotency_key` does.
             history: Keep a text in the history for 7 days.
             idempotency_key: See `Publisher.publish`.
             timeout: Seconds in all; by default those of OPTIONS, or 11.
@@ -188,7 +189,7 @@ class Connections:
             return self.publisher.publish(
                 channel,
                 body,
-                sender=sender or self.settings.sender,
+                sender=sender or self._sender(),
                 history=history,
                 idempotency_key=idempotency_key,
                 timeout=timeout,
@@ -241,7 +242,7 @@ class Connections:
             return self.publisher.send_peer(
                 user,
                 body,
-                sender=sender or self.settings.sender,
+                sender=sender or self._sender(),
                 offline=offline,
                 ttl=ttl,
                 history=history,
@@ -290,6 +291,11 @@ class Connections:
                 _close(inherited)
         return mine
 
+    def _sender(self) -> str:
+        """Who a message comes from by default. What a handler publishes does not come back to the handlers."""
+        listener = self.settings.listener
+        return listener if listener is not None and self._mine().listening else self.settings.sender
+
     def _timeout(self, operation: str, timeout: Timeout) -> Timeout:
         if timeout is not None:
             return timeout
@@ -317,8 +323,8 @@ class Connections:
     def _make_client(self, mine: _Process, user_id: str) -> Client:
         settings = self.settings
         if settings.transport == MEMORY:
-            system: Any = self._memory(mine)
-            client: Client = system.client(user_id, **settings.options)
+            options = {name: value for name, value in settings.options.items() if name != "tls"}
+            client = self._memory(mine).client(user_id, **options)
         else:
             client = Client(
                 settings.url,

@@ -51,7 +51,8 @@ class Settings:
             ``***``.
         user_id: Who a process logs in as. `PLACEHOLDERS` in braces are filled in for each process.
         listener: Who the one listener process logs in as; None where there is none.
-        sender: Who published messages come from.
+        sender: Who published messages come from, but those of the listener process, which come from the listener:
+            nobody gets a message to a channel that is his own.
         channels: What the listener joins besides the channels that have handlers.
         token: A token, a function of a user id that returns one, or a dotted path to such a function.
         secret: The app's secret, as a line or lines of a key file, to make tokens with. Shown as ``***``.
@@ -99,7 +100,7 @@ class Settings:
             server_key=reader.server_key(url, app_id),
             user_id=reader.user_id(name),
             listener=listener,
-            sender=reader.id("SENDER", "user id") or listener or name,
+            sender=reader.id("SENDER", "user id") or (name if name != listener else fit_id(f"web-{name}")),
             channels=reader.channels(),
             token=reader.token(),
             secret=reader.secret(),

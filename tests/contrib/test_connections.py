@@ -31,7 +31,7 @@ def test_a_server_key_publishes_without_a_session(connections: Configure, alice:
     with alice.channel("news") as news, news.events(rtmsync.ChannelMessage) as queue:
         number = made.publish("news", "hello")
         message = received(queue)
-        assert (message.text, message.sender, message.id) == ("hello", "orders", number)
+        assert (message.text, message.sender, message.id) == ("hello", "app", number)
         made.publish("news", {"id": 7}, sender="desk")
         message = received(queue)
         assert (json.loads(message.text), message.sender) == ({"id": 7}, "desk")

@@ -158,7 +158,7 @@ def test_a_view_publishes_over_http(make_app: MakeApp, alice: rtmsync.Client):
         answer = app.test_client().post("/orders/7/pay")
         assert (answer.status_code, answer.text) == (200, "1")
         message = queue.get(timeout=20)
-        assert (message.sender, json.loads(message.text)["id"]) == ("orders", 7)
+        assert (message.sender, json.loads(message.text)["id"]) == ("shop", 7)
         assert "2026" in message.text
         assert inbox.get(timeout=20).text == "order 7 is paid"
 
@@ -256,10 +256,63 @@ def test_tests_look_into_the_outbox(memory: tuple[flask.Flask, RTM]):
     assert app.test_client().post("/pay").text == "CACHED"
     with app.app_context():
         first, second = rtm.outbox
-    assert (first.sender, first.channel, json.loads(first.text)) == ("orders", "orders", {"id": 7})
+    assert (first.sender, first.channel, json.loads(first.text)) == ("shop", "orders", {"id": 7})
     assert (second.destination, second.raw) == ("bob", b"\x00")
     assert app.extensions["rtm"].outbox is app.extensions["rtm"].system.outbox
     assert threading.active_count() == threads
+
+
+def test_tests_let_users_talk_to_the_handlers(memory: tuple[flask.Flask, RTM]):
+    app, rtm = memory
+    seen: list[str] = []
+
+    @rtm.on_channel("orders")
+    def order(message: rtmsync.ChannelMessage) -> None:
+        seen.append(f"{flask.current_app.name}: {message.text}")
+        if message.text == "wrong":
+            raise LookupError
+
+    @rtm.on_peer_message
+    def answer(message: rtmsync.PeerMessage) -> None:
+        rtm.send_peer(message.sender, f"re: {message.text}")
+
+    state = app.extensions["rtm"]
+    with state.listening("more") as listener, state.system.connect("page") as page:
+        assert listener.user_id == "orders"
+        with page.channel("orders") as orders, page.events(rtmsync.PeerMessage) as inbox:
+            orders.send("one")
+            orders.send("wrong")
+            with app.app_context():
+                rtm.publish("orders", "two", sender="desk")
+            page.send_peer("orders", "hello")
+            assert inbox.get(timeout=1).text == "re: hello"
+            assert page.channel("more").joined is False
+    assert seen == ["shop: one", "shop: wrong", "shop: two"]
+
+
+def test_what_a_handler_publishes_does_not_come_back_to_it(memory: tuple[flask.Flask, RTM]):
+    app, rtm = memory
+    seen: list[str] = []
+
+    @rtm.on_channel("orders")
+    def order(message: rtmsync.ChannelMessage) -> None:
+        seen.append(message.text)
+        rtm.publish("orders", f"re: {message.text}")
+
+    state = app.extensions["rtm"]
+    with state.listening(), app.app_context():
+        state.system.publisher().publish("orders", "one", sender="shop")
+    assert seen == ["one"]
+    assert [(sent.sender, sent.text) for sent in state.outbox] == [("shop", "one"), ("orders", "re: one")]
+
+
+def test_a_session_works_in_memory_too(memory: tuple[flask.Flask, RTM]):
+    app, rtm = memory
+    app.config["RTM_OPTIONS"] = {"timeouts": {"send_peer": 2.0}, "proxy": None}
+    with app.app_context(), app.extensions["rtm"].system.connect("bob") as bob:
+        bob.on(rtmsync.PeerMessage, lambda message: None)
+        assert rtm.client.send_peer("bob", "hi").status is rtmsync.SendStatus.DELIVERED
+        assert rtm.client.user_id.startswith("shop-")
 
 
 # --- The listener -----------------------------------------------------------------

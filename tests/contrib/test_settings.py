@@ -33,8 +33,10 @@ def test_url_and_app_id_are_enough():
     assert (found.transport, found.channels, dict(found.options)) == ("network", (), {})
 
 
-def test_messages_come_from_the_listener_where_there_is_one():
-    assert settings(LISTENER="orders").sender == "orders"
+def test_the_listener_hears_what_the_others_publish():
+    # A message to a channel does not reach the user that it comes from.
+    assert settings(LISTENER="orders").sender == "shop"
+    assert settings(LISTENER="shop").sender == "web-shop"
     assert settings(LISTENER="orders", SENDER="desk").sender == "desk"
 
 
