@@ -169,7 +169,7 @@ def test_nothing_is_published_before_the_commit_and_all_of_it_then() -> None:
         assert (texts(), texts("second")) == ([], [])
     (order,), (meal,) = clients["default"].outbox, clients["second"].outbox
     assert (order.channel, order.sender, order.text) == ("orders", "till", '{"id": 1}')
-    assert (meal.peer, meal.sender, meal.offline) == ("cook", "desk", True)
+    assert (meal.peer, meal.sender, meal.offline) == ("cook", "tests", True)
 
 
 def test_nothing_is_published_of_a_transaction_that_is_rolled_back() -> None:

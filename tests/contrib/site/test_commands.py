@@ -68,7 +68,7 @@ def test_messages_reach_channels_and_users(alice: rtmsync.Client, monkeypatch: p
         monkeypatch.setattr(sys, "stdin", io.StringIO("bread\n"))
         assert "SENT" in said_by("rtm_send", "--peer", alice.user_id, "-")
         got = inbox.get(timeout=20)
-        assert (got.sender, got.text) == ("orders", "bread\n")
+        assert (got.sender, got.text) == ("tests", "bread\n")
 
 
 def test_the_check_tries_everything_and_leaves_nothing_open(connections: Configure) -> None:

@@ -117,4 +117,4 @@ class WithoutDatabase(RtmTestMixin, SimpleTestCase):
         with self.rtm_commits() as sent:
             clients["default"].publish("orders", "bread")
         assert [each.text for each in sent] == ["bread"]
-        assert [each.sender for each in self.rtm_outbox] == ["night", "night"]
+        assert [each.sender for each in self.rtm_outbox] == ["tests", "tests"]
