@@ -442,6 +442,8 @@ MEDIA_WINDOW_BYTES: Final = 512 * KIB
 MEDIA_SWEEP_INTERVAL: Final = 300.0
 #: Threads of a server that write and read files (design).
 MEDIA_THREADS: Final = 4
+#: Answers of the store of files that are taken in one turn; those left are taken in the next (design).
+MEDIA_ANSWERS_PER_TURN: Final = 16
 
 # --- History, event feeds and messages over HTTP ---------------------------------------------------------------
 

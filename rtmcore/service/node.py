@@ -207,6 +207,7 @@ class Node:
         self._context.now = now
         self._context.wall = wall
         self._outputs.drain()
+        self._blobs.begin_turn()
         self._blobs.take_answers()
 
     def connection_opened(self, cid: int, address: str, now: float) -> None:
@@ -288,7 +289,11 @@ class Node:
         self._blobs.handle_timer()
 
     def next_deadline(self) -> float | None:
-        """When the next turn has to be at the latest, in monotonic seconds; None where there is no need."""
+        """When the next turn has to be at the latest, in monotonic seconds; None where there is no need.
+
+        Behind a turn this is later than the turn was, but for one case: where there are more answers of the store of
+        files than one turn takes, the next turn is due at once.
+        """
         earliest = self._context.next_deadline()
         for part in (self._port, self._counter, self._blobs):
             due = part.next_deadline()

@@ -183,6 +183,7 @@ WITHOUT = {
     "MEDIA_TICKET_LENGTH": "bounds memory: tickets are made by the server itself",
     "MEDIA_SWEEP_INTERVAL": "time; what has expired cannot be had before it is swept",
     "MEDIA_THREADS": "threads of a server",
+    "MEDIA_ANSWERS_PER_TURN": "bounds a turn: tests/service/test_node_blobs_turns.py",
 }
 """Figures of the sections that callers can meet which have no test at a boundary, and why."""
 

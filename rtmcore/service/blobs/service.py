@@ -174,8 +174,12 @@ class BlobService:
 
     # --- What the driver and time bring -------------------------------------------
 
+    def begin_turn(self) -> None:
+        """Begin a turn: there is room for more answers of the store."""
+        self._jobs.begin_turn()
+
     def take_answers(self) -> None:
-        """Take what the store has to say."""
+        """Take what the store has to say, as far as a turn goes."""
         self._jobs.take_answers()
 
     def go_on(self, connection: Connection) -> None:
@@ -231,8 +235,8 @@ class BlobService:
             self._jobs.tell(SweepBlobs())
 
     def next_deadline(self) -> float | None:
-        """When `handle_timer` has something to do."""
-        return self._sweep_due
+        """When `handle_timer` has something to do; at once where answers of the store are left for the next turn."""
+        return self._context.now if self._jobs.behind else self._sweep_due
 
     def drain(self, until: float) -> None:
         """End what is under way at a time; its clients go on after the restart."""
