@@ -180,6 +180,7 @@ class Node:
             media=self._media,
             orders=self._orders,
             web=self._web,
+            blobs=self._blobs,
         )
         self._events: list[CloseConnection] = []
         self._recorded: set[str] = set()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rtmcore.errors import ServerFailure
-from rtmcore.limits import MEDIA_THREADS
+from rtmcore.limits import BLOB_THREADS
 from rtmcore.service.blobs.catalog import BlobCaps
 from rtmcore.service.blobs.commands import (
     BlobBytes,
@@ -280,7 +280,7 @@ def test_syncs_that_take_long_hold_up_nothing_that_is_quick(make) -> None:
 
     slow = False
     bench = Bench(make(sync=sync))
-    names = [f"blob-{n}" for n in range(MEDIA_THREADS + 2)]
+    names = [f"blob-{n}" for n in range(BLOB_THREADS + 2)]
     for name in names:
         bench.create(name, 3)
         bench.do(WriteBlob, BlobKey(APP, name), 0, b"abc")

@@ -38,7 +38,7 @@ class Job:
         ticket: What the request's ticket says; None where it needs none.
         transfer: Whether it counts as a transfer of the ticket's user.
         until: When it ends whatever happens, in monotonic seconds.
-        asks: Whether the store was asked for something.
+        asks: Whether the store or the engine was asked for something.
     """
 
     connection: Connection

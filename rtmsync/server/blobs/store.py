@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.errors import ServerFailure
-from rtmcore.limits import JOURNAL_CLOSE_TIMEOUT, MEDIA_CHUNK_BYTES, MEDIA_THREADS
+from rtmcore.limits import BLOB_THREADS, JOURNAL_CLOSE_TIMEOUT, MEDIA_CHUNK_BYTES
 from rtmcore.service.blobs.catalog import BlobCaps, BlobCatalog, unfinished_until
 from rtmcore.service.blobs.commands import (
     Blob,
@@ -101,7 +101,7 @@ class FileBlobStore:
         self._hashes: dict[BlobKey, _Hash] = {}
         self._answers: queue.SimpleQueue[BlobAnswer] = queue.SimpleQueue()
         self._lanes: Lanes[BlobKey, _Work] = Lanes(
-            MEDIA_THREADS, self._work, lambda work: isinstance(work[0], _SLOW)
+            BLOB_THREADS, self._work, lambda work: isinstance(work[0], _SLOW)
         )
         self._rung = False
         self._opened = False
