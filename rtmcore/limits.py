@@ -443,7 +443,7 @@ MEDIA_WINDOW_BYTES: Final = 512 * KIB
 #: Seconds between two looks for files that have expired (design).
 MEDIA_SWEEP_INTERVAL: Final = 300.0
 #: Answers of the store of files that are taken in one turn; those left are taken in the next (design).
-MEDIA_ANSWERS_PER_TURN: Final = 16
+MEDIA_ANSWERS_PER_TURN: Final = 4
 
 # --- History, event feeds and messages over HTTP ---------------------------------------------------------------
 
