@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rtmcore.limits import COMMAND_TIMEOUT, INTERRUPTED_AFTER, MEDIA_THREADS
+from rtmcore.limits import BLOB_THREADS, COMMAND_TIMEOUT, INTERRUPTED_AFTER
 from rtmsync import AttributeOperationError, Client, PeerMessage, RequestTimeout, SendStatus, StateChanged
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from rtmsync.server.server import Server
@@ -167,7 +167,7 @@ def test_a_slow_disk_of_files_disturbs_no_connection(serve, connect, tmp_path: P
     data = os.urandom(1_000_000)
     media_id = dave.upload_file(data).result(WAIT).media_id
     slow.set()
-    uploads = [carol.upload_file(data) for _ in range(MEDIA_THREADS + 1)]
+    uploads = [carol.upload_file(data) for _ in range(BLOB_THREADS + 1)]
     assert waiting.acquire(timeout=WAIT)
     begun = time.monotonic()
     longest = 0.0
