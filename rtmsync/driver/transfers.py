@@ -305,7 +305,8 @@ class TransferThread:
                 for data in transfer.data_to_send(now):
                     acted = True
                     link.write(data)
-                link.check(now)  # before anybody waits: what could not be written is tried on another connection
+                # Before anybody waits: what could not be written is tried on another connection.
+                link.check(now)
             if not acted:
                 return False
         return True
