@@ -91,12 +91,13 @@ class Lane:
         return self._transfer.progress.done > 0
 
     def _run(self) -> None:
-        while not self._stopping:
+        while True:
             try:
                 self._transfer.result()
             except RtmError:
                 if not self._stopping:
                     raise
+            if self._stopping:
                 return
             self._transfer = self._begin()
 

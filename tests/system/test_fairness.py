@@ -103,8 +103,9 @@ def test_as_many_transfers_as_may_be_while_peer_messages_flow(tmp_path: Path) ->
 
     Rounds without transfers and with them take turns. Of each kind the round counts that the rest of the machine
     disturbed least, so that it can neither fail the test by disturbing the one nor pass it by disturbing the other.
-    What takes no longer than `NOISE` passes whatever it is compared with: the smaller of two percentiles may be
-    the scheduler's luck. At the full speed of the loopback the times are reported and nothing is asked of them.
+    What takes no longer than `NOISE` after some rounds passes whatever it is compared with: on few processors five
+    busy processes wait for each other, and below a millisecond that alone can be more than a factor of two. At the
+    full speed of the loopback the times are reported, and nothing is asked of them.
     """
     with (
         ServerProcess(tmp_path) as server,
@@ -122,18 +123,18 @@ def test_as_many_transfers_as_may_be_while_peer_messages_flow(tmp_path: Path) ->
             moved = carrier.ask("end")
             print(f"p99 {took * 1e3:.2f} ms with {moved / 1e6:.1f} MB/s")
             if speed:
-                assert moved == pytest.approx(speed, rel=0.3), "they were held to another speed"
+                assert speed * 0.5 < moved < speed * 1.3, "they had another speed"
             return took
 
         alice.ask(f"tail bob {COUNT}")
         without, disturbed = [], []
-        for _ in range(ROUNDS):
+        for done in range(1, 2 * ROUNDS + 1):
             without.append(alice.ask(f"tail bob {COUNT}"))
             print(f"p99 {without[-1] * 1e3:.2f} ms without")
             disturbed.append(transferring(LINK, COUNT))
-            if len(without) > 1 and min(disturbed) <= WITHIN * min(without):
+            ratio = min(disturbed) / min(without)
+            if (done > 1 and ratio <= WITHIN) or (done >= ROUNDS and min(disturbed) <= NOISE):
                 break
-        ratio = min(disturbed) / min(without)
         print(f"x{ratio:.2f}; at full speed:")
         transferring(0, COUNT // 4)
     assert ratio <= WITHIN or min(disturbed) <= NOISE
