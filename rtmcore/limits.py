@@ -628,6 +628,10 @@ LATE_TURN: Final = 1.0
 CLOCK_RESERVATION: Final = 60.0
 #: Threads that write, read, sync and hash files (design).
 BLOB_THREADS: Final = 4
+#: Files of uploads that stay open between two pieces, and as many of downloads (design).
+BLOB_FILES_OPEN: Final = 64
+#: Seconds after which such a file is closed when the server looks for what has expired (design).
+BLOB_IDLE_TIMEOUT: Final = 120.0
 #: Seconds that a program waits for its own server to ban a user, or to let him in again (design).
 BAN_TIMEOUT: Final = 10.0
 #: Seconds that a stopping server gives its connections to leave (design).
