@@ -88,7 +88,6 @@ def bomb(width: int, height: int) -> bytes:
     ids=["text", "bomb", "one too many", "huge", "cut", "a program"],
 )
 def test_what_cannot_be_unpacked_safely_is_refused(connect: Connect, data: bytes) -> None:
-    Image
     with pytest.raises(InvalidArgument) as caught:
         connect().upload_image(data, thumbnail=True).result(WAIT)
     assert caught.value.code is UploadMediaError.INVALID_ARGUMENT
