@@ -436,12 +436,14 @@ MEDIA_TICKET_MARGIN: Final = 10.0
 MEDIA_TICKET_SECONDS: Final = 600
 #: Characters of such a ticket (design).
 MEDIA_TICKET_LENGTH: Final = 1024
+#: Tickets that a user gets over HTTP; one is good for many transfers (design).
+MEDIA_TICKET_RATE: Final = RateLimit(60, 60.0)
 #: Bytes of one upload or download that a server holds: read and not written, or made and not taken (design).
 MEDIA_WINDOW_BYTES: Final = 512 * KIB
 #: Seconds between two looks for files that have expired (design).
 MEDIA_SWEEP_INTERVAL: Final = 300.0
-#: Threads of a server that write and read files (design).
-MEDIA_THREADS: Final = 4
+#: Answers of the store of files that are taken in one turn; those left are taken in the next (design).
+MEDIA_ANSWERS_PER_TURN: Final = 4
 
 # --- History, event feeds and messages over HTTP ---------------------------------------------------------------
 
@@ -628,8 +630,12 @@ TURN_POLL: Final = 0.05
 LATE_TURN: Final = 1.0
 #: Seconds by which ids and fences are reserved ahead on disk (design).
 CLOCK_RESERVATION: Final = 60.0
-#: Threads that write, sync and hash files (design).
+#: Threads that write, read, sync and hash files (design).
 BLOB_THREADS: Final = 4
+#: Files of uploads that stay open between two pieces, and as many of downloads (design).
+BLOB_FILES_OPEN: Final = 64
+#: Seconds after which such a file is closed when the server looks for what has expired (design).
+BLOB_IDLE_TIMEOUT: Final = 120.0
 #: Seconds that a program waits for its own server to ban a user, or to let him in again (design).
 BAN_TIMEOUT: Final = 10.0
 #: Seconds that a stopping server gives its connections to leave (design).

@@ -11,7 +11,7 @@ import attrs
 from jsonschema import Draft202012Validator
 
 PATH = Path(__file__).parents[1] / "docs" / "protocol" / "openapi.json"
-METHODS = ("get", "post", "put", "patch", "delete")
+METHODS = ("get", "head", "post", "put", "patch", "delete")
 
 
 @cache
@@ -57,7 +57,7 @@ class Operation:
     def body(self) -> dict[str, Any] | None:
         """The media type of the body; None where there is none."""
         content = self.said.get("requestBody", {}).get("content")
-        return None if content is None else content["application/json"]
+        return None if content is None else content.get("application/json")
 
     @property
     def answers(self) -> dict[int, dict[str, Any]]:
@@ -70,7 +70,7 @@ class Operation:
 
 
 @cache
-def operations() -> tuple[Operation, ...]:
+def every_operation() -> tuple[Operation, ...]:
     """All that is described."""
     return tuple(
         Operation(path, method, item, item[method])
@@ -78,6 +78,16 @@ def operations() -> tuple[Operation, ...]:
         for method in METHODS
         if method in item
     )
+
+
+def operations() -> tuple[Operation, ...]:
+    """What is done with a server key."""
+    return tuple(one for one in every_operation() if "security" not in one.said)
+
+
+def media_operations() -> tuple[Operation, ...]:
+    """What is done about files and images."""
+    return tuple(one for one in every_operation() if "security" in one.said)
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
@@ -98,7 +108,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def check_answer(
-    method: str, target: str, status: int, headers: Mapping[str, str], body: dict[str, Any]
+    method: str, target: str, status: int, headers: Mapping[str, str], body: dict[str, Any] | None
 ) -> None:
     """Hold an answer to the description.
 
@@ -107,14 +117,15 @@ def check_answer(
         target: Its path and query.
         status: Of the answer.
         headers: Its header fields, with names in lower case.
-        body: Its document.
+        body: Its document; None where it has none, but bytes or nothing.
 
     Raises:
         AssertionError: It is not as the description says.
     """
-    found = [one for one in operations() if one.matches(method, target)]
+    found = [one for one in every_operation() if one.matches(method, target)]
     assert len(found) <= 1, found
-    assert headers["content-type"] == "application/json"
+    if body is not None:
+        assert headers["content-type"] == "application/json"
     problem = {"$ref": "#/components/schemas/Problem"}
     if not found:
         assert status in (401, 404, 405, 503), (
@@ -127,7 +138,11 @@ def check_answer(
         f"{operation.name} is answered with {status}, and that is not described"
     )
     answer = operation.answers[status]
-    validator(answer["content"]["application/json"]["schema"]).validate(body)
+    described = answer.get("content", {}).get("application/json")
+    if method != "HEAD":
+        assert (described is None) is (body is None), f"{operation.name}, {status}"
+    if described is not None and body is not None:
+        validator(described["schema"]).validate(body)
     for name, header in answer.get("headers", {}).items():
         value = headers.get(name.lower())
         assert value is not None or status == 503, f"{operation.name}, {status}: {name} is missing"

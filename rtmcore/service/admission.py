@@ -129,8 +129,8 @@ class SharedRates:
         return bucket
 
 
-class LoginRates:
-    """Logins of each user. The caller has verified the token, so that nobody uses up another's logins.
+class NameRates:
+    """A rate that each name has for itself. The caller has verified the token, so that nobody uses up another's calls.
 
     Args:
         rate: The limit.
@@ -151,7 +151,7 @@ class LoginRates:
             self._recent.clear()
 
     def admit(self, name: Name, now: float) -> float:
-        """Count a login, or say in how many seconds it would have room; 0 where it was counted."""
+        """Count a call, or say in how many seconds it would have room; 0 where it was counted."""
         self._forget(now)
         bucket = self._buckets.get(name)
         if bucket is None:

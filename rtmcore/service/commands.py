@@ -521,6 +521,21 @@ class Expel:
 
 
 @attrs.frozen
+class CheckBearer:
+    """Ask whether a name may act with what it was given at a time. No session needed.
+
+    Answered by `Settled`, or by `Refusal`: with `BANNED` of a banned name, with UNAUTHORIZED of one that was kicked
+    since.
+    """
+
+    number: int
+    """Tells the commands of a node apart."""
+    name: Name
+    since: int
+    """When it was given, in milliseconds since 1970."""
+
+
+@attrs.frozen
 class Record:
     """Whether the events of an app are recorded in its feeds. They are not at first. Not answered."""
 
@@ -634,6 +649,7 @@ Command = (
     | CountMembersOf
     | Kick
     | Expel
+    | CheckBearer
     | Record
     | TakeEvents
 )
@@ -840,7 +856,8 @@ class Trouble(IntEnum):
     SUPERSEDED = 3
     """A return to a name that a newer login holds: the client is to end in ABORTED / REMOTE_LOGIN."""
     UNAUTHORIZED = 4
-    """A return whose secret is not that of the session, without a verified token."""
+    """A return whose secret is not that of the session, without a verified token; or the bearer of something that was
+    given to him before he was put out."""
     UNAVAILABLE = 5
     """The engine could not do it now; nothing has changed."""
     FULL = 6
@@ -1010,6 +1027,15 @@ class ExpelNotice:
 
 
 @attrs.frozen
+class ShutOut:
+    """A name was banned or kicked: what goes on for it without a session is over too. For all nodes."""
+
+    name: Name
+    text: str
+    """Why, for people."""
+
+
+@attrs.frozen
 class Ended:
     """A session of this node, or its transport, has ended."""
 
@@ -1029,5 +1055,6 @@ Output = (
     | DataNotice
     | PresenceNotice
     | ExpelNotice
+    | ShutOut
     | Ended
 )

@@ -11,6 +11,7 @@ from rtmcore.limits import (
     EVENT_FEED_RATE,
     HTTP_CHANNEL_MESSAGE_RATE,
     HTTP_PEER_MESSAGE_RATE,
+    MEDIA_TICKET_RATE,
     RATE_COUNT_MAX,
     RATE_SECONDS_MAX,
     RateLimit,
@@ -24,14 +25,16 @@ ABORT: Final = "abort"
 HTTP_SENDS: Final = "http_send"
 HTTP_PUBLISHES: Final = "http_publish"
 HTTP_EVENTS: Final = "http_events"
+HTTP_TICKETS: Final = "http_tickets"
 
 ALL_RATES: Final[dict[str, RateLimit]] = {
     **RATES,
     HTTP_SENDS: HTTP_PEER_MESSAGE_RATE,
     HTTP_PUBLISHES: HTTP_CHANNEL_MESSAGE_RATE,
     HTTP_EVENTS: EVENT_FEED_RATE,
+    HTTP_TICKETS: MEDIA_TICKET_RATE,
 }
-"""The rates by name: those of clients, and those of programs with a server key, which count per app."""
+"""The rates by name: those of clients, and those of HTTP, which count per app; of tickets per user."""
 
 
 def _announced(limits: Mapping[str, int], rates: Mapping[str, RateLimit], *, limited: bool) -> dict[str, int]:

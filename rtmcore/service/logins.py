@@ -19,7 +19,7 @@ from rtmcore.limits import (
     TOKEN_BYTES,
     UNREACHABLE_AFTER,
 )
-from rtmcore.service.admission import LoginRates, SessionRates
+from rtmcore.service.admission import NameRates, SessionRates
 from rtmcore.service.commands import (
     BANNED,
     EXPELLED,
@@ -125,7 +125,7 @@ class Logins:
         self._renewals = renewals
         self._verify = verify
         self._secret = secret
-        self._rates = LoginRates(context.rates[LOGINS])
+        self._rates = NameRates(context.rates[LOGINS])
 
     # --- The hello --------------------------------------------------------------------
 

@@ -16,13 +16,11 @@ Each closed socket is told by `connection_lost`, whoever closed it.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 import attrs
 
 from rtmcore.codes import CloseCode
 from rtmcore.limits import (
-    BUSY_RETRY,
     CLOSE_HANDSHAKE_TIMEOUT,
     HANDSHAKE_BYTES,
     HELLO_BYTES,
@@ -44,17 +42,18 @@ from rtmcore.service.commands import (
     Unban,
 )
 from rtmcore.service.config import NodeConfig
-from rtmcore.service.connections import NEVER, RECEIVABLE, Connection, Cue, Effect, Phase
+from rtmcore.service.connections import NEVER, Connection, Phase
 from rtmcore.service.context import NodeContext, Note
 from rtmcore.service.counts import MemberCounter
 from rtmcore.service.data import DataFrames
 from rtmcore.service.deadlines import Deadlines
 from rtmcore.service.departures import Departures
 from rtmcore.service.desk import Desk
-from rtmcore.service.endpoint import HttpAnswer, Observe, answer_request, judge_upgrade
+from rtmcore.service.endpoint import Observe
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.feeds import Feeds
 from rtmcore.service.grants import TokenVerifier
+from rtmcore.service.inputs import Inputs
 from rtmcore.service.kinds import SERVED
 from rtmcore.service.logins import Logins
 from rtmcore.service.media import MediaConnections
@@ -66,10 +65,7 @@ from rtmcore.service.requests import Requests
 from rtmcore.service.statistics import Statistics
 from rtmcore.service.users import Users
 from rtmcore.service.web.service import Authorize, WebService
-from rtmcore.wire.exchange import HttpBody, HttpBodyEnd, HttpHead, HttpPiece
-from rtmcore.wire.handshake import HttpRequested, UpgradeRequested
-from rtmcore.wire.packets import Floor, Packet, Unknown
-from rtmcore.wire.transport import Closed, Received, TransportState
+from rtmcore.wire.transport import TransportState
 
 _AT_THE_DOOR = (Phase.HTTP, Phase.GREETING)
 _AT_ONCE_AT_THE_DOOR = HANDSHAKE_BYTES + HELLO_BYTES
@@ -113,7 +109,6 @@ class Node:
         note: Note = lambda what, fields: None,
     ) -> None:
         self._port = port
-        self._observe = observe
         self._context = NodeContext(config, port, note)
         self._connections = self._context.connections
         self._feeds = Feeds(self._context)
@@ -180,12 +175,24 @@ class Node:
             media=self._media,
             orders=self._orders,
             web=self._web,
+            blobs=self._blobs,
+        )
+        self._inputs = Inputs(
+            self._context,
+            observe,
+            departures=self._departures,
+            logins=self._logins,
+            pumps=self._pumps,
+            requests=self._requests,
+            data=self._data,
+            media=self._media,
+            web=self._web,
+            blobs=self._blobs,
         )
         self._events: list[CloseConnection] = []
         self._recorded: set[str] = set()
         # Connections that were heard in this turn.
         self._heard: list[int] = []
-        self._effects = self._bind_effects()
 
     # --- The driver's turn ----------------------------------------------------------
 
@@ -207,6 +214,7 @@ class Node:
         self._context.now = now
         self._context.wall = wall
         self._outputs.drain()
+        self._blobs.begin_turn()
         self._blobs.take_answers()
 
     def connection_opened(self, cid: int, address: str, now: float) -> None:
@@ -252,7 +260,7 @@ class Node:
             connection.silent = False
             if connection.session is not None:
                 self._context.submit(Heard(connection.session))
-        self._take_events(connection)
+        self._inputs.take(connection)
         if rest:
             self.receive_data(cid, rest, now)
 
@@ -263,7 +271,7 @@ class Node:
             return
         self._context.now = now
         connection.transport.receive_eof(now)
-        self._take_events(connection)
+        self._inputs.take(connection)
 
     def connection_lost(self, cid: int, now: float) -> None:
         """A connection's socket is closed. Its session lives on until its keepalive is over."""
@@ -288,7 +296,11 @@ class Node:
         self._blobs.handle_timer()
 
     def next_deadline(self) -> float | None:
-        """When the next turn has to be at the latest, in monotonic seconds; None where there is no need."""
+        """When the next turn has to be at the latest, in monotonic seconds; None where there is no need.
+
+        Behind a turn this is later than the turn was, but for one case: where there are more answers of the store of
+        files than one turn takes, the next turn is due at once.
+        """
         earliest = self._context.next_deadline()
         for part in (self._port, self._counter, self._blobs):
             due = part.next_deadline()
@@ -506,28 +518,7 @@ class Node:
     # --- What connections bring -------------------------------------------------------
 
     def _take_events(self, connection: Connection) -> None:
-        transport = connection.transport
-        while (event := transport.next_event()) is not None:
-            if isinstance(event, Received):
-                self._take_packets(connection, event.packets)
-            elif isinstance(event, UpgradeRequested):
-                self._upgrade(connection, event)
-            elif isinstance(event, HttpRequested):
-                answer = answer_request(self._context, event, self._observe)
-                transport.respond(answer.status, answer.headers, f"{answer.text}\n".encode())
-            elif isinstance(event, HttpHead):
-                if not self._blobs.take_head(connection, event):
-                    self._web.take_head(connection, event)
-            elif isinstance(event, HttpBody):
-                if not self._blobs.take_body(connection, event.body):
-                    self._web.take_body(connection, event)
-            elif isinstance(event, HttpPiece):
-                self._blobs.take_piece(connection, event.data)
-            elif isinstance(event, HttpBodyEnd):
-                self._blobs.take_end(connection)
-            elif isinstance(event, Closed):
-                self._blobs.finish(connection, event.unread)
-        connection.pull()
+        self._inputs.take(connection)
 
     def _give_up_serving(self, connection: Connection) -> None:
         """A request over HTTP, or a connection between two of them, took too long."""
@@ -543,62 +534,6 @@ class Node:
             connection, CloseCode.TOO_LARGE, f"more than {HELLO_BYTES} bytes before a hello"
         )
         return True
-
-    def _upgrade(self, connection: Connection, request: UpgradeRequested) -> None:
-        judged = judge_upgrade(self._context.config, request, draining=self._context.draining)
-        if isinstance(judged, HttpAnswer):
-            connection.transport.refuse(judged.status, judged.text, judged.headers)
-            return
-        connection.codec = judged
-        connection.advance(Cue.UPGRADE)
-        connection.transport.accept(judged, self._context.now)
-        connection.pull()  # before anything that frames behind the request bring about
-        if connection.crowded:
-            text = "too many connections without a hello"
-            self._departures.close(connection, CloseCode.TOO_MANY_REQUESTS, text, BUSY_RETRY)
-        elif connection.open:
-            self._context.schedule(connection, self._context.now + connection.transport.beat_interval)
-
-    def _take_packets(self, connection: Connection, packets: list[Packet]) -> None:
-        phase = connection.phase
-        effects = self._effects[phase]
-        for packet in packets:
-            if connection.phase is not phase:
-                phase = connection.phase
-                effects = self._effects[phase]
-            effect = effects.get(packet.__class__)
-            if effect is None:
-                text = f"a {packet.__class__.__name__} packet has no place here"
-                self._departures.close(connection, CloseCode.MALFORMED, text)
-                return
-            effect(connection, packet)
-
-    def _judge_unknown(self, connection: Connection, packet: Unknown) -> None:
-        """Before a login, a packet of an unknown tag may say anything but ask for something."""
-        if packet.i is not None:
-            self._departures.close(
-                connection, CloseCode.MALFORMED, "a request has no place before the welcome"
-            )
-
-    def _bind_effects(self) -> dict[Phase, dict[type[Any], Callable[[Connection, Any], None]]]:
-        bound: dict[Effect, Callable[[Connection, Any], None]] = {
-            Effect.IGNORE: _ignore,
-            Effect.LOG_IN: self._logins.greet,
-            Effect.POSTPONE_GOODBYE: self._logins.postpone_goodbye,
-            Effect.LOG_OUT: self._logins.say_goodbye,
-            Effect.MOVE_FLOOR: _move_floor,
-            Effect.ACKNOWLEDGE: self._pumps.acknowledge,
-            Effect.READ_LOG: self._pumps.sync,
-            Effect.REQUEST: self._requests.handle,
-            Effect.ATTACH: self._media.greet,
-            Effect.SEND_DATA: self._data.send,
-            Effect.JUDGE_UNKNOWN: self._judge_unknown,
-            Effect.REFUSE_UNKNOWN: self._requests.refuse_unknown,
-        }
-        return {
-            phase: {packet: bound[effect] for packet, effect in allowed.items()}
-            for phase, allowed in RECEIVABLE.items()
-        }
 
     # --- What the engine brings -------------------------------------------------------
 
@@ -634,11 +569,3 @@ class Node:
             text = f"more than {SERVER_OUTBOUND_BYTES} bytes were waiting"
             self._departures.close(connection, CloseCode.SLOW_CONSUMER, text)
         return True
-
-
-def _ignore(connection: Connection, packet: Packet) -> None:
-    """Some packets ask for nothing."""
-
-
-def _move_floor(connection: Connection, packet: Floor) -> None:
-    connection.floor = max(connection.floor, packet.i)

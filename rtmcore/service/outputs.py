@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from rtmcore.service.answers import RequestCommand
+from rtmcore.service.blobs.service import BlobService
 from rtmcore.service.commands import (
     RTM,
     Answer,
@@ -11,6 +12,7 @@ from rtmcore.service.commands import (
     AttributesNotice,
     Ban,
     ChannelNotice,
+    CheckBearer,
     Claim,
     CountMembersOf,
     DataNotice,
@@ -31,6 +33,7 @@ from rtmcore.service.commands import (
     ReadInbox,
     Release,
     SendAs,
+    ShutOut,
     TakeEvents,
     Unban,
 )
@@ -67,6 +70,7 @@ class Outputs:
         media: MediaConnections,
         orders: Orders,
         web: WebService,
+        blobs: BlobService,
     ) -> None:
         self._port = port
         self._feeds = feeds
@@ -80,6 +84,7 @@ class Outputs:
         self._media = media
         self._orders = orders
         self._web = web
+        self._blobs = blobs
         self._answers = self._bind_answers()
 
     def drain(self) -> None:
@@ -106,6 +111,8 @@ class Outputs:
                 self._feeds.change_state(output)
             elif isinstance(output, ExpelNotice):
                 self._requests.expelled(output)
+            elif isinstance(output, ShutOut):
+                self._blobs.shut_out(output)
             elif isinstance(output, Ended):
                 self._end_session(output)
 
@@ -127,6 +134,7 @@ class Outputs:
             CountMembersOf: self._web.answered,
             Kick: self._web.answered,
             Expel: self._web.answered,
+            CheckBearer: self._blobs.checked,
             TakeEvents: self._web.answered,
             ReadHistory: self._take_history,
         }

@@ -276,8 +276,6 @@ class TransferThread:
         return None if due is None else max(0, math.ceil((due - Clock.now()) * _MILLISECONDS))
 
     def _read(self, timeout: int | None, clock: Callable[[], float]) -> None:
-        if self._link is not None:
-            self._link.check(clock())
         for fd, mask in self._poll.poll(timeout):
             watched = self._watched.get(fd)
             if watched is None:
@@ -307,6 +305,8 @@ class TransferThread:
                 for data in transfer.data_to_send(now):
                     acted = True
                     link.write(data)
+                # Before anybody waits: what could not be written is tried on another connection.
+                link.check(now)
             if not acted:
                 return False
         return True

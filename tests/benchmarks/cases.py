@@ -10,18 +10,22 @@ from contextlib import ExitStack, contextmanager
 
 import attrs
 
+from rtmcore.limits import MEDIA_BYTES
 from tests.benchmarks.load import WARM_UP
 from tests.benchmarks.peers import (
     MOSQUITTO,
     OURS,
     OURS_ON_DISK,
     PAHO,
+    REQUESTS,
+    REQUESTS_SYNCED,
+    S3TRANSFER,
     SOCKETIO,
     WS_ASYNCIO,
     WS_SYNC,
     System,
 )
-from tests.benchmarks.rows import KIB, MICROSECONDS, RATE, THREADS, Row, Samples
+from tests.benchmarks.rows import KIB, MICROSECONDS, RATE, SPEED, THREADS, Row, Samples
 from tests.benchmarks.workers import Worker, rss_kib
 
 SIZES = (100, 1024)
@@ -224,6 +228,35 @@ def _one_to(subscribers: int) -> str:
     return f"single broadcast until all {subscribers} have it"
 
 
+# --- Files ------------------------------------------------------------------------------------------------------
+
+UPLOAD = "upload of a file to the server's disk"
+DOWNLOAD = "download of a file to the client's disk"
+
+
+def carried_files(effort: Effort) -> list[Row]:
+    """The largest file there may be, up and down. Ours is hashed and synced; of the peers one is synced."""
+    ours = present(OURS_ON_DISK)
+    peers = present(REQUESTS, REQUESTS_SYNCED, S3TRANSFER)
+    samples = Samples()
+    with ExitStack() as stack:
+        carriers = {}
+        for system in (*ours, *peers):
+            port, _ = stack.enter_context(running_server(system))
+            carrier = stack.enter_context(Worker(system.module, "Carrier", port=port, size=MEDIA_BYTES))
+            carrier.call("measure")  # what is loaded and connected for the first one
+            carriers[system.name] = carrier
+        for system in in_turn((*ours, *peers), effort.rounds):
+            up, down = carriers[system.name].call("measure")
+            samples.add(UPLOAD, MEDIA_BYTES, system.name, up)
+            samples.add(DOWNLOAD, MEDIA_BYTES, system.name, down)
+    rows = []
+    for name, compared in ((UPLOAD, peers), (DOWNLOAD, [one for one in peers if one is not REQUESTS_SYNCED])):
+        for peer in compared:
+            rows.append(samples.row(name, MEDIA_BYTES, SPEED, peer.name, ours=OURS_ON_DISK.name))
+    return rows
+
+
 # --- Memory and threads -----------------------------------------------------------------------------------------
 
 CLIENT_MEMORY = "memory of an idle client"
@@ -274,6 +307,7 @@ CASES: dict[str, Callable[[Effort], list[Row]]] = {
     "send": sends,
     "peer": peer_sends,
     "fanout": fan_out,
+    "files": carried_files,
     "client": idle_clients,
     "connection": idle_connections,
 }

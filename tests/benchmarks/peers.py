@@ -61,3 +61,8 @@ SOCKETIO = System(
     "sio",
     ("socketio", "werkzeug", "simple_websocket", "websocket"),
 )
+REQUESTS = System("requests + werkzeug", "files_http", ("requests", "werkzeug"))
+REQUESTS_SYNCED = System(
+    "requests + werkzeug, synced", "files_http", ("requests", "werkzeug"), {"sync": True}
+)
+S3TRANSFER = System("s3transfer + werkzeug", "files_s3", ("boto3", "requests", "s3transfer", "werkzeug"))

@@ -8,11 +8,12 @@ from statistics import median
 import attrs
 
 RATE = "a second"
+SPEED = "MB a second"
 MICROSECONDS = "us"
 KIB = "KiB"
 THREADS = "threads"
 
-BIGGER_IS_BETTER = frozenset({RATE})
+BIGGER_IS_BETTER = frozenset({RATE, SPEED})
 
 
 @attrs.frozen

@@ -20,21 +20,35 @@ from rtmcore.limits import (
     HISTORY_PAGE_SIZES,
     ID_CHARACTERS,
     IDEMPOTENCY_KEY_LENGTH,
+    MEDIA_BYTES,
+    MEDIA_NAME_BYTES,
+    MEDIA_TICKET_LENGTH,
     MEMBER_COUNT_CHANNELS,
     MESSAGE_BYTES,
     OFFLINE_SECONDS,
     USER_ID_BYTES,
 )
+from rtmcore.service.blobs.commands import KINDS
+from rtmcore.service.blobs.routes import BLOB_ROUTES
 from rtmcore.service.web.routes import ROUTES, Route
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from tests.docs.pages import page, section, table
-from tests.openapi import Operation, check_answer, document, operations, references, resolved, validator
+from tests.openapi import (
+    Operation,
+    check_answer,
+    document,
+    media_operations,
+    operations,
+    references,
+    resolved,
+    validator,
+)
 
 KEY = "server-key-0123456789"
 BASE = "/rtm/v1/apps/{app}"
-TYPES = {str: "string", bool: "boolean", float: "number"}
+TYPES = {str: "string", bool: "boolean", float: "number", int: "integer"}
 BY_NAME = {route.operation: route for route in ROUTES}
 WITH_KEY = {
     "peer_messages",
@@ -65,6 +79,41 @@ def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:
 def test_what_is_described_is_what_there_is() -> None:
     described = {(one.name, one.method.upper(), one.path) for one in operations()}
     assert described == {(route.operation, route.method, BASE + route.path) for route in ROUTES}
+    described = {(one.name, one.method.upper(), one.path) for one in media_operations()}
+    assert described == {(route.operation, route.method, BASE + route.path) for route in BLOB_ROUTES}
+
+
+@pytest.mark.parametrize("operation", media_operations(), ids=lambda one: one.name)
+def test_an_operation_of_files_is_described_as_it_is(operation: Operation) -> None:
+    (route,) = [route for route in BLOB_ROUTES if route.operation == operation.name]
+    assert set(operation.answers) == set(route.statuses)
+    assert set(operation.parameters("path")) == {"app", *(["id"] if "{id}" in route.path else [])}
+    assert not operation.parameters("query")
+    assert operation.said["security"] == ([{"ticket": []}] if route.needs else [{"token": []}, {}])
+    assert all(operation.said[name] for name in ("summary", "description"))
+    assert bool(operation.body) is bool(route.fields)
+    if operation.body is not None:
+        schema = resolved(operation.body["schema"])
+        assert schema["additionalProperties"] is False
+        types = {name: resolved(one).get("type", "string") for name, one in schema["properties"].items()}
+        assert types == {name: TYPES[kind] for name, kind in route.fields.items()}
+        assert all(validator(schema).is_valid(body) for body in examples(operation).values())
+
+
+@pytest.mark.parametrize("family", [codes.UploadMediaError, codes.DownloadMediaError])
+def test_codes_of_files_are_described_with_their_numbers(family: Any) -> None:
+    error = document()["components"]["schemas"][family.__name__]["properties"]["error"]["properties"]
+    assert error["family"] == {"const": family.__name__}
+    assert error["code"]["enum"] == [family[name] for name in error["name"]["enum"]]
+
+
+def test_figures_of_files_are_those_of_the_code() -> None:
+    schemas = document()["components"]["schemas"]
+    announced = schemas["Announcement"]["properties"]
+    assert announced["size"]["maximum"] == MEDIA_BYTES
+    assert announced["name"]["maxLength"] == MEDIA_NAME_BYTES
+    assert announced["kind"]["enum"] == list(KINDS)
+    assert schemas["Ticket"]["properties"]["ticket"]["maxLength"] == MEDIA_TICKET_LENGTH
 
 
 @pytest.mark.parametrize("operation", operations(), ids=lambda one: one.name)
@@ -99,7 +148,10 @@ def test_codes_are_described_with_their_numbers(family: Any) -> None:
 def test_families_of_codes_are_described_where_they_are_used() -> None:
     families = {route.codes.__name__ for route in ROUTES if route.codes}
     schemas = set(document()["components"]["schemas"])
-    assert {name for name in schemas if hasattr(codes, name)} == families
+    assert {name for name in schemas if hasattr(codes, name)} == families | {
+        "UploadMediaError",
+        "DownloadMediaError",
+    }
     for operation in operations():
         family = operation.said.get("x-error-family")
         named = {one.rpartition("/")[2] for one in references(operation.said)} & families

@@ -133,6 +133,7 @@ TRIED = {
     "MEDIA_APP_BYTES": "service/blob_conformance.py::test_bytes_of_an_app_and_of_all_are_bounded",
     "MEDIA_ALL_BYTES": "service/blob_conformance.py::test_bytes_of_an_app_and_of_all_are_bounded",
     "MEDIA_MEMORY_BYTES": "service/test_blobs_memory.py::test_it_never_holds_more_than_memory_has_room_for",
+    "MEDIA_TICKET_RATE": "service/test_node_blobs_tickets.py::test_a_user_gets_so_many_tickets_and_a_burst",
     "MEDIA_TICKET_SECONDS": "service/test_node_blobs_tickets.py::test_a_session_gets_a_ticket",
     "REPLAY_MAX": "rows/test_rtm_timers.py::test_rtm_3_2_channel_replay_window_and_max_count_back_from_the_reconnect",
     "REPLAY_WINDOW": "rows/test_rtm_timers.py::"
@@ -182,7 +183,7 @@ WITHOUT = {
     "MEDIA_CHUNK_BYTES": "bounds memory",
     "MEDIA_TICKET_LENGTH": "bounds memory: tickets are made by the server itself",
     "MEDIA_SWEEP_INTERVAL": "time; what has expired cannot be had before it is swept",
-    "MEDIA_THREADS": "threads of a server",
+    "MEDIA_ANSWERS_PER_TURN": "bounds a turn: tests/service/test_node_blobs_turns.py",
 }
 """Figures of the sections that callers can meet which have no test at a boundary, and why."""
 

@@ -1,5 +1,6 @@
 """The store of files does what every store does, survives its process, and stands a bad disk."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from rtmcore.errors import ServerFailure
-from rtmcore.limits import MEDIA_THREADS
+from rtmcore.limits import BLOB_FILES_OPEN, BLOB_THREADS
 from rtmcore.service.blobs.catalog import BlobCaps
 from rtmcore.service.blobs.commands import (
     BlobBytes,
@@ -24,8 +25,10 @@ from rtmcore.service.blobs.commands import (
     BlobWritten,
     FinishBlob,
     RemoveBlob,
+    SweepBlobs,
     WriteBlob,
 )
+from rtmsync.server.blobs import descriptors
 from rtmsync.server.blobs import store as module
 from rtmsync.server.blobs.store import FileBlobStore
 from tests.service import blob_conformance
@@ -280,7 +283,7 @@ def test_syncs_that_take_long_hold_up_nothing_that_is_quick(make) -> None:
 
     slow = False
     bench = Bench(make(sync=sync))
-    names = [f"blob-{n}" for n in range(MEDIA_THREADS + 2)]
+    names = [f"blob-{n}" for n in range(BLOB_THREADS + 2)]
     for name in names:
         bench.create(name, 3)
         bench.do(WriteBlob, BlobKey(APP, name), 0, b"abc")
@@ -335,3 +338,87 @@ def test_expired_files_are_swept_from_the_disk(make, tmp_path) -> None:
         assert time.monotonic() < end
         time.sleep(0.001)
     assert make(wall=bench.wall).stats()["files"] == 0
+
+
+# --- Open files -----------------------------------------------------------------------------------------------------
+
+
+def open_files(directory: Path) -> list[str]:
+    """The blobs that the process has open."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            path = Path(os.readlink(f"/proc/self/fd/{number}"))
+            if path.parent == directory / "media" and path.name.partition(" ")[0] not in OWN:
+                found.append(path.name)
+    return found
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not tell")
+
+
+@needs_proc
+def test_a_file_stays_open_from_one_piece_to_the_next(make, tmp_path, monkeypatch) -> None:
+    bench = Bench(make())
+    bench.create(size=9)
+    opened = []
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, real=os.open: opened.append(path) or real(path, *rest)
+    )
+    for offset in (0, 3, 6):
+        assert bench.do(WriteBlob, ONE, offset, b"abc") == BlobWritten(offset + 3)
+        assert [name[-5:] for name in open_files(tmp_path)] == [".part"]
+    assert len(opened) == 1
+    assert bench.do(FinishBlob, ONE).complete
+    assert open_files(tmp_path) == []
+    del opened[:]
+    for offset in (0, 3, 6):
+        assert bench.read(offset, 3) == BlobBytes(b"abc")
+        assert open_files(tmp_path) == files(tmp_path)
+    assert len(opened) == 1
+    bench.do(RemoveBlob, ONE)
+    assert open_files(tmp_path) == []
+
+
+@needs_proc
+def test_files_that_are_open_are_bounded_and_closed_when_idle(make, tmp_path, monkeypatch) -> None:
+    store = make(BlobCaps(unfinished_uploads=1000))
+    bench = Bench(store)
+    names = [f"blob-{n}" for n in range(BLOB_FILES_OPEN + 5)]
+    for offset in (0, 3):
+        for name in names:
+            if not offset:
+                bench.create(name, 6)
+            assert bench.do(WriteBlob, BlobKey(APP, name), offset, b"abc") == BlobWritten(offset + 3)
+        assert len(open_files(tmp_path)) == BLOB_FILES_OPEN
+    store.submit(SweepBlobs(), START)
+    bench.find("blob-0")
+    assert len(open_files(tmp_path)) == BLOB_FILES_OPEN, "they were in use a moment ago"
+    monkeypatch.setattr(descriptors, "BLOB_IDLE_TIMEOUT", 0.0)
+    store.submit(SweepBlobs(), START)
+    end = time.monotonic() + 20
+    while open_files(tmp_path):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert all(bench.do(FinishBlob, BlobKey(APP, name)).complete for name in names)
+    bench.read(0, 6, "blob-0")
+    store.close()
+    assert open_files(tmp_path) == []
+
+
+def test_files_are_closed_where_the_process_may_open_no_more(make, monkeypatch) -> None:
+    bench = Bench(make())
+    for name in ("one", "two"):
+        bench.create(name, 6)
+    bench.do(WriteBlob, BlobKey(APP, "one"), 0, b"abc")
+    failures = [errno.EMFILE]
+
+    def refuse(path: Any, *rest: Any, real: Any = os.open) -> int:
+        if str(path).endswith(".part") and failures:
+            raise OSError(failures.pop(), "Too many open files")
+        return int(real(path, *rest))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert bench.do(WriteBlob, BlobKey(APP, "two"), 0, b"abc") == BlobWritten(3)
+    assert bench.do(WriteBlob, BlobKey(APP, "one"), 3, b"abc") == BlobWritten(6)
+    bench.store.close()

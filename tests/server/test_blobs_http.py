@@ -21,9 +21,11 @@ from rtmsync.server.blobs import store as files
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
+from tests.openapi import check_answer
 
 BASE = f"/rtm/v1/apps/{DEV_APP_ID}"
 APPEND = "application/offset+octet-stream"
+JSON = "application/json"
 WAIT = 30.0
 DATA = os.urandom(3_000_000)
 
@@ -75,7 +77,10 @@ class Person:
         answer = self.http.getresponse()
         self.fields = answer.headers
         data = answer.read()
-        return answer.status, json.loads(data) if data[:1] == b"{" else data
+        document = json.loads(data) if data[:1] == b"{" and answer.headers["Content-Type"] == JSON else None
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        check_answer(method, path, answer.status, found, document)
+        return answer.status, data if document is None else document
 
     def create(self, size: int, **fields: Any) -> str:
         status, _ = self.do("POST", f"{BASE}/media", {"size": size, "kind": "file", **fields})

@@ -2,19 +2,36 @@
 
 import pytest
 
-from rtmcore.limits import JOURNAL_RETRY
+from rtmcore.limits import JOURNAL_RETRY, MEDIA_TICKET_SECONDS
 from rtmcore.service.commands import (
     BANNED,
+    RTM,
+    CheckBearer,
     Claimed,
     Ended,
     Ending,
+    Kick,
+    MemberNotice,
+    Name,
     ReadInbox,
     Refusal,
     Settled,
+    ShutOut,
     Trouble,
 )
 from tests.service.engine_conformance import CACHED, PEER_UNREACHABLE, outcome, refused
-from tests.service.engine_harness import Harness, MakeHarness
+from tests.service.engine_harness import APP, Harness, MakeHarness
+
+
+def check(harness: Harness, user: str, since: int) -> object:
+    """What becomes of somebody who was given something at a time, in milliseconds."""
+    command = CheckBearer(1, Name(APP, RTM, user), since)
+    harness.node().submit(command)
+    return harness.answer(command)
+
+
+def kick(harness: Harness, user: str) -> None:
+    harness.node().submit(Kick(1, Name(APP, RTM, user), "", "enough"))
 
 
 class Bans:
@@ -28,7 +45,7 @@ class Bans:
         alice.node.drain()
         ban = harness.node().ban("alice", "spam")
         assert harness.answer(ban) == Settled()
-        ended, left, *_ = alice.node.log[-4:]
+        ended, left = [one for one in alice.node.log if isinstance(one, Ended | MemberNotice)][-2:]
         assert ended == Ended(before, Ending.BANNED, "spam")
         assert (left.user, left.joined, left.count) == ("alice", False, 1)
         assert refused(harness.answer(waiting)) is Trouble.TIMED_OUT, (
@@ -106,6 +123,55 @@ class Bans:
         node.unban("bob")
         assert harness.answer(node.ban("carol")) == Settled()
         assert carol.endings()[-1] is Ending.BANNED
+
+    def test_what_was_given_to_a_banned_user_is_worth_nothing_until_the_ban_is_lifted(
+        self, harness: Harness
+    ) -> None:
+        since = harness.wall // 1000
+        assert check(harness, "alice", since) == Settled()
+        harness.node().ban("alice", "spam")
+        assert check(harness, "alice", since) == Refusal(BANNED, "spam")
+        assert check(harness, "bob", since) == Settled()
+        harness.node().unban("alice")
+        assert check(harness, "alice", since) == Settled()
+
+    def test_what_was_given_before_a_kick_is_worth_nothing(self, harness: Harness) -> None:
+        harness.online("alice")
+        before = harness.wall // 1000
+        for user in ("alice", "somebody without a session"):
+            kick(harness, user)
+            assert refused(check(harness, user, before)) is Trouble.UNAUTHORIZED
+            assert check(harness, user, before + 1) == Settled()
+        assert check(harness, "bob", before) == Settled()
+
+    def test_kicks_are_remembered_as_long_as_anything_is_good_that_was_given_before(
+        self, make: MakeHarness
+    ) -> None:
+        harness = make(bans=2)
+        before = harness.wall // 1000
+        for user in ("alice", "bob"):
+            kick(harness, user)
+        harness.advance(1)
+        kick(harness, "carol")
+        for user in ("alice", "bob", "carol", "anybody: more than two are not remembered one by one"):
+            assert refused(check(harness, user, before)) is Trouble.UNAUTHORIZED
+        assert check(harness, "alice", before + 1) == Settled()
+        harness.advance(MEDIA_TICKET_SECONDS + 1)
+        later = harness.wall // 1000
+        kick(harness, "dave")
+        kick(harness, "erin")
+        assert check(harness, "anybody", later) == Settled(), "the others were forgotten in time"
+        assert refused(check(harness, "dave", later)) is Trouble.UNAUTHORIZED
+
+    def test_all_nodes_are_told_who_is_put_out(self, harness: Harness) -> None:
+        nodes = harness.node(), harness.node("n2")
+        nodes[0].ban("alice", "spam")
+        kick(harness, "bob")
+        harness.settle()
+        for node in nodes:
+            node.drain()
+            told = [(one.name.name, one.text) for one in node.log if isinstance(one, ShutOut)]
+            assert told == [("alice", "spam"), ("bob", "enough")]
 
 
 class BansOnDisk:

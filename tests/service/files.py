@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from http import HTTPStatus
 
 from rtmcore.limits import (
     READ_CHUNK,
@@ -19,6 +20,7 @@ from rtmcore.wire.exchange import (
     HttpPiece,
     HttpResponse,
 )
+from tests.openapi import check_answer
 from tests.service.test_node_http import Raw
 from tests.service.wires import APP, World
 
@@ -60,6 +62,7 @@ class Files(Raw):
         self.waiting = bytearray()
         self.interims: list[int] = []
         self.downloading = False
+        self.asked: tuple[str, str] | None = None
 
     # --- The wire -----------------------------------------------------------------------
 
@@ -100,6 +103,7 @@ class Files(Raw):
         """Status and document of a request's answer."""
         if document is not None:
             body = json.dumps(document).encode()
+        self.asked = (method, path)
         self.http.request(method, path, self.headers(*fields), body)
         self.world.settle()
         return self.end()
@@ -110,7 +114,10 @@ class Files(Raw):
             return None
         assert isinstance(event, HttpResponse), event
         self.fields = dict(event.headers)
-        return event.status, json.loads(event.body) if event.body[:1] == b"{" else event.body
+        document = json.loads(event.body) if event.body[:1] == b"{" else None
+        if self.asked is not None:
+            check_answer(*self.asked, event.status, self.fields, document)
+        return event.status, event.body if document is None else document
 
     def append(self, path, offset, data, *fields, length=None):
         """Begin an append, and send what goes; `final` tells what came of it."""
@@ -118,6 +125,7 @@ class Files(Raw):
         self.push(data)
 
     def begin(self, path, offset, length, *fields):
+        self.asked = ("PATCH", path)
         fields = (APPEND, ("Upload-Offset", str(offset)), *fields)
         self.http.start("PATCH", path, self.headers(*fields), length=length)
         self.world.settle()
@@ -145,11 +153,14 @@ class Files(Raw):
                 continue
             assert isinstance(event, HttpResponse), event
             self.fields = dict(event.headers)
-            return event.status, json.loads(event.body) if event.body else None
+            document = json.loads(event.body) if event.body else None
+            check_answer(*self.asked, event.status, self.fields, document)
+            return event.status, document
         return None
 
     def download(self, path, *fields):
         """Begin a download; `received` has what came."""
+        self.asked = ("GET", path)
         self.http.request("GET", path, self.headers(*fields), judge=True)
         self.received = bytearray()
         self.whole = False
@@ -161,6 +172,8 @@ class Files(Raw):
         while (event := self.http.next_event()) is not None:
             if isinstance(event, HttpAnswer):
                 self.status, self.fields = event.status, dict(event.headers)
+                if self.status < HTTPStatus.BAD_REQUEST:
+                    check_answer(*self.asked, self.status, self.fields, None)
                 self.http.admit_pieces(1 << 40)
             elif isinstance(event, HttpPiece):
                 self.received += event.data

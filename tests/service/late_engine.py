@@ -11,6 +11,7 @@ from rtmcore.service.commands import (
     AttributesNotice,
     Ban,
     ChannelNotice,
+    CheckBearer,
     Claim,
     Command,
     CountMembersOf,
@@ -28,6 +29,7 @@ from rtmcore.service.commands import (
     ReadHistory,
     Record,
     SendAs,
+    ShutOut,
     TakeEvents,
     Unban,
     Unwatch,
@@ -116,7 +118,7 @@ class LateEngine:
 
 
 def _name(command: Command) -> object:
-    if isinstance(command, Claim | Ban | Unban | SendAs | PublishAs | Kick | Expel):
+    if isinstance(command, Claim | Ban | Unban | SendAs | PublishAs | Kick | Expel | CheckBearer):
         return command.name
     if isinstance(command, CountMembersOf | TakeEvents | Record):
         return command.app
@@ -129,6 +131,8 @@ def _key(output: Output) -> object:
         return _name(output.command)
     if isinstance(output, InboxNotice | PresenceNotice | ExpelNotice | Ended):
         return output.session.name
+    if isinstance(output, ShutOut):
+        return output.name
     if isinstance(output, AttributesNotice):
         return ("notices", output.app, RTM, output.channel)
     assert isinstance(output, ChannelNotice | MemberNotice | MemberStateNotice | DataNotice)

@@ -4,7 +4,9 @@ import pytest
 
 from rtmcore.codes import UploadMediaError
 from rtmcore.limits import (
+    MEDIA_TICKET_RATE,
     MEDIA_TICKET_SECONDS,
+    SERVER_RATE_BURST,
     TOKEN_BYTES,
 )
 from rtmcore.wire.packets import Failed, TicketRequest, TransferTicket
@@ -119,6 +121,138 @@ def test_pages_of_other_origins_are_not_served(place):
     assert one.do("POST", MEDIA, {"size": 1, "kind": "file"}, ("Origin", "https://evil.example"))[0] == 403
     dev = Place(dev=True)
     assert Files(dev.world).do("POST", f"{BASE}/tickets", {"user": "alice"})[0] == 403, "by another name"
+
+
+# --- How often ------------------------------------------------------------------------------------------------------
+
+
+def test_a_user_gets_so_many_tickets_and_a_burst(place):
+    one = Files(place.world, "good")
+    ask = ("POST", f"{BASE}/tickets", {"user": "alice"})
+    for _ in range(MEDIA_TICKET_RATE.count * SERVER_RATE_BURST):
+        assert one.do(*ask)[0] == 201
+    status, document = one.do(*ask)
+    assert status == 429
+    assert document["error"]["retry_after"] == pytest.approx(
+        MEDIA_TICKET_RATE.seconds / MEDIA_TICKET_RATE.count
+    )
+    assert one.fields["retry-after"] == "1"
+    assert place.node.statistics.rate_limited == 1
+    assert one.do("POST", f"{BASE}/tickets", {"user": "bob"})[0] == 201
+    one.ticket = "wrong"
+    assert one.do(*ask)[0] == 401, "who has no token learns nothing of others, and takes nothing from them"
+    one.ticket = "good"
+    place.world.pass_time(1)
+    assert one.do(*ask)[0] == 201
+
+
+def test_tickets_are_not_counted_where_rates_are_off():
+    place = Place(rate_limits=False)
+    one = Files(place.world, "good")
+    for _ in range(MEDIA_TICKET_RATE.count * SERVER_RATE_BURST + 1):
+        assert one.do("POST", f"{BASE}/tickets", {"user": "alice"})[0] == 201
+
+
+# --- Users who are put out ------------------------------------------------------------------------------------------
+
+
+def ban(place, user="alice", app=APP):
+    place.node.ban(app, user, "The user is banned: spam", place.world.now, lambda outcome: None)
+    place.world.settle()
+
+
+def unban(place, user="alice"):
+    place.node.unban(APP, user, place.world.now, lambda outcome: None)
+    place.world.settle()
+
+
+def kick(place, user="alice"):
+    one = Files(place.world, SERVER_KEY)
+    assert one.do("POST", f"{BASE}/users/{user}/kick", {"reason": "enough"})[0] == 200
+
+
+PUT_OUT = pytest.mark.parametrize(("put_out", "status"), [(ban, 403), (kick, 401)], ids=["ban", "kick"])
+
+
+@PUT_OUT
+def test_the_tickets_of_a_user_who_is_put_out_are_worth_nothing(place, put_out, status):
+    path, other = place.upload(), place.create()
+    alice, bob = place.files(), place.files("bob")
+    put_out(place)
+    before = len(place.store.submitted)
+    for method, what in (("GET", path), ("HEAD", path), ("HEAD", other), ("DELETE", path)):
+        assert alice.do(method, what)[0] == status, method
+    assert alice.do("POST", MEDIA, {"size": 1, "kind": "file"})[0] == status
+    alice.append(other, 0, DATA)
+    assert alice.final()[0] == status
+    assert len(place.store.submitted) == before, "the store is not even asked"
+    bob.download(path)
+    assert bytes(bob.received) == DATA, "nothing was removed, and others go on"
+
+
+def test_a_banned_user_gets_no_ticket_until_the_ban_is_lifted(place):
+    alice = place.files()
+    ban(place)
+    one = Files(place.world, "good")
+    assert one.do("POST", f"{BASE}/tickets", {"user": "alice"}) == (
+        403,
+        {"error": {"message": "The user is banned: spam"}},
+    )
+    one.ticket = "wrong"
+    assert one.do("POST", f"{BASE}/tickets", {"user": "alice"})[0] == 401, "strangers do not learn of a ban"
+    unban(place)
+    one.ticket = "good"
+    assert one.do("POST", f"{BASE}/tickets", {"user": "alice"})[0] == 201
+    assert alice.do("POST", MEDIA, {"size": 1, "kind": "file"})[0] == 201
+
+
+def test_who_was_kicked_gets_another_ticket(place):
+    before = place.ticket()
+    kick(place)
+    place.world.pass_time(0.001)
+    assert place.files().do("POST", MEDIA, {"size": 1, "kind": "file"})[0] == 201
+    assert Files(place.world, before).do("POST", MEDIA, {"size": 1, "kind": "file"})[0] == 401
+
+
+def test_a_ban_in_another_app_is_none_here(place):
+    alice = place.files()
+    ban(place, app=OTHER_APP)
+    ban(place, "alicia")
+    assert alice.do("POST", MEDIA, {"size": 1, "kind": "file"})[0] == 201
+
+
+@PUT_OUT
+def test_what_is_under_way_ends_when_its_user_is_put_out(place, put_out, status):
+    path, other = place.upload(), place.create()
+    up, down, asking, bob = place.files(), place.files(), place.files(), place.files("bob")
+    up.append(other, 0, DATA[:100_000], length=len(DATA))
+    for one in (down, bob):
+        one.room = 1000
+        one.download(path)
+    place.store.held = True
+    asking.http.request("HEAD", path, asking.headers())
+    place.world.settle()
+    assert place.node.stats()["transfers"] == 3
+    put_out(place)
+    assert place.node.stats()["transfers"] == 1
+    assert up.final()[0] == 403
+    down.read_on()
+    assert not down.whole
+    assert down.http.closed or down.ended
+    assert asking.end()[0] == 403
+    place.let_go()
+    bob.read_on()
+    while not bob.whole:
+        bob.read_on()
+    assert bytes(bob.received) == DATA
+
+
+def test_an_engine_that_does_not_answer_is_an_answer_too(place, monkeypatch):
+    one = place.files()
+    monkeypatch.setattr(place.node._context, "submit", lambda command: None)
+    one.http.request("HEAD", f"{MEDIA}/none", one.headers())
+    place.world.pass_time(6)
+    assert one.end()[0] == 503
 
 
 # --- Paths ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from rtmcore.errors import InvalidToken, LocalProtocolError
 from rtmcore.figures import RATES
 from rtmcore.limits import LOGIN_RATE, SERVER_RATE_BURST, RateLimit
-from rtmcore.service.admission import Doorway, LoginRates, SessionRates, TokenBucket
+from rtmcore.service.admission import Doorway, NameRates, SessionRates, TokenBucket
 from rtmcore.service.commands import KINDS, Name
 from rtmcore.service.config import ANNOUNCED_LIMITS, NodeConfig
 from rtmcore.service.connections import PHASES, RECEIVABLE, Connection, Cue, Effect, Phase
@@ -262,7 +262,7 @@ def _admitted(bucket: TokenBucket, now: float) -> bool:
 
 
 def test_the_logins_of_the_past_are_forgotten():
-    rates = LoginRates(LOGIN_RATE)
+    rates = NameRates(LOGIN_RATE)
     for index in range(1000):
         assert rates.admit(Name("a", "rtm", f"user-{index}"), index / 10) == 0
     assert len(rates._buckets) <= 21

@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from rtmcore.codes import UploadMediaError
 from rtmcore.images import image_size
@@ -18,13 +19,9 @@ from tests.sync.conftest import Connect
 WAIT = 30.0
 
 
-def image_module() -> Any:
-    return pytest.importorskip("PIL.Image", reason="the extra `media` is not installed")
-
-
 def picture(width: int, height: int, kind: str = "PNG", mode: str = "RGB") -> bytes:
     packed = io.BytesIO()
-    image_module().effect_mandelbrot((width, height), (-3, -2.5, 2, 2.5), 20).convert(mode).save(packed, kind)
+    Image.effect_mandelbrot((width, height), (-3, -2.5, 2, 2.5), 20).convert(mode).save(packed, kind)
     return packed.getvalue()
 
 
@@ -53,7 +50,7 @@ def test_a_thumbnail_is_a_small_jpeg(connect: Connect, kind: str, mode: str) -> 
 
 
 def test_it_is_made_on_the_thread_of_the_transfer(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = image_module()
+    module = Image
     threads: list[str] = []
     opened = module.open
 
@@ -91,7 +88,6 @@ def bomb(width: int, height: int) -> bytes:
     ids=["text", "bomb", "one too many", "huge", "cut", "a program"],
 )
 def test_what_cannot_be_unpacked_safely_is_refused(connect: Connect, data: bytes) -> None:
-    image_module()
     with pytest.raises(InvalidArgument) as caught:
         connect().upload_image(data, thumbnail=True).result(WAIT)
     assert caught.value.code is UploadMediaError.INVALID_ARGUMENT

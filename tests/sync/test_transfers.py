@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 
 import rtmsync
 from rtmcore.codes import CancelMediaError, DownloadMediaError, UploadMediaError
-from rtmcore.limits import MEDIA_BYTES, MEDIA_NAME_BYTES, MEDIA_TRANSFERS
+from rtmcore.limits import MEDIA_BYTES, MEDIA_NAME_BYTES, MEDIA_STALL_TIMEOUT, MEDIA_TRANSFERS
 from rtmsync import (
     ChannelMessage,
     ClientClosed,
@@ -33,6 +34,7 @@ from rtmsync import (
     TransferCancelled,
     TransferFailed,
 )
+from rtmsync.driver.link import Link
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
@@ -370,6 +372,27 @@ def test_a_cancel_from_a_signal_handler_is_safe(connect: Connect) -> None:
     slow.may.set()
     with pytest.raises(TransferCancelled):
         transfer.result(WAIT)
+
+
+def test_a_connection_that_breaks_at_a_write_is_replaced_at_once(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those to a server that ends at this moment do: no byte and no timer tells of it."""
+    write, broken = Link.write, []
+
+    def break_first(link: Link, data: bytes) -> None:
+        if threading.current_thread().name.startswith("rtm-download") and len(broken) < 3 and link.sock:
+            broken.append(link.id)
+            link.sock.shutdown(socket.SHUT_WR)
+        write(link, data)
+
+    client = connect()
+    media_id = client.upload_file(DATA).result(WAIT).media_id
+    monkeypatch.setattr(Link, "write", break_first)
+    begun = time.monotonic()
+    assert client.download(media_id).result(WAIT) == DATA
+    assert len(broken) == 3
+    assert time.monotonic() - begun < MEDIA_STALL_TIMEOUT / 2
 
 
 # --- Codes -----------------------------------------------------------------------------------------------------

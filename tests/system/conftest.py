@@ -1,6 +1,7 @@
 """Real servers, real clients of this project, and links that fail."""
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,9 +28,10 @@ def stack() -> Iterator[contextlib.ExitStack]:
 def serve(stack: contextlib.ExitStack) -> Callable[..., Server]:
     """Starts servers with `ServerConfig` arguments, without rate limits."""
 
-    def start(**settings: Any) -> Server:
+    def start(sync_files: Callable[[int], None] = os.fsync, **settings: Any) -> Server:
         usual = {"apps": [AppKeys(DEV_APP_ID)], "port": 0, "drain_seconds": 0.0, "rate_limits": False}
-        return stack.enter_context(Server(ServerConfig(**{**usual, **settings})))
+        config = ServerConfig(**{**usual, **settings})
+        return stack.enter_context(Server(config, sync_files=sync_files))
 
     return start
 

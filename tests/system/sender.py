@@ -1,7 +1,8 @@
-"""A client in a process of its own that sends one message after the other and tells how long the median took.
+"""A client in a process of its own that sends one message after the other and tells how long they took.
 
 Commands on standard input, one a line: ``run TO COUNT`` (peer messages), ``publish CHANNEL COUNT`` (channel
-messages), ``hold TO`` (one send that stays open). Each is answered by one line.
+messages), both answered by the median; ``tail TO COUNT`` (peer messages), answered by the 99th percentile;
+``hold TO`` (one send that stays open). Each is answered by one line.
 """
 
 import statistics
@@ -15,13 +16,21 @@ from rtmsync.server.config import DEV_APP_ID
 TEXT = "x" * 100
 
 
-def median(send: Callable[[], object], count: int) -> float:
+def times(send: Callable[[], object], count: int) -> list[float]:
     took = []
     for _ in range(count):
         begun = time.perf_counter()
         send()
         took.append(time.perf_counter() - begun)
-    return statistics.median(took)
+    return took
+
+
+def median(send: Callable[[], object], count: int) -> float:
+    return statistics.median(times(send, count))
+
+
+def tail(send: Callable[[], object], count: int) -> float:
+    return sorted(times(send, count))[count * 99 // 100]
 
 
 def main(url: str, user: str) -> None:
@@ -34,6 +43,8 @@ def main(url: str, user: str) -> None:
             command, target, *count = line.split()
             if command == "run":
                 print(median(lambda to=target: client.send_peer(to, TEXT), int(count[0])), flush=True)
+            elif command == "tail":
+                print(tail(lambda to=target: client.send_peer(to, TEXT), int(count[0])), flush=True)
             elif command == "publish":
                 channel = client.channel(target)
                 if not channel.joined:

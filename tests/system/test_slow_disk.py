@@ -1,5 +1,6 @@
 """A disk whose sync takes three seconds: whoever needs it waits, and nobody else notices."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rtmcore.limits import COMMAND_TIMEOUT, INTERRUPTED_AFTER
+from rtmcore.limits import BLOB_THREADS, COMMAND_TIMEOUT, INTERRUPTED_AFTER
 from rtmsync import AttributeOperationError, Client, PeerMessage, RequestTimeout, SendStatus, StateChanged
 from rtmsync.server.engines.sqlite_store import SqliteStore
 from rtmsync.server.server import Server
@@ -142,4 +143,44 @@ def test_a_slow_disk_disturbs_nobody_who_does_not_need_it(disk: SlowDisk, server
         assert seconds - 0.1 <= call.ended - begun < seconds + PROMPT
     assert carol.get_channel_attributes("board")["is"].value == "afterwards", "it was done all the same"
     assert disk.syncs >= 2
+    assert [len(events) for events in states] == [0] * len(states), "somebody's state changed"
+
+
+@pytest.mark.slow
+def test_a_slow_disk_of_files_disturbs_no_connection(serve, connect, tmp_path: Path) -> None:
+    """Neither messages nor the files of others, for longer than a client bears silence.
+
+    More uploads than the store has threads want their files synced at once, and the directory after that.
+    """
+    slow = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def sync(descriptor: int) -> None:
+        if slow.is_set():
+            waiting.release()
+            time.sleep(SYNC)
+        os.fsync(descriptor)
+
+    server = serve(sync_files=sync, data_dir=tmp_path)
+    bystander, carol, dave = Bystander(connect, server), connect(server, "carol"), connect(server, "dave")
+    states = [*bystander.states, carol.events(StateChanged), dave.events(StateChanged)]
+    data = os.urandom(1_000_000)
+    media_id = dave.upload_file(data).result(WAIT).media_id
+    slow.set()
+    uploads = [carol.upload_file(data) for _ in range(BLOB_THREADS + 1)]
+    assert waiting.acquire(timeout=WAIT)
+    begun = time.monotonic()
+    longest = 0.0
+    while time.monotonic() < begun + INTERRUPTED_AFTER + 1.0:
+        assert not any(upload.done for upload in uploads)
+        bystander.act()
+        asked = time.monotonic()
+        assert dave.download(media_id).result(WAIT) == data
+        longest = max(longest, time.monotonic() - asked)
+    slow.clear()
+    assert bystander.slowest[1] < PROMPT, bystander.slowest
+    assert longest < PROMPT
+    assert bystander.rounds > 1
+    for upload in uploads:
+        assert dave.download(upload.result(WAIT).media_id).result(WAIT) == data
     assert [len(events) for events in states] == [0] * len(states), "somebody's state changed"

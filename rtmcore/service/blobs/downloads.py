@@ -71,10 +71,14 @@ class Downloads:
 
     def expire(self, job: Download) -> None:
         """The client took no byte for too long, or the store does not answer."""
+        self.refuse(job, problem_of(BlobRefusal(BlobTrouble.BROKEN), download=True))
+
+    def refuse(self, job: Download, problem: Problem) -> None:
+        """Refuse a download, or end it where that cannot be said any more; call `Jobs.attend` afterwards."""
         if job.begun:
             self._jobs.abort(job)
         else:
-            self._jobs.refuse(job, problem_of(BlobRefusal(BlobTrouble.BROKEN), download=True))
+            self._jobs.refuse(job, problem)
 
     # --- The store ----------------------------------------------------------------
 

@@ -6,7 +6,12 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from rtmcore.limits import HTTP_IDLE_TIMEOUT, MEDIA_IDLE_TIMEOUT, MEDIA_TRANSFERS_MAX
+from rtmcore.limits import (
+    HTTP_IDLE_TIMEOUT,
+    MEDIA_ANSWERS_PER_TURN,
+    MEDIA_IDLE_TIMEOUT,
+    MEDIA_TRANSFERS_MAX,
+)
 from rtmcore.service.blobs.commands import Blob, BlobCommand, BlobKey, BlobPort, BlobValue
 from rtmcore.service.blobs.documents import FRESH, JSON
 from rtmcore.service.blobs.routes import BlobRoute
@@ -33,7 +38,7 @@ class Job:
         ticket: What the request's ticket says; None where it needs none.
         transfer: Whether it counts as a transfer of the ticket's user.
         until: When it ends whatever happens, in monotonic seconds.
-        asks: Whether the store was asked for something.
+        asks: Whether the store or the engine was asked for something.
     """
 
     connection: Connection
@@ -112,6 +117,7 @@ class Jobs:
         self._jobs: dict[int, Job] = {}
         self._asked: dict[int, tuple[Job, Taker]] = {}
         self._numbers = 0
+        self._left = MEDIA_ANSWERS_PER_TURN
         self._transfers: dict[tuple[str, str], int] = {}
         self.on_end: list[Callable[[Job], None]] = []
         """Who is told of each request that is over."""
@@ -192,11 +198,25 @@ class Jobs:
         assert self._port is not None
         self._port.submit(command, self.context.wall)
 
+    @property
+    def behind(self) -> bool:
+        """Whether the store may have more to say than was taken in this turn; it wakes nobody for that again."""
+        return not self._left
+
+    def begin_turn(self) -> None:
+        """Take answers again."""
+        self._left = MEDIA_ANSWERS_PER_TURN
+
     def take_answers(self) -> None:
-        """Take what the store has to say."""
+        """Take what the store has to say, up to a number in each turn.
+
+        Each answer may bring about another command, which a thread of the store answers at once: without this bound
+        a fast transfer would never let the turn end, and nobody's messages would be read.
+        """
         if self._port is None:
             return
-        while (answer := self._port.next_output()) is not None:
+        while self._left and (answer := self._port.next_output()) is not None:
+            self._left -= 1
             found = self._asked.pop(answer.number, None)
             if found is None:
                 continue

@@ -58,7 +58,7 @@ BLOB_ROUTES: Final = (
         "/tickets",
         (),
         {"user": str},
-        _USUAL | _ENTERED | {HTTPStatus.CREATED, HTTPStatus.REQUEST_TIMEOUT},
+        _USUAL | _ENTERED | _COUNTED | {HTTPStatus.CREATED, HTTPStatus.REQUEST_TIMEOUT},
     ),
     BlobRoute(
         CREATE,

@@ -1,16 +1,13 @@
 """Requests about files and images: judged by their heads, carried out with the store, and answered."""
 
-import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 import attrs
 
-from rtmcore.codes import UploadMediaError
-from rtmcore.errors import AuthError
-from rtmcore.identifiers import explain_invalid_id, is_valid_app_id
-from rtmcore.limits import BUSY_RETRY, MEDIA_IDLE_TIMEOUT, MEDIA_SWEEP_INTERVAL, TOKEN_BYTES
+from rtmcore.limits import BUSY_RETRY, MEDIA_IDLE_TIMEOUT, MEDIA_SWEEP_INTERVAL
+from rtmcore.service.blobs.bearers import Bearers
 from rtmcore.service.blobs.commands import (
     Blob,
     BlobKey,
@@ -24,6 +21,7 @@ from rtmcore.service.blobs.commands import (
     SweepBlobs,
 )
 from rtmcore.service.blobs.documents import (
+    Announcement,
     content_headers,
     document_of,
     missing,
@@ -36,29 +34,26 @@ from rtmcore.service.blobs.downloads import Downloads
 from rtmcore.service.blobs.jobs import Download, Job, Jobs, Upload
 from rtmcore.service.blobs.routes import (
     APPEND,
-    CREATE,
     DOWNLOAD,
     LOOK,
     REMOVE,
     TICKETS,
-    BlobRoute,
     BlobTarget,
     blob_target,
 )
-from rtmcore.service.blobs.tickets import BadTicket, Ticket, TicketOffice
+from rtmcore.service.blobs.tickets import TicketOffice
 from rtmcore.service.blobs.uploads import Uploads
-from rtmcore.service.commands import RTM
+from rtmcore.service.commands import RTM, CheckBearer, Name, ShutOut
 from rtmcore.service.connections import Connection, Phase
 from rtmcore.service.context import NodeContext
 from rtmcore.service.departures import Departures
 from rtmcore.service.endpoint import judge_origin
-from rtmcore.service.grants import DOWN, TokenVerifier, login_code
+from rtmcore.service.grants import DOWN, TokenVerifier
 from rtmcore.service.web.problems import Problem
 from rtmcore.wire.exchange import HttpHead
-from rtmcore.wire.http import Headers, header_values
+from rtmcore.wire.http import header_values
 
 _KINDS: Final[dict[str, type[Job]]] = {APPEND: Upload, DOWNLOAD: Download}
-_BEARER: Final = re.compile(r"[Bb]earer +([\x21-\x7e]+)")
 
 
 @attrs.frozen
@@ -84,7 +79,7 @@ class BlobService:
         context: The node's common ground.
         departures: Ends connections.
         settings: The store and the tickets; None where there are none, and nothing is served here.
-        verify: Verifies tokens.
+        verify: Verifies the tokens of those who ask for a ticket.
         take_events: Takes what a connection's transport has to say.
     """
 
@@ -99,14 +94,12 @@ class BlobService:
         self._context = context
         self._departures = departures
         self._settings = settings
-        self._verify = verify
         self._jobs = Jobs(context, departures, None if settings is None else settings.port, take_events)
+        self._bearers = None if settings is None else Bearers(context, self._jobs, settings.office, verify)
         self._uploads = Uploads(self._jobs)
         self._downloads = Downloads(self._jobs)
         self._sweep_due: float | None = None
-        self._begin: dict[str, Callable[[Any], None]] = {
-            TICKETS: self._admit,
-            CREATE: self._admit,
+        self._carry_out: dict[str, Callable[[Any], None]] = {
             APPEND: self._uploads.begin,
             LOOK: self._look,
             DOWNLOAD: self._downloads.begin,
@@ -140,7 +133,7 @@ class BlobService:
             return True
         self._jobs.begin(job)
         try:
-            self._begin[job.route.operation](job)
+            self._begin(job)
         except Problem as problem:
             self._jobs.refuse(job, problem)
         return True
@@ -153,9 +146,10 @@ class BlobService:
         try:
             fields = read_fields(body, job.route.fields)
             if job.route.operation == TICKETS:
-                self._give_ticket(job, fields)
+                self._who.give(job, fields)
             else:
-                self._create(job, fields)
+                said = read_announcement(fields, self._context.limits["file"])
+                self._who.check(job, lambda: self._create(job, said))
         except Problem as problem:
             self._jobs.refuse(job, problem)
         return True
@@ -172,10 +166,35 @@ class BlobService:
         if isinstance(job, Upload):
             self._uploads.take_end(job)
 
+    # --- What the engine brings ---------------------------------------------------
+
+    def checked(self, command: CheckBearer, value: object) -> None:
+        """Take the engine's answer about who brought or wants a ticket."""
+        self._who.checked(command, value)
+
+    def shut_out(self, notice: ShutOut) -> None:
+        """A user was banned or kicked: what he transfers ends."""
+        problem = Problem(HTTPStatus.FORBIDDEN, notice.text)
+        for job in self._jobs.all():
+            ticket = job.ticket
+            if ticket is None or Name(ticket.app, RTM, ticket.user) != notice.name:
+                continue
+            if isinstance(job, Upload):
+                self._uploads.refuse(job, problem)
+            elif isinstance(job, Download):
+                self._downloads.refuse(job, problem)
+            else:
+                self._jobs.refuse(job, problem)
+            self._jobs.attend(job.connection)
+
     # --- What the driver and time bring -------------------------------------------
 
+    def begin_turn(self) -> None:
+        """Begin a turn: there is room for more answers of the store."""
+        self._jobs.begin_turn()
+
     def take_answers(self) -> None:
-        """Take what the store has to say."""
+        """Take what the store has to say, as far as a turn goes."""
         self._jobs.take_answers()
 
     def go_on(self, connection: Connection) -> None:
@@ -231,8 +250,8 @@ class BlobService:
             self._jobs.tell(SweepBlobs())
 
     def next_deadline(self) -> float | None:
-        """When `handle_timer` has something to do."""
-        return self._sweep_due
+        """When `handle_timer` has something to do; at once where answers of the store are left for the next turn."""
+        return self._context.now if self._jobs.behind else self._sweep_due
 
     def drain(self, until: float) -> None:
         """End what is under way at a time; its clients go on after the restart."""
@@ -253,6 +272,11 @@ class BlobService:
         assert self._settings is not None
         return self._settings
 
+    @property
+    def _who(self) -> Bearers:
+        assert self._bearers is not None
+        return self._bearers
+
     # --- Who may --------------------------------------------------------------------
 
     def _judge(self, connection: Connection, head: HttpHead, target: BlobTarget) -> Job:
@@ -267,54 +291,24 @@ class BlobService:
         if route is None:
             text = f"The methods here: {target.methods}."
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, text, methods=target.methods)
-        ticket = self._judge_ticket(route, target.app, head.headers) if route.needs else None
+        ticket = self._who.judge(route, target.app, head.headers) if route.needs else None
         if self._context.draining or connection.crowded or (route.operation in _KINDS and self._jobs.full):
             text = "The server is busy or being stopped."
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, None, BUSY_RETRY)
         kind = _KINDS.get(route.operation, Job)
         return kind(connection, route, BlobKey(target.app, target.id), head, ticket)
 
-    def _judge_ticket(self, route: BlobRoute, app: str, headers: Headers) -> Ticket:
-        try:
-            ticket = self._in_use.office.verify(bearer_of(headers) or "", app, self._context.wall // 1000)
-        except BadTicket as error:
-            raise Problem(HTTPStatus.UNAUTHORIZED, str(error)) from None
-        if not set(route.needs) & set(ticket.may):
-            raise Problem(HTTPStatus.FORBIDDEN, "The ticket does not permit this.")
-        return ticket
+    # --- Announcements ----------------------------------------------------------------
 
-    # --- Tickets and announcements --------------------------------------------------
+    def _begin(self, job: Job) -> None:
+        carry_out = self._carry_out.get(job.route.operation)
+        if carry_out is None:
+            job.connection.transport.http.admit()
+        else:
+            self._who.check(job, lambda: carry_out(job))
 
-    def _admit(self, job: Job) -> None:
-        job.connection.transport.http.admit()
-
-    def _give_ticket(self, job: Job, fields: dict[str, Any]) -> None:
-        app, user, wall_ms = job.key.app, fields.get("user", ""), self._context.wall // 1000
-        wrong = explain_invalid_id(user, "user id")
-        if wrong is not None:
-            raise Problem(HTTPStatus.BAD_REQUEST, wrong, UploadMediaError.INVALID_ARGUMENT)
-        if not is_valid_app_id(app):
-            raise Problem(HTTPStatus.NOT_FOUND, "There is nothing here.")
-        token = bearer_of(job.head.headers)
-        if token is not None and len(token) > TOKEN_BYTES:
-            raise Problem(HTTPStatus.UNAUTHORIZED, f"The token is longer than {TOKEN_BYTES} bytes.")
-        try:
-            grant = self._verify(app, user, token, wall_ms)
-        except AuthError as error:
-            unknown = login_code(error).name == "INVALID_APP_ID"
-            status = HTTPStatus.NOT_FOUND if unknown else HTTPStatus.UNAUTHORIZED
-            raise Problem(status, error.message) from None
-        if not grant.may_log_in(RTM, ""):
-            raise Problem(HTTPStatus.UNAUTHORIZED, "The token does not let the user log in.")
-        if not grant.transfers:
-            raise Problem(HTTPStatus.FORBIDDEN, "The token permits neither uploads nor downloads.")
-        text, ticket = self._in_use.office.issue(app, user, grant, wall_ms)
-        document = {"ticket": text, "expires": ticket.expires, "now": wall_ms, "may": list(ticket.may)}
-        self._jobs.answer(job, HTTPStatus.CREATED, document)
-
-    def _create(self, job: Job, fields: dict[str, Any]) -> None:
+    def _create(self, job: Job, said: Announcement) -> None:
         assert job.ticket is not None
-        said = read_announcement(fields, self._context.limits["file"])
         job.key = BlobKey(job.key.app, self._in_use.draw())
         number = self._jobs.next_number()
         command = CreateBlob(
@@ -382,12 +376,3 @@ class BlobService:
             self._jobs.refuse(job, problem_of(value))
         else:
             self._jobs.answer(job, HTTPStatus.NO_CONTENT)
-
-
-def bearer_of(headers: Headers) -> str | None:
-    """The token or ticket that a request brings; None without one, and empty where it is none that could be good."""
-    found = header_values(headers, "authorization")
-    if not found:
-        return None
-    bearer = _BEARER.fullmatch(found[0])
-    return bearer.group(1) if len(found) == 1 and bearer is not None else ""

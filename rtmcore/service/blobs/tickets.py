@@ -27,12 +27,14 @@ class Ticket:
         user: Who it was given to.
         may: `grants.UP` and `grants.DOWN`, or one of them.
         expires: Milliseconds since 1970.
+        issued: The same, of when it was given.
     """
 
     app: str
     user: str
     may: tuple[str, ...]
     expires: int
+    issued: int
 
 
 class BadTicket(Exception):
@@ -66,8 +68,8 @@ class TicketOffice:
         expires = wall_ms + MEDIA_TICKET_SECONDS * 1000
         if grant.expires is not None:
             expires = min(expires, grant.expires)
-        ticket = Ticket(app, user, tuple(grant.transfers), expires)
-        said = json.dumps([app, user, *([way in ticket.may for way in (UP, DOWN)]), expires])
+        ticket = Ticket(app, user, tuple(grant.transfers), expires, wall_ms)
+        said = json.dumps([app, user, *([way in ticket.may for way in (UP, DOWN)]), expires, wall_ms])
         body = _text(said.encode())
         return f"t1.{body}.{_text(self._sign(body))}", ticket
 
@@ -88,13 +90,13 @@ class TicketOffice:
         found = _FORM.fullmatch(text) if len(text) <= MEDIA_TICKET_LENGTH else None
         if found is None or not hmac.compare_digest(_text(self._sign(found[1])), found[2]):
             raise BadTicket("The ticket is missing or wrong.")
-        known, user, up, down, expires = json.loads(_bytes(found[1]))
+        known, user, up, down, expires, issued = json.loads(_bytes(found[1]))
         if not hmac.compare_digest(known.encode(), app.encode("utf-8", "replace")):
             raise BadTicket("The ticket is for another app.")
         if wall_ms >= expires:
             raise BadTicket("The ticket has expired; ask for another one.")
         may = tuple(way for way, permitted in ((UP, up), (DOWN, down)) if permitted)
-        return Ticket(known, user, may, expires)
+        return Ticket(known, user, may, expires, issued)
 
     def _sign(self, body: str) -> bytes:
         return hmac.new(self._key, body.encode(), sha256).digest()

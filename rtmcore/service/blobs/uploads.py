@@ -99,24 +99,24 @@ class Uploads:
     def expire(self, job: Upload) -> None:
         """No byte came for too long, or the store does not answer."""
         if job.blob is None or job.finishing or job.written < job.received:
-            self._refuse(job, problem_of(BlobRefusal(BlobTrouble.BROKEN)))
+            self.refuse(job, problem_of(BlobRefusal(BlobTrouble.BROKEN)))
             return
         late = Problem(HTTPStatus.REQUEST_TIMEOUT, "No byte came for too long.", UploadMediaError.TIMEOUT)
-        self._refuse(job, late, [("Upload-Offset", str(job.written))])
+        self.refuse(job, late, [("Upload-Offset", str(job.written))])
 
     # --- The store ----------------------------------------------------------------
 
     def _found(self, job: Upload, value: BlobValue) -> None:
         assert job.ticket is not None
         if isinstance(value, BlobRefusal):
-            self._refuse(job, problem_of(value))
+            self.refuse(job, problem_of(value))
             return
         assert isinstance(value, Blob)
         if value.user != job.ticket.user:
-            self._refuse(job, missing())
+            self.refuse(job, missing())
         elif job.named != value.offset:
             text = f"The upload is at the offset {value.offset}, not at {job.named}."
-            self._refuse(job, Problem(HTTPStatus.CONFLICT, text), [offset_of(value)])
+            self.refuse(job, Problem(HTTPStatus.CONFLICT, text), [offset_of(value)])
         elif job.head.length is not None and job.head.length > value.size - value.offset:
             job.blob = value
             self._too_much(job)
@@ -135,7 +135,7 @@ class Uploads:
 
     def _written(self, job: Upload, value: BlobValue) -> None:
         if isinstance(value, BlobRefusal):
-            self._refuse(job, problem_of(value))
+            self.refuse(job, problem_of(value))
             return
         assert isinstance(value, BlobWritten)
         assert job.blob is not None
@@ -164,7 +164,7 @@ class Uploads:
 
     def _finished(self, job: Upload, value: BlobValue) -> None:
         if isinstance(value, BlobRefusal):
-            self._refuse(job, problem_of(value))
+            self.refuse(job, problem_of(value))
             return
         assert isinstance(value, Blob)
         self._jobs.context.count("uploads")
@@ -182,8 +182,11 @@ class Uploads:
         if not job.blob.complete:
             self._jobs.tell(RemoveBlob(self._jobs.next_number(), job.key))
         text = f"The body has more bytes than the {job.blob.size} that were announced."
-        self._refuse(job, Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, UploadMediaError.SIZE_OVERFLOW))
+        self.refuse(job, Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, UploadMediaError.SIZE_OVERFLOW))
 
-    def _refuse(self, job: Upload, problem: Problem, headers: Headers | None = None) -> None:
-        """Refuse an append. Its connection is of no use for another one where pieces of the body are left over."""
+    def refuse(self, job: Upload, problem: Problem, headers: Headers | None = None) -> None:
+        """Refuse an append; call `Jobs.attend` afterwards.
+
+        Its connection is of no use for another one where pieces of the body are left over.
+        """
         self._jobs.refuse(job, problem, headers, close=job.blob is not None)

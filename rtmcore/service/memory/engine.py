@@ -11,6 +11,7 @@ from rtmcore.service.commands import (
     Ban,
     ChangeAttributes,
     ChangeChannelAttributes,
+    CheckBearer,
     Claim,
     Command,
     CountMembers,
@@ -120,7 +121,8 @@ class MemoryEngine:
         events = EventFeeds(epoch)
         self._channels = Channels(state, self._attributes, self._history, events)
         publishing = Publishing(state, self._sends, self._channels)
-        self._bans = Bans(state)
+        self._ports: dict[str, MemoryPort] = {}
+        self._bans = Bans(state, self._ports)
         presence, attributes, media = Presence(state), UserAttributes(state), Media(state)
         self._sessions = Sessions(
             state,
@@ -132,7 +134,6 @@ class MemoryEngine:
             bans=self._bans,
             events=events,
         )
-        self._ports: dict[str, MemoryPort] = {}
         self._reserve_at: float | None = None
         self.handlers: dict[type[Any], Callable[[Outlet, Any, float, int], None]] = {
             Claim: self._sessions.claim,
@@ -170,6 +171,7 @@ class MemoryEngine:
             Unban: publishing.once(self._bans.lift),
             Kick: publishing.once(self._sessions.kick),
             Expel: publishing.once(self._channels.expel),
+            CheckBearer: self._bans.check,
             Record: events.record,
             TakeEvents: events.take,
             SendAs: publishing.send,

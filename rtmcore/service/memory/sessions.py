@@ -223,6 +223,7 @@ class Sessions:
             live.instance.kicked = Refusal(BANNED, command.text)
             self._end(live, Ending.BANNED, now, wall, command.text)
             self._go_offline(live.account, now, wall)
+        self._bans.kicked(command.name, command.text, now, wall)
         outlet.answer(command, PutOut(there=live is not None))
 
     def _end(self, live: Live, ending: Ending | None, now: float, wall: int, text: str = "") -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.errors import ServerFailure
-from rtmcore.limits import JOURNAL_CLOSE_TIMEOUT, MEDIA_CHUNK_BYTES, MEDIA_THREADS
+from rtmcore.limits import BLOB_THREADS, JOURNAL_CLOSE_TIMEOUT, MEDIA_CHUNK_BYTES
 from rtmcore.service.blobs.catalog import BlobCaps, BlobCatalog, unfinished_until
 from rtmcore.service.blobs.commands import (
     Blob,
@@ -38,6 +38,7 @@ from rtmcore.service.blobs.commands import (
     WriteBlob,
 )
 from rtmcore.service.blobs.tickets import SECRET_BYTES
+from rtmsync.server.blobs.descriptors import OpenFiles
 from rtmsync.server.blobs.lanes import Lanes
 from rtmsync.server.blobs.rows import BlobRows, is_full
 
@@ -99,9 +100,11 @@ class FileBlobStore:
         self._catalog = BlobCatalog(caps or BlobCaps())
         self._lock = threading.Lock()
         self._hashes: dict[BlobKey, _Hash] = {}
+        self._written: OpenFiles[BlobKey] = OpenFiles(os.O_WRONLY | os.O_CREAT)
+        self._read_from: OpenFiles[BlobKey] = OpenFiles(os.O_RDONLY)
         self._answers: queue.SimpleQueue[BlobAnswer] = queue.SimpleQueue()
         self._lanes: Lanes[BlobKey, _Work] = Lanes(
-            MEDIA_THREADS, self._work, lambda work: isinstance(work[0], _SLOW)
+            BLOB_THREADS, self._work, lambda work: isinstance(work[0], _SLOW)
         )
         self._rung = False
         self._opened = False
@@ -154,6 +157,8 @@ class FileBlobStore:
                 f"The disk under {self._directory} did not answer within {timeout:g} s.", operation="close"
             )
         self._opened = False
+        self._written.close_all()
+        self._read_from.close_all()
         self._rows.close()
 
     # --- In the loop's thread -----------------------------------------------------
@@ -252,15 +257,12 @@ class FileBlobStore:
         if isinstance(blob, BlobRefusal):
             return blob
         data = memoryview(command.data)
-        descriptor = os.open(self._part(command.key), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            position = command.offset
+        position = command.offset
+        with self._written.use(command.key, self._part(command.key)) as descriptor:
             while data:
                 written = os.pwrite(descriptor, data, position)
                 position += written
                 data = data[written:]
-        finally:
-            os.close(descriptor)
         known = self._hashes.get(command.key)
         if known is None and command.offset == 0:
             known = self._hashes[command.key] = _Hash()
@@ -277,6 +279,7 @@ class FileBlobStore:
             blob = self._catalog.judge_finish(key, wall)
         if isinstance(blob, BlobRefusal) or blob.complete:
             return blob
+        self._written.close(key)
         descriptor = os.open(self._part(key), os.O_RDONLY | os.O_CLOEXEC)
         try:
             found = self._digest(descriptor, blob)
@@ -316,15 +319,14 @@ class FileBlobStore:
             blob = self._catalog.judge_read(command, wall)
         if isinstance(blob, BlobRefusal):
             return blob
-        descriptor = os.open(self._file(command.key), os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with self._read_from.use(command.key, self._file(command.key)) as descriptor:
             data = os.pread(descriptor, command.size, command.offset)
-        finally:
-            os.close(descriptor)
         return BlobBytes(data) if len(data) == command.size else _BROKEN
 
     def _sweep(self, wall: int) -> None:
         """Have each blob that has expired removed in its own lane, behind whatever still concerns it."""
+        self._written.close_idle()
+        self._read_from.close_idle()
         with self._lock:
             expired = self._catalog.expired(wall)
         for key in expired:
@@ -337,7 +339,7 @@ class FileBlobStore:
         self._rows.remove([key])
         with self._lock:
             self._catalog.remove(key)
-        self._hashes.pop(key, None)
+        self._let_go(key)
         self._part(key).unlink(missing_ok=True)
         self._file(key).unlink(missing_ok=True)
 
@@ -345,12 +347,18 @@ class FileBlobStore:
         """Forget an upload that failed: its file first, which makes room for what the database writes."""
         with self._lock:
             self._catalog.remove(key)
-        self._hashes.pop(key, None)
+        self._let_go(key)
         try:
             self._part(key).unlink(missing_ok=True)
             self._rows.remove([key])
         except (OSError, sqlite3.Error) as error:
             _log.error("what is left of an upload goes at the next start: %s", error)
+
+    def _let_go(self, key: BlobKey) -> None:
+        """Hold nothing of a blob any more."""
+        self._hashes.pop(key, None)
+        self._written.close(key)
+        self._read_from.close(key)
 
     # --- At the start ---------------------------------------------------------------
 

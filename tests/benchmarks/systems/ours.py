@@ -13,6 +13,7 @@ from rtmcore.models import PublishResult, SendStatus
 from rtmcore.wire.codec import MSGPACK
 from rtmcore.wire.packets import Beat, Floor, Hello, Join, Joined, Packet, Publish, Ready
 from rtmcore.wire.transport import ClientTransport, Received
+from tests.benchmarks import files
 from tests.benchmarks.load import Counter, clock, one_at_a_time, payload
 from tests.benchmarks.systems.ws_asyncio import masked_frame
 
@@ -131,6 +132,20 @@ class IdleClients:
         for _ in range(count):
             self._clients.append(_client(self._port, f"idle{len(self._clients)}"))
         return threading.active_count()
+
+
+class Carrier(files.Carrier):
+    """Hashed on both sides, synced at the server, and resumable: nothing of it can be turned off."""
+
+    def __init__(self, port: int, size: int) -> None:
+        super().__init__(size)
+        self._client = _client(port, "carrier")
+
+    def put(self) -> str:
+        return self._client.upload_file(self.files.there).result().media_id
+
+    def get(self, name: str) -> None:
+        self._client.download(name, self.files.back).result()
 
 
 # --- Bytes for raw connections ---------------------------------------------------------------------------------
