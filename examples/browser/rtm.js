@@ -26,7 +26,7 @@ const ATTEMPT_TIME = 6_000; // one attempt, from the address to the welcome
 const RESTORE_TIME = 5_000; // from the welcome to the ready; then it counts as connected all the same
 const GOODBYE_TIME = 1_000; // for the server to answer a bye
 const TOKEN_TIME = 10_000; // for the page to get a token at a login
-const TOKEN_TIME_RETURN = 3_000; // the same at a return, which can do without
+const TOKEN_TIME_RETURN = 3_000; // the same at a return, which has the last one
 const RENEW_BEFORE = 30_000; // a new token so long before the old one ends
 const RENEW_AGAIN = 10_000; // after a renewal that failed
 const BACKOFF_FIRST = 250;
@@ -93,6 +93,7 @@ export class RtmError extends Error {
  */
 export class RtmClient extends EventTarget {
     #url; #token;
+    #lastToken = null; // for a return, where no other can be got
     #iid = randomName(16);
     #attempt = 0;
     #state = "DISCONNECTED";
@@ -193,8 +194,7 @@ export class RtmClient extends EventTarget {
         try {
             await this.#request("leave", { ch: name });
         } catch (error) {
-            if (error.code !== 3 && error.code !== 4) throw error;
-            this.#channels.delete(name); // not a member: what was wanted, but the page's idea of it was wrong
+            if (error.code === 3 || error.code === 4) this.#channels.delete(name); // it was no member any more
             throw error;
         }
         this.#channels.delete(name);
@@ -265,7 +265,6 @@ export class RtmClient extends EventTarget {
         this.#drop();
         this.#forget();
         this.#unwatch();
-        this.#rejoin = null;
         this.#become("ABORTED", reason);
         this.#failAll(`the session has ended: ${reason}`);
     }
@@ -303,7 +302,8 @@ export class RtmClient extends EventTarget {
         } catch (error) {
             if (attempt !== this.#attempt) return;
             if (!returns) return this.#loginFailed(error);
-            this.#tell("error", { error }); // a session that is alive needs no token
+            this.#tell("error", { error });
+            token = this.#lastToken; // it may be good yet: the server judges
         }
         if (attempt !== this.#attempt) return;
         try {
@@ -328,6 +328,7 @@ export class RtmClient extends EventTarget {
         try {
             const token = await Promise.race([this.#token(reason), late]);
             if (token !== null && typeof token !== "string") throw new TypeError("it is neither a string nor null");
+            this.#lastToken = token;
             return token;
         } catch (error) {
             throw new RtmError("token", 5, `the function for tokens failed: ${error.message}`);
@@ -465,12 +466,22 @@ export class RtmClient extends EventTarget {
         const names = this.#rejoin;
         this.#rejoin = null;
         try {
-            await this.login();
+            await this.#loginAtLast();
             await Promise.all(names.map((name) => this.join(name)));
         } catch (error) {
             this.#tell("error", { error });
         }
     };
+
+    async #loginAtLast() {
+        for (;;) {
+            try {
+                return await this.login();
+            } catch (error) {
+                if (error.code !== 9) throw error; // 9: nobody answered in time
+            }
+        }
+    }
 
     // Requests ---------------------------------------------------------------------------------------------------
 

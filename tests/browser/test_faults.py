@@ -155,6 +155,18 @@ def test_a_short_cut_is_no_interruption(
     assert page.states() == ["CONNECTING", "CONNECTED"]
 
 
+def test_a_return_while_the_site_gives_no_tokens(
+    page: ClientPage, server: ServerProcess, proxy: FaultProxy, names: Names
+) -> None:
+    page.make(proxy.url, APP, names("ada")).call("login")
+    page.run("window.withoutTokens = true")
+    proxy.cut()
+    page.wait_for_events(1, "error")
+    assert page.call("join", names("room")) == [names("ada")]
+    assert page.states() == ["CONNECTING", "CONNECTED"]
+    assert page.run("return tokens") == ["login", "return"]
+
+
 def test_a_second_login_ends_the_first_for_good(
     open_page: OpenPage, server: ServerProcess, names: Names
 ) -> None:

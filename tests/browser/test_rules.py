@@ -227,6 +227,23 @@ def test_a_request_without_an_answer(page: ClientPage, line: Dialogue) -> None:
     assert (code, unknown) == (3, True)
 
 
+@pytest.mark.parametrize(
+    ("limits", "code"), [({"rate_send": 2, "rate_send_ms": 60_000}, 5), ({"rate_send": 0, "in_flight": 2}, 1)]
+)
+def test_what_is_too_much_is_refused_at_once(
+    limits: dict[str, int], code: int, page: ClientPage, scripted: ScriptedServer
+) -> None:
+    page.make(scripted.url, APP, "ann").run("client.login()")
+    line = scripted.called()
+    line.welcome(limits=limits)
+    page.wait_for_state("CONNECTED")
+    page.run("for (const text of ['one', 'two']) client.sendPeer('ben', text).catch(() => {})")
+    with pytest.raises(CallFailed) as caught:
+        page.call("sendPeer", "ben", "three")
+    assert (caught.value.code, caught.value.outcome_unknown) == (code, False)
+    assert [line.hear("send")["i"] for _ in range(2)] == [1, 2]
+
+
 def test_a_logout_says_bye(page: ClientPage, line: Dialogue) -> None:
     page.run("window.out = client.logout()")
     assert line.hear("bye") == {"fence": 7}
