@@ -133,8 +133,8 @@ class Page:
         return self.focus().find_element("css selector", selector)
 
     def text(self, selector: str) -> str:
-        """The text of an element that people can see."""
-        return str(self.find(selector).text)
+        """The text of an element that people can see; empty where there is none, as while a page is loaded."""
+        return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
 
     def waits_for_text(self, selector: str, words: str) -> str:
         """Wait until an element says something, in whatever case; all that it says then."""

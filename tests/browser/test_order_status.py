@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.tabs import Browser, Page, wait_for
-from tests.examples.order_status import OrderStatus
+from tests.examples.flask_sites import OrderStatus
 
 pytest.importorskip("flask")
 pytestmark = pytest.mark.interop
@@ -22,7 +22,7 @@ def shop(browser: Browser, tmp_path: Path) -> Iterator[OrderStatus]:
 def order(page: Page, dish: str) -> None:
     """Order something, by the keyboard; the page is loaded anew then."""
     page.find("#place select").send_keys(dish)
-    page.find("#place select").send_keys("\ue007")  # Enter
+    page.find("#place button").send_keys(" ")
     page.waits_for_text("#orders", dish)
     page.waits_for_text("#connection", "CONNECTED")
 

@@ -24,10 +24,15 @@ class Program:
         arguments: Of the interpreter: a file, or `-m` and a module, and what follows.
         environment: Variables to add.
         output: A descriptor that gets what it says, instead of being read here.
+        folder: Where it runs; here by default.
     """
 
     def __init__(
-        self, *arguments: str | Path, environment: dict[str, str] | None = None, output: int | None = None
+        self,
+        *arguments: str | Path,
+        environment: dict[str, str] | None = None,
+        output: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.lines: list[str] = []
         self._name = " ".join(map(str, arguments[:3]))
@@ -40,6 +45,7 @@ class Program:
             stdout=subprocess.PIPE if output is None else output,
             stderr=subprocess.STDOUT,
             text=True,
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
         self._reader = threading.Thread(target=self._read)

@@ -8,6 +8,7 @@ const name = Array.from(crypto.getRandomValues(new Uint8Array(4)), (byte) => byt
 const orders = new Map();
 
 const connection = document.querySelector("#connection");
+const retry = (text) => { document.querySelector("#retry").textContent = text; };
 const notice = (text) => { document.querySelector("#notice").textContent = text; };
 
 // What the page shows -------------------------------------------------------------------------------------------
@@ -29,25 +30,37 @@ function button(text, action) {
     return made;
 }
 
-function row(order) {
+function row({ id, dish }) {
     const item = document.createElement("li");
-    item.dataset.order = order.id;
-    item.dataset.status = order.status;
-    for (const [kind, text] of [["dish", `${order.id}: ${order.dish}`], ["status", order.status]]) {
+    item.dataset.order = id;
+    for (const [kind, text] of [["dish", `${id}: ${dish}`], ["status", ""]]) {
         const part = document.createElement("span");
         part.className = kind;
         part.textContent = text;
         item.append(part);
     }
-    if (desk) item.append(button("Next", () => post(`/orders/${order.id}/next`)));
-    else if (order.status === "received") item.append(button("Cancel", () => cancel(order.id)));
+    const act = desk ? button("Next", () => next(id)) : button("Cancel", () => cancel(id));
+    act.setAttribute("aria-label", desk ? `Next status of order ${id}` : `Cancel order ${id}`);
+    item.append(act);
     return item;
 }
 
+// Rows stay, and only what is new in them changes: so a button keeps the focus, and a screen reader says what is new.
 function show() {
     const wanted = [...orders.values()].filter(({ status }) => !desk || !["collected", "cancelled"].includes(status));
     wanted.sort((one, other) => (desk ? one.id - other.id : other.id - one.id));
-    list.replaceChildren(...wanted.map(row));
+    const rows = new Map([...list.children].map((item) => [Number(item.dataset.order), item]));
+    wanted.forEach((order, place) => {
+        const item = rows.get(order.id) ?? row(order);
+        rows.delete(order.id);
+        const status = item.querySelector(".status");
+        if (status.textContent !== order.status) status.textContent = order.status;
+        item.dataset.status = order.status;
+        item.querySelector("button").hidden = !desk && order.status !== "received";
+        if (list.children[place] !== item) list.insertBefore(item, list.children[place] ?? null);
+    });
+    for (const item of rows.values()) item.remove();
+    document.querySelector("#none").hidden = wanted.length > 0;
 }
 
 // Messages may overtake the answer to a fetch: the higher version is the newer one.
@@ -61,6 +74,11 @@ async function post(url) {
     const answer = await fetch(url, { method: "POST" });
     if (!answer.ok) throw new Error(`the site answered ${answer.status}`);
     return answer.json();
+}
+
+async function next(id) {
+    take(await post(`/orders/${id}/next`)); // the message may be late, or nobody there to send it
+    show();
 }
 
 async function cancel(id) {
@@ -84,6 +102,7 @@ function changed({ detail: { state, reason, previous } }) {
     connection.dataset.state = state;
     connection.textContent = state;
     connection.title = reason;
+    retry("");
     if (state === "CONNECTED" && previous === "RECONNECTING") refresh(); // what was not announced meanwhile
     if (state === "ABORTED") notice("This page was put out by another login. Reload it to come back.");
 }
@@ -104,10 +123,13 @@ client.addEventListener("peermessage", ({ detail }) => {
     const said = JSON.parse(detail.text);
     if (said.refused) notice(`Order ${said.refused} cannot be cancelled: ${said.why}.`);
 });
+client.addEventListener("retry", ({ detail: { attempt, delay } }) => {
+    if (client.state === "RECONNECTING") retry(`Attempt ${attempt} in ${Math.ceil(delay / 1000)} s`);
+});
+client.addEventListener("members", refresh); // it has joined, or was away for longer: messages come from now on
 client.addEventListener("lost", refresh);
 client.addEventListener("expelled", async () => {
     await client.join(channel);
-    await refresh();
 });
 
 // Until somebody is there to answer; later cuts are the client's own business.
@@ -120,5 +142,4 @@ for (let wait = 1000; client.state === "DISCONNECTED"; wait = Math.min(2 * wait,
     }
 }
 notice("");
-await client.join(channel); // first join, then look: nothing falls in between
-await refresh();
+await client.join(channel);
