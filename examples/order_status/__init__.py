@@ -2,7 +2,7 @@
 
 Three programs run side by side, from the directory above this one:
 
-    rtm serve --dev ...                       the RTM server; `init` prints the whole line
+    flask --app order_status rtm serve        the RTM server, with the keys that `init` has made
     flask --app order_status rtm listen       the one listener: what customers and the kitchen say
     flask --app order_status run              the site
 
@@ -46,6 +46,7 @@ def create_app(config: dict[str, object] | None = None) -> Flask:
     commands.init_app(app)
     app.register_blueprint(views.site)
     app.add_url_rule("/rtm/token", view_func=messages.token_view)
+    app.add_url_rule("/rtm.js", "rtm_js", messages.rtm.script_view)
 
     @app.after_request
     def only_this_site(response: Response) -> Response:

@@ -2,7 +2,6 @@
 
 import hmac
 import secrets
-from pathlib import Path
 
 from flask import (
     Blueprint,
@@ -12,7 +11,6 @@ from flask import (
     redirect,
     render_template,
     request,
-    send_file,
     session,
     url_for,
 )
@@ -23,15 +21,7 @@ from order_status.messages import DESK, SHOP, announce, channel_of
 
 DISHES = ("soup", "salad", "pancakes", "coffee")
 
-RTM_JS = Path(__file__).parents[1] / "browser" / "rtm.js"
-"""The client for pages. In a site of your own, put a copy among its static files."""
-
 site = Blueprint("site", __name__)
-
-
-@site.get("/rtm.js")
-def rtm_js() -> ResponseReturnValue:
-    return send_file(RTM_JS, mimetype="text/javascript")
 
 
 # --- For customers ----------------------------------------------------------------

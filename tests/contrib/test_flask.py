@@ -489,7 +489,6 @@ def test_check_tries_everything_and_shows_no_secret(make_app: MakeApp):
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert [line.split(":")[0] for line in lines if line.startswith("ok")] == [
-        "ok    settings",
         "ok    publish over HTTP",
         "ok    make a token",
         "ok    log in",
@@ -508,11 +507,11 @@ def test_check_tries_everything_and_shows_no_secret(make_app: MakeApp):
     [
         ({"SERVER_KEY": "another-key-0123456789"}, ExitCode.AUTH, "FAIL  publish over HTTP"),
         ({"SECRET": "another-secret-" * 4}, ExitCode.AUTH, "FAIL  log in"),
-        ({"SECRET": None}, ExitCode.AUTH, "-     make a token: neither RTM_SECRET nor a function is set"),
+        ({"SECRET": None}, ExitCode.AUTH, "-     make a token: neither SECRET nor a function"),
         (
             {"SERVER_KEY": None, "LISTENER": None},
             ExitCode.OK,
-            "-     publish over HTTP: RTM_SERVER_KEY is not set",
+            "-     publish over HTTP: SERVER_KEY is not set",
         ),
         ({"TOKEN": "shop.nowhere.mint", "SECRET": None}, ExitCode.USAGE, "FAIL  make a token: TOKEN names"),
     ],
@@ -521,6 +520,12 @@ def test_check_names_what_does_not_work(make_app: MakeApp, changes, status, said
     result = make_app(RTM(), **changes).test_cli_runner().invoke(group, ["check"])
     assert said in result.output
     assert result.exit_code == status
+
+
+def test_check_warns_of_one_name_for_all_workers(make_app: MakeApp):
+    app = make_app(RTM(), SERVER_KEY=None, USER_ID="web")
+    result = app.test_cli_runner().invoke(group, ["check"])
+    assert "RTM_USER_ID is one name for all workers" in result.output
 
 
 def test_check_names_a_mistake_in_the_settings():

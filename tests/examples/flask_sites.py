@@ -16,8 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.examples.programs import EXAMPLES, PATIENCE, ROOT, Program
-from tests.system.processes import ServerProcess, free_port
+from tests.examples.programs import PATIENCE, ROOT, Program
 
 
 def environment(directory: Path, **variables: str) -> dict[str, str]:
@@ -45,12 +44,11 @@ def _declared(directory: Path) -> Path:
     return info.parent
 
 
-def run(*arguments: str, variables: Mapping[str, str], folder: Path = EXAMPLES) -> str:
+def run(*arguments: str, variables: Mapping[str, str]) -> str:
     """Run `flask` to its end, which must be a good one; what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
         env={**os.environ, **variables},
-        cwd=folder,
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,
@@ -60,14 +58,12 @@ def run(*arguments: str, variables: Mapping[str, str], folder: Path = EXAMPLES) 
 
 
 @contextlib.contextmanager
-def running(
-    *arguments: str, ready: str, variables: Mapping[str, str], folder: Path = EXAMPLES
-) -> Iterator[Program]:
+def running(*arguments: str, ready: str, variables: Mapping[str, str]) -> Iterator[Program]:
     """Run `flask` beside a `with` block, from when it has said that it is ready.
 
     Where it still runs at the end, SIGTERM ends it.
     """
-    program = Program("-m", "flask", *arguments, environment=dict(variables), folder=folder)
+    program = Program("-m", "flask", *arguments, environment=dict(variables))
     try:
         program.wait_for(ready)
         yield program
@@ -118,59 +114,3 @@ class Visitor:
             except urllib.error.HTTPError as error:
                 answer = stack.enter_context(error)
             return Answer(answer.status, answer.read().decode(), dict(answer.headers))
-
-
-class OrderStatus:
-    """The order status site: its server, its listener and itself, each a process, on ports of their own.
-
-    Args:
-        directory: For its database and keys.
-
-    Attributes:
-        origin: Of the site's pages.
-        advice: What `flask init` has printed.
-        server: The RTM server, which may be killed and started again.
-        listener: What handles the messages of customers and of the kitchen; from `with` on.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.instance = directory / "instance"
-        self._port = free_port()
-        self.origin = f"http://127.0.0.1:{self._port}"
-        self._variables = environment(
-            directory, ORDER_STATUS_INSTANCE=str(self.instance), FLASK_APP="order_status"
-        )
-        self.advice = self.flask("init")
-        self.server = ServerProcess(
-            directory / "server",
-            *("--secret-file", str(self.instance / "app.key")),
-            *("--server-key-file", str(self.instance / "server.key")),
-            *("--allow-origin", self.origin),
-        )
-        self._variables["ORDER_STATUS_RTM_URL"] = self.server.url
-        self._running = contextlib.ExitStack()
-
-    @property
-    def password(self) -> str:
-        """Of the desk."""
-        settings: dict[str, str] = {}
-        exec((self.instance / "settings.py").read_text(), settings)
-        return settings["DESK_PASSWORD"]
-
-    def flask(self, *arguments: str) -> str:
-        """Run a command of the site."""
-        return run(*arguments, variables=self._variables)
-
-    def __enter__(self) -> "OrderStatus":
-        site = ("run", "--port", str(self._port))
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self.server)
-            self.listener = stack.enter_context(
-                running("rtm", "listen", ready="Listening to", variables=self._variables)
-            )
-            stack.enter_context(running(*site, ready="Running on", variables=self._variables))
-            self._running = stack.pop_all()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._running.__exit__(*exc_info)  # type: ignore[arg-type]

@@ -4,24 +4,30 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-import attrs
 import click
 from flask import current_app
 from flask.cli import AppGroup
 
 from rtmcore.errors import RtmError
 from rtmcore.limits import MESSAGE_BYTES_MAX, TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX
+from rtmsync.contrib.checking import try_settings
 from rtmsync.contrib.flask.extension import RTMState, state_of
+from rtmsync.contrib.serving import serve as run_server
+from rtmsync.contrib.serving import server_config
 from rtmsync.contrib.settings import NAMES
 from rtmsync.exits import ExitCode, exit_code
 
 C = TypeVar("C", bound=Callable[..., Any])
 
+_FLASK_RUN: Final = ("http://127.0.0.1:5000", "http://localhost:5000")
+"""Where `flask run` shows pages."""
+
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
-rtm = AppGroup("rtm", help="Real-time messages: listen, send, make tokens, check the settings.")
+rtm = AppGroup("rtm", help="Real-time messages: serve, listen, send, make tokens, check the settings.")
 
 
 def _extension_option(command: C) -> C:
@@ -130,67 +136,48 @@ def token(extension: str, seconds: float, user: str) -> None:
 @_extension_option
 def check(extension: str) -> None:
     """Show the settings, and try them: the server over HTTP, a token, a login, and whether the listener runs."""
+    status = ExitCode.OK
     with _state(extension) as state:
-        checks = _Checks(state)
-        checks.run()
-    sys.exit(checks.status)
-
-
-@attrs.define
-class _Checks:
-    state: RTMState
-    status: int = ExitCode.OK
-
-    def run(self) -> None:
-        settings = self.state.settings
+        settings = state.settings
         for name in NAMES:
             value = getattr(settings, name.lower())
-            if name == "OPTIONS":
-                value = ", ".join(value)
-            if value not in (None, (), ""):
-                click.echo(f"      {self.state.prefix}{name} = {value}")
-        self._step("settings", lambda: "can be used")
-        if settings.server_key is not None:
-            self._step("publish over HTTP", self._publisher)
-        else:
-            self._skip("publish over HTTP", f"{self.state.prefix}SERVER_KEY is not set, so a session is used")
-        if settings.makes_tokens:
-            if not self._step("make a token", self._token):
-                return
-        else:
-            self._skip("make a token", f"neither {self.state.prefix}SECRET nor a function is set")
-        logged_in = self._step("log in", self._login)
-        listener = settings.listener
-        if listener is None:
-            self._skip("listener", f"{self.state.prefix}LISTENER is not set")
-        elif logged_in:
-            self._step("listener", lambda: self._listener(listener))
+            if value not in (None, (), {}):
+                click.echo(f"      {state.prefix}{name} = {', '.join(value) if name == 'OPTIONS' else value}")
+        if settings.server_key is None and settings.shared_user_id:
+            click.echo(
+                f"      {state.prefix}USER_ID is one name for all workers: each puts out the one before. "
+                "Put {pid} into it."
+            )
+        for finding in try_settings(state.connections):
+            click.echo(f"{finding.mark:<5} {finding.step}: {finding.text}")
+            status = status or finding.status
+    sys.exit(status)
 
-    def _step(self, name: str, check: Callable[[], str]) -> bool:
-        try:
-            found = check()
-        except RtmError as error:
-            click.echo(f"FAIL  {name}: {error.message} {error.hint or ''}".rstrip())
-            self.status = self.status or exit_code(error)
-            return False
-        click.echo(f"ok    {name}: {found}")
-        return True
 
-    def _skip(self, name: str, why: str) -> None:
-        click.echo(f"-     {name}: {why}")
+@rtm.command("serve")
+@_extension_option
+@click.option("--host", help="Address to listen on; by default the host in RTM_URL.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; by default the one in RTM_URL.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory of the journal; without one all is in memory.",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    default=_FLASK_RUN,
+    show_default=True,
+    metavar="ORIGIN",
+    help="Origin of pages that may connect; can be given more than once.",
+)
+def serve(
+    extension: str, host: str | None, port: int | None, data: Path | None, origins: tuple[str, ...]
+) -> None:
+    """Run an RTM server with the keys of this application, until SIGTERM or Ctrl-C: to develop with.
 
-    def _publisher(self) -> str:
-        self.state.connections.publisher.member_counts(["check"])
-        return "the server takes the key"
-
-    def _token(self) -> str:
-        made = self.state.connections.token_for("check")
-        return f"{len(made)} characters"
-
-    def _login(self) -> str:
-        client = self.state.connections.client
-        return f"as {client.user_id}"
-
-    def _listener(self, name: str) -> str:
-        (found,) = self.state.connections.client.query_presence([name])
-        return f"{name} is {'online' if found.online else 'not running'}"
+    `rtm serve` is the same server with all its settings.
+    """
+    with _state(extension) as state:
+        run_server(server_config(state.settings, host=host, port=port, data=data, origins=origins), _tell)

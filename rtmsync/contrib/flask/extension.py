@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import attrs
-from flask import Flask, current_app, has_app_context, jsonify
+from flask import Flask, current_app, has_app_context, jsonify, send_file
 from flask.typing import ResponseReturnValue
 
 from rtmcore.client.events import StateChanged
@@ -30,6 +31,9 @@ Scopes: TypeAlias = Mapping[str, object]
 TokenView: TypeAlias = Callable[[], ResponseReturnValue]
 
 DEFAULT_PREFIX: Final = "RTM_"
+
+SCRIPT: Final = Path(__file__).parents[1] / "django" / "static" / "rtmsync" / "rtm.js"
+"""The client for pages; Django insists on this place."""
 
 
 @attrs.define(eq=False)
@@ -356,6 +360,15 @@ class RTM:
         # Flask looks here for the methods of a rule that names none.
         setattr(rtm_token, "methods", ("POST",))  # noqa: B010
         return rtm_token
+
+    def script_view(self) -> ResponseReturnValue:
+        """A view that gives pages ``rtm.js``, the module with which they talk to the server.
+
+        ```python
+        app.add_url_rule("/rtm.js", view_func=rtm.script_view)
+        ```
+        """
+        return send_file(SCRIPT, mimetype="text/javascript")
 
     def on(
         self, event: type[E], *, channel: str | None = None
