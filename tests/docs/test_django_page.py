@@ -106,6 +106,7 @@ class Reader(SupportChat):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(480)  # a dozen programs start, one after another
 def test_who_follows_the_page_has_a_support_chat(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
     reader.follow()
@@ -122,3 +123,23 @@ def test_who_follows_the_page_has_a_support_chat(tmp_path: Path) -> None:
             agent.post("/login/", username=AGENT, password=PASSWORD)
             agent.post(agent.open(f"/desk/{page['channel']}/")["reply"], text="It is on its way.")
             assert next_text(told) == (AGENT, "It is on its way.")
+
+
+@pytest.mark.slow
+@pytest.mark.interop
+def test_its_fixture_for_pytest_django_works(tmp_path: Path) -> None:
+    pytest.importorskip("pytest_django")
+    named = dict(found for block in blocks(PAGE) if (found := titled(block)) is not None)
+    for name in ("conftest.py", "test_chat.py"):
+        (tmp_path / name).write_text(named[name])
+    chat = SupportChat(tmp_path)
+    path = os.pathsep.join((chat.environment["PYTHONPATH"], str(SITE)))
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, **chat.environment, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr

@@ -39,7 +39,7 @@ def floors(setup_cfg: str) -> list[str]:
         if match is None:
             raise ValueError(f"setup.cfg names {requirement!r} without a floor; write it as name>=version")
         constraints.append(f"{match['name']}=={match['version']}")
-    return sorted(constraints, key=str.lower)
+    return sorted(set(constraints), key=str.lower)
 
 
 if __name__ == "__main__":
