@@ -19,7 +19,7 @@ from rtmcore.files import (
     explain_invalid_name,
 )
 from rtmsync.calls import ClientCalls
-from rtmsync.driver.clock import FOREVER, Clock, Timeout, seconds_of
+from rtmsync.driver.clock import FOREVER, Timeout, seconds_of
 from rtmsync.driver.contents import Sink
 from rtmsync.driver.driver import Driver
 from rtmsync.driver.futures import on_own_thread
@@ -114,7 +114,8 @@ class Transfer(Generic[T]):
         """
         seconds = seconds_of(timeout, FOREVER, endless=True)
         self._check_may_wait("result")
-        if not self._notice.wait(lambda: self._ended, Clock.now() + seconds):
+        driver = self._driver
+        if not driver.wait(lambda: self._ended, driver.now() + seconds, "result", self._notice):
             raise RequestTimeout(
                 f"The {self._operation.name} has not ended within {seconds:g} s; it goes on.",
                 operation="result",
@@ -144,7 +145,12 @@ class Transfer(Generic[T]):
         self._check_may_wait("progress")
         last = None
         while True:
-            self._notice.wait(lambda last=last: self._ended or self._progress != last, FOREVER)  # type: ignore[misc]
+            self._driver.wait(
+                lambda last=last: self._ended or self._progress != last,  # type: ignore[misc]
+                FOREVER,
+                "progress",
+                self._notice,
+            )
             ended, progress = self._ended, self._progress
             if progress != last and progress is not _UNKNOWN:
                 last = progress
@@ -228,7 +234,7 @@ class TransferDriver(Driver[ClientCore]):
         places: list[Slot] = []
         self.act(operation.name, lambda now: places.append(self.core.transfers.begin(operation, now)))
         (slot,) = places
-        thread = TransferThread(self, operation, slot, job, progressed, ended, self._transfer_over)
+        thread = self._make_transfer(operation, slot, job, progressed, ended)
         self._transfers[slot.number] = thread
         try:
             thread.start()
@@ -258,6 +264,16 @@ class TransferDriver(Driver[ClientCore]):
         super().leave_behind()
         for thread in list(self._transfers.values()):
             thread.leave_behind()
+
+    def _make_transfer(
+        self,
+        operation: Operation,
+        slot: Slot,
+        job: Any,
+        progressed: OnProgress,
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> TransferThread:
+        return TransferThread(self, operation, slot, job, progressed, ended, self._transfer_over)
 
     def _transfer_over(self, thread: TransferThread) -> None:
         self._transfers.pop(thread.slot.number, None)

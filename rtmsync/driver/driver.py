@@ -345,7 +345,7 @@ class Driver(Generic[C]):
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
         """Wait for a condition that a change of state brings about, for the end of the client, or of the time."""
-        self._wait(
+        self.wait(
             lambda: condition() or self.finished or self._fatal is not None, self.now() + seconds, "wait_for"
         )
 
@@ -376,7 +376,7 @@ class Driver(Generic[C]):
         self.check_may_block("run_forever")
         self._waiting_for_end += 1
         try:
-            self._wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER, "run_forever")
+            self.wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER, "run_forever")
         finally:
             self._waiting_for_end -= 1
         self.raise_fatal()
@@ -425,10 +425,10 @@ class Driver(Generic[C]):
         self.begin_close()
         if self._lock.held_here() or self._is_own_thread():
             return
-        if not self._wait(lambda: self.finished, until, "close"):
+        if not self.wait(lambda: self.finished, until, "close"):
             self._network.abandon = True
             self._network.nudge()
-            self._wait(lambda: self.finished, self.now() + OUTCOME_GRACE, "close")
+            self.wait(lambda: self.finished, self.now() + OUTCOME_GRACE, "close")
         for thread in (self._thread, self._dispatcher.thread):
             if thread is not None and thread.ident is not None:
                 thread.join(max(0.0, until - self.now()))
@@ -519,6 +519,12 @@ class Driver(Generic[C]):
         """A queue between the network thread and the application."""
         return EventQueue(maxsize)
 
+    def wait(
+        self, condition: Callable[[], bool], until: float, operation: str, notice: Notice | None = None
+    ) -> bool:
+        """Wait for a condition, which whoever makes it true follows by a notice; see `Notice.wait`."""
+        return (notice or self._notice).wait(condition, until)
+
     def _make_future(self) -> ClientFuture[Any]:
         return ClientFuture(self)
 
@@ -536,9 +542,6 @@ class Driver(Generic[C]):
 
     def _await(self, waiter: Waiter, until: float, operation: str) -> bool:
         return waiter.wait(until)
-
-    def _wait(self, condition: Callable[[], bool], until: float, operation: str) -> bool:
-        return self._notice.wait(condition, until)
 
     # --- With the lock ------------------------------------------------------------------------------------------
 

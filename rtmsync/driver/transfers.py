@@ -23,7 +23,6 @@ from rtmcore.client.transfers.registry import Slot
 from rtmcore.client.transfers.upload import Upload
 from rtmcore.errors import ClientClosed, ConnectionFailed, RtmError, error_for
 from rtmcore.limits import MEDIA_IDLE_TIMEOUT, MEDIA_PROGRESS_INTERVAL
-from rtmsync.driver.clock import Clock
 from rtmsync.driver.driver import Driver
 from rtmsync.driver.futures import Waiter
 from rtmsync.driver.helpers import Helpers, addresses_of, is_address, unresolved
@@ -109,6 +108,7 @@ class TransferThread:
         over: Callable[["TransferThread"], None],
     ) -> None:
         self._driver = driver
+        self._now = driver.now
         self._operation = operation
         self.slot: Final = slot
         self._job = job
@@ -124,8 +124,7 @@ class TransferThread:
         self._link: Link | None = None
         # Whoever rings and whoever closes take turns; a signal handler may ring while its own thread does.
         self._waker_lock = threading.RLock()
-        self._waker: Waker | None = Waker()
-        self._poll.register(self._waker.fd, select.POLLIN)
+        self._waker: Waker | None = None
         self._stop: str | None = None
         self._abandoned = False
         self._told: Progress | None = None
@@ -146,6 +145,8 @@ class TransferThread:
         Raises:
             RtmError: There is no thread to be had.
         """
+        self._waker = Waker()
+        self._poll.register(self._waker.fd, select.POLLIN)
         try:
             self._thread.start()
         except RuntimeError as error:
@@ -206,28 +207,16 @@ class TransferThread:
 
     def _run(self) -> None:
         try:
-            self._work()
-        except Stopped:
-            self._settle(None, self._interrupted())
-        except RtmError as error:
-            self._settle(None, error)
-        except BaseException as error:
-            logger.exception("A transfer of %s has failed.", self._driver.config.who)
-            failure = error_for(
-                self._operation.failure,
-                f"The transfer has failed: {error!r}.",
-                operation=self._operation.name,
-            )
-            failure.__cause__ = error
-            self._settle(None, failure)
+            transfer = self._begin()
+            while not transfer.over and not self._abandoned:
+                self._turn(transfer)
+            self._finish_off(transfer)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the result hears of it
+            self._fail(error)
         finally:
-            if self._link is not None:
-                self._link.close()
-            self._job.close()
-            self._close_waker()
-            self._over(self)
+            self._leave()
 
-    def _work(self) -> None:
+    def _begin(self) -> "Upload | Download":
         try:
             transfer = self._job.prepare(self._check)
         except RtmError:
@@ -235,19 +224,42 @@ class TransferThread:
         except (OSError, ValueError) as error:
             raise self._job.trouble(error) from error
         self._transfer = transfer
-        transfer.start(Clock.now())
-        while not transfer.over and not self._abandoned:
-            self._turn(transfer)
-        self._act(transfer, Clock.now())
+        transfer.start(self._now())
+        return transfer
+
+    def _finish_off(self, transfer: "Upload | Download") -> None:
+        self._act(transfer, self._now())
         if not self._settled:
             raise Stopped
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, Stopped):
+            self._settle(None, self._interrupted())
+        elif isinstance(error, RtmError):
+            self._settle(None, error)
+        else:
+            logger.error("A transfer of %s has failed.", self._driver.config.who, exc_info=error)
+            failure = error_for(
+                self._operation.failure,
+                f"The transfer has failed: {error!r}.",
+                operation=self._operation.name,
+            )
+            failure.__cause__ = error
+            self._settle(None, failure)
+
+    def _leave(self) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._job.close()
+        self._close_waker()
+        self._over(self)
 
     def _check(self) -> None:
         if self._stop is not None or self._abandoned:
             raise Stopped
 
     def _turn(self, transfer: "Upload | Download") -> None:
-        now = Clock.now()
+        now = self._now()
         while True:
             try:
                 self._posted.get_nowait()(now)
@@ -258,24 +270,32 @@ class TransferThread:
         busy = self._act(transfer, now)
         if transfer.over:
             return
-        self._read(self._timeout(transfer, busy), Clock.now)
-        now = Clock.now()
+        self._read(self._timeout(transfer, busy), self._now)
+        now = self._now()
         if self._link is not None:
             self._link.handle_timer(now)
         transfer.handle_timer(now)
         if self._link is not None:
             self._link.check(now)
 
-    def _timeout(self, transfer: "Upload | Download", busy: bool) -> int | None:
-        if busy or not self._posted.empty():
-            return 0
+    def _next_deadline(self, transfer: "Upload | Download") -> float | None:
         link = self._link
         untold = None if self._untold is None else self._told_at + MEDIA_PROGRESS_INTERVAL
         dues = (transfer.next_deadline(), untold, None if link is None else link.next_deadline())
-        due = min((each for each in dues if each is not None), default=None)
-        return None if due is None else max(0, math.ceil((due - Clock.now()) * _MILLISECONDS))
+        return min((each for each in dues if each is not None), default=None)
+
+    def _timeout(self, transfer: "Upload | Download", busy: bool) -> int | None:
+        if busy or not self._posted.empty():
+            return 0
+        due = self._next_deadline(transfer)
+        return None if due is None else max(0, math.ceil((due - self._now()) * _MILLISECONDS))
 
     def _read(self, timeout: int | None, clock: Callable[[], float]) -> None:
+        self._poll_for(timeout, clock)
+        if self._untold is not None and clock() >= self._told_at + MEDIA_PROGRESS_INTERVAL:
+            self._tell(self._untold, clock())
+
+    def _poll_for(self, timeout: int | None, clock: Callable[[], float]) -> None:
         for fd, mask in self._poll.poll(timeout):
             watched = self._watched.get(fd)
             if watched is None:
@@ -289,8 +309,6 @@ class TransferThread:
                     link.feed(data, clock())
             if fd != link.fd or mask & WRITABLE:
                 link.ready(fd, clock())
-        if self._untold is not None and clock() >= self._told_at + MEDIA_PROGRESS_INTERVAL:
-            self._tell(self._untold, clock())
 
     def _act(self, transfer: "Upload | Download", now: float) -> bool:
         """Do all that can be done without waiting; whether there may be more of it."""
@@ -352,10 +370,10 @@ class TransferThread:
             self._job.write(data)
         except Exception as error:  # noqa: BLE001 - streams of the application raise what they like
             self._trouble = self._job.trouble(error)
-            transfer.fail(self._trouble, Clock.now())
+            transfer.fail(self._trouble, self._now())
             return
         if isinstance(transfer, Download):
-            transfer.consumed(len(data), Clock.now())
+            transfer.consumed(len(data), self._now())
 
     # --- The end ------------------------------------------------------------------------------------------------
 
@@ -371,7 +389,7 @@ class TransferThread:
             self._settle(None, self._job.trouble(failure))
             return
         if self._last is not None:
-            self._tell(self._last, Clock.now())
+            self._tell(self._last, self._now())
         self._settle(value, None)
 
     def _settle(self, value: Any, error: BaseException | None) -> None:
@@ -438,25 +456,27 @@ class TransferThread:
     # --- Connections --------------------------------------------------------------------------------------------
 
     def _open(self, transfer: "Upload | Download", event: OpenTransport, now: float) -> None:
-        driver = self._driver
         try:
-            proxy = choose_proxy(driver.config.proxy, event.host, event.port, event.tls)
-            self._link = Link(
-                event.id,
-                event.host,
-                event.port,
-                tls=driver.tls_for(event.host) if event.tls else None,
-                proxy=proxy,
-                core=transfer,
-                failed=self._failed,
-                sockets=self._sockets,
-                watch=self._watch,
-                leftovers=lambda: None,
-            )
+            self._link = self._make_link(transfer, event)
         except RtmError as error:
             transfer.transport_failed(event.id, error, now)
             return
         self._resolve(self._link, now)
+
+    def _make_link(self, transfer: "Upload | Download", event: OpenTransport) -> Link:
+        driver = self._driver
+        return Link(
+            event.id,
+            event.host,
+            event.port,
+            proxy=choose_proxy(driver.config.proxy, event.host, event.port, event.tls),
+            tls=driver.tls_for(event.host) if event.tls else None,
+            core=transfer,
+            failed=self._failed,
+            sockets=self._sockets,
+            watch=self._watch,
+            leftovers=lambda: None,
+        )
 
     def _resolve(self, link: Link, now: float) -> None:
         host, port = link.first_hop

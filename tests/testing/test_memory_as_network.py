@@ -13,8 +13,9 @@ from rtmsync.testing.memory import MemorySystem
 
 MODULES = """
     test_attributes test_callbacks test_channel_info test_futures test_invitations test_kept test_messages test_presence
+    test_transfers
 """.split()
-FIXTURES = {"connect", "make", "name", "caplog", "monkeypatch", "recwarn"}
+FIXTURES = {"connect", "make", "name", "caplog", "monkeypatch", "recwarn", "tmp_path"}
 """What a test may ask for; those that need a proxy or a URL stay where they are."""
 
 WITH_THREADS = frozenset(
@@ -30,6 +31,14 @@ WITH_THREADS = frozenset(
     test_several_threads_share_a_queue
     test_slow_callbacks_lose_channel_messages_and_are_told
     test_whoever_waits_for_the_end_hears_of_the_stop_first
+    test_a_cancel_from_a_signal_handler_is_safe
+    test_a_forked_child_has_no_part_in_transfers
+    test_ctrl_c_ends_the_wait_and_not_the_transfer
+    test_logout_and_close_interrupt_transfers
+    test_nine_transfers_run_at_once
+    test_progress_begins_at_nothing_ends_at_all_and_never_goes_back
+    test_waiting_for_a_result_takes_as_long_as_was_said
+    test_who_is_put_out_by_another_login_loses_transfers
     """.split()
 )
 """Tests in which one thread waits for what another one does, or that look at the threads of a client."""

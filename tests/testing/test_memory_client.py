@@ -337,9 +337,60 @@ def test_settings_of_a_network_are_left_out():
         system.connect("alice", tls=True, proxy="http://127.0.0.1:1")
 
 
-def test_files_are_refused_with_a_sentence(system):
-    with pytest.raises(rtmsync.RtmError, match="real server"):
-        system.connect("alice").upload_file(b"x", name="x.txt")
+def test_files_go_up_and_down(system, tmp_path):
+    alice, bob = system.connect("alice"), system.connect("bob")
+    inbox = bob.events(PeerMessage)
+    content = bytes(range(256)) * 8192
+    told = []
+    upload = alice.upload_file(content, name="all.bin", description="all bytes", on_progress=told.append)
+    message = upload.result()
+    assert upload.done
+    assert (told[0].done, told[-1].done, told[-1].total) == (0, len(content), len(content))
+    alice.send_peer("bob", message)
+    media = inbox.get().media
+    assert (media.name, media.size) == ("all.bin", len(content))
+    assert system.outbox[-1].kind is rtmsync.MessageType.FILE
+    assert bob.download(media).result() == content
+    path = tmp_path / "all.bin"
+    assert bob.download(media, path).result() == path
+    assert path.read_bytes() == content
+    shown = list(bob.download(media))
+    assert shown[-1].done == len(content)
+
+
+def test_a_transfer_outlasts_cuts_and_ends_with_its_client(system):
+    alice = system.connect("alice")
+    content = bytes(3_000_000)
+    cuts = []
+
+    def cut(progress):
+        with pytest.raises(rtmsync.WouldDeadlock):
+            upload.result()
+        if 0 < progress.done < len(content) and len(cuts) < 2:
+            cuts.append(progress.done)
+            system.cut("alice")
+
+    upload = alice.upload_file(content, name="zeros", on_progress=cut)
+    assert upload.result().size == len(content)
+    with pytest.raises(rtmsync.TransferFailed):
+        upload.cancel()
+    canceled = alice.upload_file(content, name="zeros")
+    canceled.cancel()
+    with pytest.raises(rtmsync.TransferCancelled):
+        canceled.result()
+    system.black_hole("alice")
+    stuck = alice.upload_file(content, name="zeros")
+    with pytest.raises(rtmsync.RequestTimeout):
+        stuck.result(timeout=60)
+    with pytest.raises(rtmsync.RtmError) as failed:
+        stuck.result()
+    assert failed.value.code is rtmsync.UploadMediaError.TIMEOUT
+    system.restore("alice")
+    alice.wait_until(ConnectionState.CONNECTED)
+    last = alice.upload_file(content, name="zeros")
+    alice.close()
+    with pytest.raises(rtmsync.RtmError):
+        last.result(timeout=1)
 
 
 def test_what_nobody_closed_is_closed_with_the_system(system, recwarn):

@@ -10,7 +10,7 @@ from rtmcore.errors import InvalidArgument, StateError, WouldDeadlock
 from rtmcore.limits import IDEMPOTENCY_SECONDS
 
 _BEGINNING: Final = 1000.0
-_PATIENCE: Final = IDEMPOTENCY_SECONDS
+_PATIENCE: Final = 2 * IDEMPOTENCY_SECONDS
 """Seconds of virtual time after which a wait without end is given up: nothing of the protocol takes longer."""
 _ROUNDS: Final = 20_000
 """Rounds in which no time passes, after which it is said that they will not end."""

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from rtmcore.client.core import ClientCore
 from rtmcore.client.requests import Operation
-from rtmcore.errors import error_for
+from rtmcore.client.transfers.registry import Slot
 from rtmsync.client import Client, ClientDriver
 from rtmsync.config import Config
 from rtmsync.driver.core import C
@@ -16,10 +16,14 @@ from rtmsync.driver.driver import Driver
 from rtmsync.driver.futures import ClientFuture, Waiter
 from rtmsync.driver.lock import inside
 from rtmsync.driver.network import Network
+from rtmsync.driver.notice import Notice
 from rtmsync.driver.queues import EventQueue, Lagged
 from rtmsync.driver.router import Callback
+from rtmsync.driver.transfers import TransferThread
 from rtmsync.testing.memory.machine import Machine
 from rtmsync.testing.memory.network import MemoryNetwork
+from rtmsync.testing.memory.transfers import MemoryTransfer
+from rtmsync.transfer import OnProgress
 
 T = TypeVar("T")
 
@@ -138,7 +142,7 @@ class MemoryDriver(Driver[C], Generic[C]):
         while waiting:
             waiting.pop(0)()
         calls = dispatcher.call_back() or calls
-        if self.finished and dispatcher.idle and self in self._machine.members:
+        if self.finished and dispatcher.idle and not self._has_more() and self in self._machine.members:
             self._machine.members.remove(self)
         return calls
 
@@ -191,7 +195,10 @@ class MemoryDriver(Driver[C], Generic[C]):
     def _await(self, waiter: Waiter, until: float, operation: str) -> bool:
         return self._machine.clock.wait(lambda: waiter.done, until, operation)
 
-    def _wait(self, condition: Callable[[], bool], until: float, operation: str) -> bool:
+    def wait(
+        self, condition: Callable[[], bool], until: float, operation: str, notice: Notice | None = None
+    ) -> bool:
+        """See `Driver`."""
         return self._machine.clock.wait(condition, until, operation)
 
     def _pump(self, condition: Callable[[], bool], seconds: float, operation: str) -> bool:
@@ -208,6 +215,10 @@ class MemoryDriver(Driver[C], Generic[C]):
         if not self._lock.held_here():
             self._machine.clock.settle()
 
+    def _has_more(self) -> bool:
+        """Whether there is something to do although the client is closed."""
+        return False
+
     @property
     def _memory_network(self) -> MemoryNetwork[C]:
         assert isinstance(self._network, MemoryNetwork)
@@ -222,16 +233,29 @@ class MemoryDriver(Driver[C], Generic[C]):
 class MemoryClientDriver(MemoryDriver[ClientCore], ClientDriver):
     """The driver of a `MemoryClient`."""
 
-    def begin(self, operation: Operation, *arguments: Any) -> Any:
-        """Refuse: files have connections and threads of their own.
+    def call_back(self) -> bool:
+        """See `Part`."""
+        steps = [each.step() for each in list(self._transfers.values()) if isinstance(each, MemoryTransfer)]
+        return super().call_back() or any(steps)
 
-        Raises:
-            TransferFailed: In any case.
-        """
-        raise error_for(
-            operation.failure,
-            f"A memory system carries no files, so there is no {operation.name}: use a real server in this test.",
-            operation=operation.name,
+    def next_deadline(self) -> float | None:
+        """See `Part`."""
+        dues = [each.next_deadline() for each in self._transfers.values() if isinstance(each, MemoryTransfer)]
+        return min((due for due in (super().next_deadline(), *dues) if due is not None), default=None)
+
+    def _has_more(self) -> bool:
+        return bool(self._transfers)
+
+    def _make_transfer(
+        self,
+        operation: Operation,
+        slot: Slot,
+        job: Any,
+        progressed: OnProgress,
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> TransferThread:
+        return MemoryTransfer(
+            self._machine, self, operation, slot, job, progressed, ended, self._transfer_over
         )
 
 

@@ -8,7 +8,7 @@ from rtmcore.errors import ConnectionFailed
 from rtmcore.wire.exchange import HttpClientConnection, HttpFailed, HttpResponse
 from rtmsync.driver.clock import Deadline
 from rtmsync.publisher import Publisher
-from rtmsync.testing.memory.machine import Machine
+from rtmsync.testing.memory.machine import Machine, chunks
 
 
 class MemoryLine:
@@ -29,7 +29,7 @@ class MemoryLine:
     ) -> HttpResponse:
         """See `HttpLine`."""
         self.http.request(method, target, headers, body)
-        self._wire.to_node.extend(self.http.data_to_send())
+        self._wire.to_node.extend(chunks(self.http.data_to_send()))
         answers: list[HttpResponse | HttpFailed] = []
 
         def answered() -> bool:

@@ -1,13 +1,22 @@
 """A node and whatever is connected to it, with lists of bytes in place of sockets."""
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
+from rtmcore.limits import READ_CHUNK
 from rtmcore.service.node import Node
 from rtmsync.testing.memory.clock import VirtualClock
 
 _ADDRESS: Final = "127.0.0.1"
 _MICROSECONDS: Final = 1_000_000
+
+
+def chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Pieces as a socket would give them: none is larger than what is read at once."""
+    for piece in pieces:
+        for begin in range(0, len(piece), READ_CHUNK):
+            yield bytes(piece[begin : begin + READ_CHUNK])
 
 
 class Wire:
@@ -140,8 +149,9 @@ class Machine:
     def _read(self, wire: Wire, now: float) -> bool:
         if wire.held:
             return False
-        progress = bool(wire.to_node)
-        while wire.to_node:
+        progress = False
+        while wire.to_node and self._wants_data(wire.number):
+            progress = True
             self._node.receive_data(wire.number, wire.to_node.popleft(), now)
         if wire.hung_up:
             self._node.receive_eof(wire.number, now)
@@ -149,11 +159,15 @@ class Machine:
             return True
         return progress
 
+    def _wants_data(self, number: int) -> bool:
+        """Whether bytes are read: those of files wait while the node has not dealt with what came last."""
+        return number not in self._node.media_connections or self._node.wants_data(number)
+
     def _write(self, number: int) -> bool:
         node, wire = self._node, self._wires.get(number)
         pieces = node.data_to_send(number)
         if wire is not None:
-            wire.to_client.extend(pieces)
+            wire.to_client.extend(chunks(pieces))
         if node.is_finished(number):
             self._lose(number)
             return True

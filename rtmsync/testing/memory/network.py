@@ -10,7 +10,7 @@ from rtmsync.driver.core import C
 from rtmsync.driver.helpers import Helpers
 from rtmsync.driver.link import Link, Phase
 from rtmsync.driver.network import Network
-from rtmsync.testing.memory.machine import Machine, Wire
+from rtmsync.testing.memory.machine import Machine, Wire, chunks
 
 
 class MemoryHelpers(Helpers):
@@ -77,7 +77,7 @@ class MemoryLink(Link):
     def _write_now(self, data: bytes) -> None:
         if data and self._wire is not None and self.broken is None:
             self.sent += len(data)
-            self._wire.to_node.append(data)
+            self._wire.to_node.extend(chunks((data,)))
 
 
 class MemoryNetwork(Network[C], Generic[C]):

@@ -124,7 +124,7 @@ class MemorySystem:
     def client(self, user_id: str, **options: "Unpack[MemoryOptions]") -> Client:
         """A client of a user, not logged in yet. The caller closes it, or `close` of the system does.
 
-        It is the public class, and all of it works but files. Its calls let virtual time pass until they end, and
+        It is the public class, and all of it works. Its calls let virtual time pass until they end, and
         whatever they cause has happened when they return: messages have arrived and callbacks were called, in order
         and in this thread. Only `run_forever`, and other waits without end, raise WouldDeadlock where nothing ends
         them. A `Deadline` is measured in real time.

@@ -71,7 +71,9 @@ def test_mistakes_have_their_ids(changes: dict[str, Any], ids: list[str]) -> Non
     assert found(**changes) == ids
 
 
-@pytest.mark.parametrize("value", [MISSING, "wss://rtm.invalid", {"URL": "wss://rtm.invalid"}], ids=str)
+@pytest.mark.parametrize(
+    "value", [MISSING, "wss://rtm.invalid", {"URL": "wss://rtm.invalid"}], ids=["missing", "text", "flat"]
+)
 def test_settings_of_another_shape_are_told_what_they_should_look_like(value: Any) -> None:
     with override_settings(RTM=value):
         if value is MISSING:
