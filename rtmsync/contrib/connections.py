@@ -64,7 +64,8 @@ class Connections:
 
     Args:
         settings: Where to, and as whom.
-        around: What functions of the application run in, such as the one that makes tokens.
+        around: What the application's code runs in where this library calls it by itself: what makes the tokens for
+            sessions.
         dumps: Makes JSON of a message that is neither text nor bytes.
         log: Is told where another process has put this one out.
     """
@@ -262,8 +263,7 @@ class Connections:
         scopes: Mapping[str, object] | None = None,
     ) -> str:
         """Make a token with which a user's browser or program logs in; see `Settings.make_token`."""
-        with self._around():
-            return self.settings.make_token(user, seconds=seconds, scopes=scopes)
+        return self.settings.make_token(user, seconds=seconds, scopes=scopes)
 
     def close(self) -> None:
         """Close what this process has open. The next use opens it anew."""
@@ -344,7 +344,13 @@ class Connections:
         if not self.settings.makes_tokens:
             return None
         self.settings.token_function()  # what cannot be imported is told now, not after the login's time
-        return lambda user, reason: self.token_for(user)
+
+        def provide(user: str, reason: str) -> str:
+            # On a thread of the library's own, where nothing has been set up for the application's code.
+            with self._around():
+                return self.token_for(user)
+
+        return provide
 
     def _note(self, event: StateChanged, user_id: str, listening: bool) -> None:
         """Say in the log what is wrong with the deployment where a process was put out by its sibling."""

@@ -1,5 +1,6 @@
 """What a process has open: nothing before its first use, and nothing of its parent's."""
 
+import contextlib
 import json
 import logging
 import os
@@ -9,7 +10,8 @@ import pytest
 
 import rtmsync
 from rtmcore.errors import InvalidArgument
-from rtmsync.contrib.connections import as_body
+from rtmsync.contrib.connections import Connections, as_body
+from rtmsync.contrib.settings import Settings
 from tests.contrib.conftest import Configure
 
 
@@ -187,3 +189,22 @@ def test_messages_become_text_bytes_or_json():
 def test_there_is_an_outbox_with_the_memory_transport_only(connections: Configure):
     with pytest.raises(InvalidArgument, match="TRANSPORT='memory'"):
         _ = connections().outbox
+
+
+def test_tokens_for_sessions_are_made_in_the_applications_surroundings_and_those_of_views_as_they_are(values):
+    entered: list[str] = []
+
+    @contextlib.contextmanager
+    def around():
+        entered.append(threading.current_thread().name)
+        yield
+
+    made = Connections(Settings.from_mapping(values), around=around)
+    try:
+        made.token_for("alice")
+        assert entered == []
+        assert made.client.state is rtmsync.ConnectionState.CONNECTED
+        assert len(entered) == 1
+        assert entered[0] != threading.current_thread().name
+    finally:
+        made.close()
