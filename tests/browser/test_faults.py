@@ -130,7 +130,8 @@ def test_silence_is_noticed(
     channel.send("meanwhile")
     page.wait_for_state("RECONNECTING", "INTERRUPTED")
     seconds = page.events("state")[-1]["at"] / 1000 - began
-    assert 2.3 < seconds < 6, "4 s after the last byte, which came up to 1.5 s before"
+    print(f"noticed after {seconds:.2f} s")
+    assert 2.3 < seconds < 8, "4 s after the last byte, which came up to 1.5 s before; more on a slow machine"
     assert page.texts() == ["before"]
     proxy.heal()
     page.wait_for_state("CONNECTED")

@@ -51,6 +51,7 @@ FOCUS = """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # three processes to start, twice
 def test_orders_from_one_page_to_the_other_and_over_a_restart(browser: Browser, shop: OrderStatus) -> None:
     browser.expect("WebSocket connection to .* failed: .*net::ERR_")
     desk = browser.open(f"{shop.origin}/desk", Page)

@@ -185,7 +185,7 @@ def test_members_after_the_server_has_lost_its_memory(
     line.close(1001)
     again = scripted.called()
     again.hear("hello")
-    again.say(("welcome", {**WELCOME, "epoch": "e2", "offline": 700}))
+    again.say(("welcome", {**WELCOME, "epoch": "e2", "offline": 1500}))
     again.say(
         ("roster", {"ch": "ops", "version": 1, "count": 2, "users": ["ann", "eve"]}),
         ("restored", {"ch": "ops"}),

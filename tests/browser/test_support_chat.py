@@ -60,6 +60,7 @@ def waits_for_messages(page: Page, *expected: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # three processes to start, twice
 def test_a_conversation_over_a_restart(browser: Browser, running: Running) -> None:
     browser.expect(GONE)
     customer = browser.open(running.chat.url, Page)
@@ -84,10 +85,15 @@ def test_a_conversation_over_a_restart(browser: Browser, running: Running) -> No
     for page in (customer, agent, desk):
         page.waits_for_text("#state", "RECONNECTING")
     customer.screenshot("chat-reconnecting")
-    customer.find("label + input").send_keys("4711", "\n")  # waits until there is a server again
+    customer.find("label + input").send_keys(
+        "4711", "\n"
+    )  # waits for 10 s, and then says that it was not sent
     running.start_again()
     for page in (customer, agent, desk):
         page.waits_for_text("#state", "CONNECTED")
+    wait_for(lambda: "You: 4711" in messages(customer) or "Not sent" in customer.text("#notice"))
+    if "You: 4711" not in messages(customer):
+        customer.find("label + input").send_keys("\n")
     said = ["My parcel has not come.", "Which number has it?", "4711"]
     wait_for(lambda: [each.split(": ")[1] for each in messages(agent)] == said, lambda: f"{messages(agent)}")
     wait_for(
