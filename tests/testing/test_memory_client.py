@@ -412,6 +412,7 @@ def test_threads_may_share_a_system(system):
     def talk(number):
         try:
             for turn in range(20):
+                system.publisher().publish("room", "x", sender=f"user-{number}")
                 clients[number].send_peer(f"user-{(number + 1) % 4}", f"{number} {turn}")
         except BaseException as error:
             failures.append(error)
@@ -424,4 +425,5 @@ def test_threads_may_share_a_system(system):
         thread.join(30)
     assert failures == []
     system.clock.advance(0)
+    assert len(system.outbox) == 160
     assert sorted(heard) == sorted(f"{number} {turn}" for number in range(4) for turn in range(20))

@@ -38,13 +38,16 @@ class VirtualClock:
     Args:
         start: What `time` begins with, in seconds since 1970. By default, it follows the process's clock, so that
             freezegun works on it, and is ahead of it by what has passed here.
+
+    Attributes:
+        lock: Held during a turn, and by whoever changes what lives in this time.
     """
 
     def __init__(self, start: float | None = None) -> None:
         self._now = _BEGINNING
         self._start = start
         self._parts: list[Part] = []
-        self._lock = threading.RLock()
+        self.lock: Final = threading.RLock()
         self._turning = 0
 
     def __repr__(self) -> str:
@@ -76,12 +79,12 @@ class VirtualClock:
 
     def join(self, part: Part) -> None:
         """Take part."""
-        with self._lock:
+        with self.lock:
             self._parts.append(part)
 
     def leave(self, part: Part) -> None:
         """Take part no longer."""
-        with self._lock:
+        with self.lock:
             if part in self._parts:
                 self._parts.remove(part)
 
@@ -134,7 +137,7 @@ class VirtualClock:
                         hint="Do first what it waits for, or give it a timeout.",
                     )
                 return False
-            with self._lock:
+            with self.lock:
                 dues = [due for part in self._parts if (due := part.next_deadline()) is not None]
                 self._now = max(self._now, min([end, *dues]))
             self.settle()
@@ -143,7 +146,7 @@ class VirtualClock:
     # --- Inside -------------------------------------------------------------------------------------------------
 
     def _turn(self) -> bool:
-        with self._lock:
+        with self.lock:
             self._turning = threading.get_ident()
             try:
                 return sum(part.turn() for part in self._parts) > 0

@@ -50,9 +50,6 @@ class MemoryLine:
         """See `HttpLine`."""
         self._wire.hung_up = True
 
-    def abandon(self) -> None:
-        """See `HttpLine`; the child's copy of the system is its own."""
-
     def _receive(self) -> None:
         while self._wire.to_client:
             self.http.receive_data(self._wire.to_client.popleft())

@@ -84,29 +84,33 @@ class Machine:
 
     def connect(self, owner: str = "") -> Wire:
         """Open a connection."""
-        self._last += 1
-        wire = self._wires[self._last] = Wire(self._last, owner)
-        self._node.connection_opened(wire.number, _ADDRESS, self.clock.now())
+        with self.clock.lock:
+            self._last += 1
+            wire = self._wires[self._last] = Wire(self._last, owner)
+            self._node.connection_opened(wire.number, _ADDRESS, self.clock.now())
         return wire
 
     def hold(self, owner: str, *, held: bool) -> None:
         """Let nothing through between somebody and the node, or let it through again."""
-        (self.holes.add if held else self.holes.discard)(owner)
-        for wire in self._wires_of(owner):
-            wire.held = held
+        with self.clock.lock:
+            (self.holes.add if held else self.holes.discard)(owner)
+            for wire in self._wires_of(owner):
+                wire.held = held
 
     def cut(self, owner: str) -> int:
         """Break the connections of somebody; how many there were."""
-        wires = self._wires_of(owner)
-        for wire in wires:
-            self._cut(wire)
+        with self.clock.lock:
+            wires = self._wires_of(owner)
+            for wire in wires:
+                self._cut(wire)
         return len(wires)
 
     def release(self) -> None:
         """Let everything through."""
-        self.holes.clear()
-        for wire in self._wires.values():
-            wire.held = False
+        with self.clock.lock:
+            self.holes.clear()
+            for wire in self._wires.values():
+                wire.held = False
 
     # --- A part of the time -------------------------------------------------------------------------------------
 
