@@ -126,11 +126,11 @@ class _Told(io.StringIO):
 
     def __init__(self, words: str, then: Any) -> None:
         super().__init__()
-        self._words, self._then = words, then
+        self._words, self.thread = words, threading.Thread(target=then)
 
     def write(self, text: str) -> int:
         if self._words in text:
-            threading.Thread(target=self._then).start()
+            self.thread.start()
         return super().write(text)
 
 
@@ -141,6 +141,7 @@ def test_a_listener_that_is_put_out_says_so_and_ends(
     told = _Told("Listening", lambda: other.listening_client().login())
     with pytest.raises(SystemExit) as ended:
         call_command("rtm_listen", "--noreload", stderr=told)
+    told.thread.join()
     assert ended.value.code == ExitCode.FAILURE
     assert "Another process logged in as 'orders'" in caplog.text
     assert "run one listener" in caplog.text
