@@ -17,7 +17,7 @@ from rtmsync.server.tokens import TokenKey, make_token
 from tests.contrib.conftest import KEY, SECRET
 
 GOOD = {"URL": "wss://rtm.invalid", "APP_ID": DEV_APP_ID, "SERVER_KEY": KEY, "SECRET": SECRET}
-MISSING = object()
+MISSING = "missing"
 
 
 def found(deploy: bool = False, debug: bool = False, **changes: Any) -> list[str]:
@@ -52,7 +52,7 @@ NOT_A_FUNCTION = 1
         ({"PUBLIC_URL": "rtm.invalid"}, ["rtmsync.E002"]),
         ({"URL": 7}, ["rtmsync.E002"]),
         ({"TOKEN": f"{__name__}.mint"}, []),
-        ({"TOKEN": mint}, []),
+        ({"TOKEN": str.upper}, []),
         ({"TOKEN": f"{__name__}.missing"}, ["rtmsync.E003"]),
         ({"TOKEN": f"{__name__}.NOT_A_FUNCTION"}, ["rtmsync.E003"]),
         ({"TOKEN": "no.such.module.mint"}, ["rtmsync.E003"]),
