@@ -115,9 +115,8 @@ def give(texts: list[str]) -> int:
                 continue
             if isinstance(answer, rtmsync.PeerMessage) and answer.sender == WORKER:
                 done = json.loads(answer.text)
-                text = waiting.pop(done["id"], None)
-                if text is not None:
-                    print(f"{text}: {done['result']}", flush=True)
+                if done["id"] in waiting:
+                    print(f"{waiting.pop(done['id'])}: {done['result']}", flush=True)
     return 0
 
 

@@ -32,7 +32,7 @@ CUT, STOP, START = "cut the lines", "stop the server", "start the server"
 """What users wish from whoever can do it: a person, a test, or the simulator."""
 
 LONG = 60.0
-"""Seconds that a call may take which has to outlast a restart of the server."""
+"""Seconds that a call may take: some have to outlast a restart of the server."""
 
 Script = Generator[None, Event, None]
 
@@ -145,8 +145,8 @@ class User:
         yield from self._result(self.core.leave(CHANNEL, now=self._now))
 
     def _enter(self) -> Script:
-        yield from self._result(self.core.login(self._now))
-        yield from self._result(self.core.join(CHANNEL, now=self._now))
+        yield from self._result(self.core.login(self._now, timeout=LONG))
+        yield from self._result(self.core.join(CHANNEL, timeout=LONG, now=self._now))
 
     def _say(self, text: str) -> Script:
         """Say something to all, and wait until the server has it: over an outage, if need be."""
@@ -157,7 +157,8 @@ class User:
 
     def _whisper(self, user: str, text: str) -> Script:
         """Say something to one, and wait until he has it."""
-        return self._result(self.core.send_peer(user, MessageType.TEXT, text.encode(), now=self._now))
+        now = self._now
+        return self._result(self.core.send_peer(user, MessageType.TEXT, text.encode(), timeout=LONG, now=now))
 
     def _hear(self, text: str) -> Script:
         while text not in self._heard:

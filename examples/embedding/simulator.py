@@ -52,7 +52,7 @@ class Simulator:
 
     def run(self) -> None:
         for second, user in enumerate(self.users):
-            self.later(second, lambda user=user: user.start(self.now))
+            self.later(second, partial(self.begin, user))
         while not all(user.over for user in self.users):
             dues = [user.core.next_deadline() for user in self.users]
             dues += [self.server.next_deadline(), *(each[0] for each in self.agenda[:1])]
@@ -63,6 +63,9 @@ class Simulator:
                 user.core.handle_timer(self.now)
             while any([self.server.turn(self.now), *map(self.settle, self.users)]):
                 pass
+
+    def begin(self, user: User) -> None:
+        user.start(self.now)
 
     def later(self, seconds: float, what: Callable[[], None]) -> None:
         heappush(self.agenda, (self.now + seconds, next(self.numbers), what))

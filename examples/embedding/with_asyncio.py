@@ -10,13 +10,14 @@ from rtmcore.errors import TlsError
 
 
 class Link(asyncio.Protocol):
-    """One transport: it passes on what comes, before asyncio looks at timers."""
+    """One transport: it passes on what comes."""
 
     def __init__(self, driver: "Driver", id: int) -> None:
         self.driver = driver
         self.id = id
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
         self.driver.opened(self.id, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -36,7 +37,7 @@ class Driver:
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
         self.dials: dict[int, asyncio.Task[None]] = {}
-        self.transports: dict[int, asyncio.Transport] = {}
+        self.transports: dict[int, asyncio.WriteTransport] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.over = self.loop.create_future()
 
@@ -63,9 +64,13 @@ class Driver:
         if self.timer is not None:
             self.timer.cancel()
         due = self.core.next_deadline()
-        self.timer = None if due is None else self.loop.call_at(due, self.tick)
+        self.timer = None if due is None else self.loop.call_at(due, self.read_first)
         if self.user.over and not self.over.done():
             self.over.set_result(None)
+
+    def read_first(self) -> None:
+        """Have the loop look at its sockets before silence is judged: the last look may be an old one."""
+        self.timer = self.loop.call_later(0, self.tick)
 
     def tick(self) -> None:
         self.core.handle_timer(self.now())
@@ -85,7 +90,7 @@ class Driver:
             self.dials.pop(order.id, None)
         self.settle()
 
-    def opened(self, id: int, transport: asyncio.BaseTransport) -> None:
+    def opened(self, id: int, transport: asyncio.WriteTransport) -> None:
         self.transports[id] = transport
         self.core.transport_opened(id, self.now())
         self.settle()

@@ -80,7 +80,7 @@ class Driver:
             self.settled.clear()
             due = self.core.next_deadline()
             self.settled.wait(None if due is None else max(0.0, due - monotonic()))
-            gevent.sleep(0)  # whoever can read does so before silence is judged
+            gevent.idle()  # whoever can read does so before silence is judged
             if due is not None and monotonic() >= due:
                 self.core.handle_timer(monotonic())
                 self.settle()

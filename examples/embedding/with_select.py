@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from conversation import User, main
@@ -76,6 +77,8 @@ class Driver:
             reading = [link for link in links if not link.connecting]
             writing = [link for link in links if link.connecting or link.unsent]
             readable, writable, _ = select.select(reading, writing, [], wait)
+            if not readable:  # the time is over; perhaps much more than that, if the process was stopped
+                readable = select.select(reading, [], [], 0)[0]
             for link in readable:
                 self.guarded(link, self.read)
             for link in writable:
@@ -90,7 +93,7 @@ class Driver:
             match output:
                 case SendBytes(id, data):
                     if id in self.links:
-                        self.guarded(self.links[id], lambda link, data=data: link.send(data))
+                        self.guarded(self.links[id], partial(Link.send, data=data))
                 case OpenTransport(id=id):
                     try:
                         self.links[id] = Link(output, self.ca_file)

@@ -32,7 +32,8 @@ class Driver:
             due = self.core.next_deadline()
             with trio.move_on_at(math.inf if due is None else due):
                 await self.settled.wait()
-            await trio.lowlevel.checkpoint()  # whoever can read does so before silence is judged
+            for _ in ("trio looks at the sockets", "whoever can read does so, before silence is judged"):
+                await trio.lowlevel.checkpoint()
             if due is not None and trio.current_time() >= due:
                 self.core.handle_timer(trio.current_time())
                 self.settle()
@@ -95,7 +96,7 @@ class Driver:
     async def read(self, id: int, stream: Stream) -> None:
         try:
             async for data in stream:
-                self.core.receive_data(id, data, trio.current_time())
+                self.core.receive_data(id, bytes(data), trio.current_time())
                 self.settle()
         except BROKEN as error:
             self.fail(id, error)

@@ -7,7 +7,7 @@ from typing import Any
 from conversation import User, main
 from twisted.internet import endpoints, error, interfaces, task
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,7 +36,7 @@ class Link(Protocol):
         self.driver.core.receive_data(self.id, data, monotonic())
         self.driver.settle()
 
-    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         self.driver.ended(self.id, reason)
 
 
@@ -78,7 +78,7 @@ class Driver:
             self.over.callback(None)
 
     def read_first(self) -> None:
-        """Have the reactor look at its sockets before silence is judged."""
+        """Have the reactor look at its sockets before silence is judged: the last look may be an old one."""
         self.timer = self.reactor.callLater(0, self.tick)
 
     def tick(self) -> None:

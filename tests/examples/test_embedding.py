@@ -5,7 +5,9 @@ The sixth is the simulator.
 """
 
 import importlib
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +16,7 @@ from types import ModuleType
 import pytest
 import trustme
 
+from rtmcore.limits import INTERRUPTED_AFTER
 from rtmsync.testing import FaultProxy
 from tests.examples.programs import EXAMPLES, Program, all_wait_for, serve
 from tests.peers import locate, require
@@ -162,6 +165,35 @@ def test_every_driver_hears_the_same(
     if peer is not None:
         require(peer)
     assert without_slow_cut(conversations[name, user]) == EXPECTED[user]
+
+
+@pytest.mark.slow
+def test_a_driver_reads_before_it_judges(tmp_path: Path) -> None:
+    """A process that stood still for longer than the 4 s of silence that are allowed finds the server's beats."""
+    apps = Apps(tmp_path)
+    port = free_port()
+    with ExitStack() as stack:
+        server = stack.enter_context(serve("--port", str(port), *apps.options))
+        server.wait_for("app_ids")
+        url = f"ws://127.0.0.1:{port}"
+        bobs = {name: stack.enter_context(apps.program(name, url, "bob")) for name in present()}
+        all_wait_for(bobs.values(), "join: 1 members")
+        for bob in bobs.values():
+            bob.process.send_signal(signal.SIGSTOP)
+        time.sleep(INTERRUPTED_AFTER + 1.0)  # the test is about this time
+        for bob in bobs.values():
+            bob.process.send_signal(signal.SIGCONT)
+        anns = {name: stack.enter_context(apps.program(name, url, "ann")) for name in bobs}
+        assert {program.finish() for program in (*anns.values(), *bobs.values())} == {0}
+    for name, bob in bobs.items():
+        changes = [line for line in heard(bob) if line.startswith(("state", "connection"))]
+        assert changes == [
+            "state CONNECTING, LOGIN",
+            "connection connecting",
+            "state CONNECTED, LOGIN_SUCCESS",
+            "connection connected",
+            "state DISCONNECTED, LOGOUT",
+        ], name
 
 
 @pytest.fixture
