@@ -59,10 +59,12 @@ class FileDrop:
             name = self.free_name(message.media.name)
             self.settled.add(name)  # before it is there, so that it is not sent back
             os.link(hidden, self.folder / name)  # unlike a rename, this replaces nothing
-            print(f"received {name} from {message.sender}", flush=True)
         except (rtmsync.RtmError, OSError) as error:
-            print(f"a file of {message.sender} was not received: {error}", file=sys.stderr)
+            outcome = f"a file of {message.sender} was not received: {error}"
+        else:
+            outcome = f"received {name} from {message.sender}"
         hidden.unlink(missing_ok=True)
+        print(outcome, flush=True)
 
     def free_name(self, wanted: str) -> str:
         """A name for what somebody has sent: it is no path, but may be hidden, empty, or taken."""
