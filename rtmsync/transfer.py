@@ -146,13 +146,13 @@ class Transfer(Generic[T]):
         last = None
         while True:
             self._driver.wait(
-                lambda last=last: self._ended or self._progress != last,  # type: ignore[misc]
+                lambda last=last: self._ended or _is_news(self._progress, last),  # type: ignore[misc]
                 FOREVER,
                 "progress",
                 self._notice,
             )
             ended, progress = self._ended, self._progress
-            if progress != last and progress is not _UNKNOWN:
+            if _is_news(progress, last):
                 last = progress
                 yield progress
             elif ended:
@@ -201,6 +201,10 @@ class Transfer(Generic[T]):
 
     def _not_canceled(self, code: CancelMediaError, text: str) -> RtmError:
         return error_for(code, text, operation="cancel")
+
+
+def _is_news(progress: Progress, last: Progress | None) -> bool:
+    return progress is not _UNKNOWN and progress != last
 
 
 # --- The client's calls -----------------------------------------------------------------------------------------

@@ -58,12 +58,12 @@ class Program:
         """What it and its children have said so far."""
         return "".join(self.said)
 
-    def wait_for(self, pattern: str, count: int = 1) -> str:
+    def wait_for(self, pattern: str, count: int = 1, *, may_have_ended: bool = False) -> str:
         """Wait until it has said something so often; the first group of the first time."""
         due = time.monotonic() + PATIENCE
         while len(found := re.findall(pattern, self.output)) < count:
             assert time.monotonic() < due, f"it never said {pattern!r}:\n{self.output}"
-            assert self._process.poll() is None, f"it has ended:\n{self.output}"
+            assert may_have_ended or self._process.poll() is None, f"it has ended:\n{self.output}"
             time.sleep(0.02)
         return str(found[0])
 
@@ -72,10 +72,10 @@ class Program:
         self._process.send_signal(number)
         return self.wait()
 
-    def wait(self) -> tuple[int, float]:
+    def wait(self, patience: float = PATIENCE) -> tuple[int, float]:
         """Wait for its end: the status, and the seconds that it took."""
         begun = time.monotonic()
-        status = self._process.wait(PATIENCE)
+        status = self._process.wait(patience)
         took = time.monotonic() - begun
         self._reader.join(PATIENCE)
         return status, took

@@ -43,6 +43,9 @@ class ServerProcess:
         directory: Of the journal.
         options: Further ones of the command.
         program: What to run instead of `python -m rtmsync`.
+
+    Attributes:
+        command: What is run, as a list.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class ServerProcess:
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self.said: list[str] = []
-        self._command = [
+        self.command = [
             *program, "serve", "--dev", "--json", "--until-eof", "--drain", "0", "--no-rate-limits",
             "--port", str(self.port), "--data", str(directory), *options,
         ]  # fmt: skip
@@ -63,7 +66,7 @@ class ServerProcess:
     def spawn(self) -> None:
         """Start it, and do not wait until clients can connect."""
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        self._process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         self._ready = queue.SimpleQueue()
         streams = ((self._process.stdout, self._ready.put), (self._process.stderr, self.said.append))
         self._readers = [threading.Thread(target=_read, args=each) for each in streams]

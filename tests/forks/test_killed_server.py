@@ -1,0 +1,117 @@
+"""A listener whose server is killed and comes back five seconds later: it resumes, and misses no peer message."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import rtmsync
+from rtmsync import ConnectionState
+from rtmsync.server.config import DEV_APP_ID
+from rtmsync.server.tokens import TokenKey, make_token
+from rtmsync.testing import FaultProxy
+from tests.forks.conftest import KEY
+from tests.forks.programs import PATIENCE
+from tests.system.processes import ServerProcess
+
+pytestmark = pytest.mark.slow
+
+SECRET = "a-secret-of-these-tests-that-is-long-enough"
+
+DOWN = 5.0
+"""Seconds for which there is no server."""
+
+
+def keyed(directory: Path) -> ServerProcess:
+    """A server with a key for publishers, which it has after each start, and one for tokens."""
+    files = {"secret": SECRET, "server-key": KEY}
+    options = ["--app-id", DEV_APP_ID]
+    for name, text in files.items():
+        path = directory / name
+        path.touch(0o600)
+        path.write_text(text, encoding="utf-8")
+        options += [f"--{name}-file", str(path)]
+    server = ServerProcess(directory / "data", *options)
+    server.command.remove("--dev")
+    return server
+
+
+def test_a_listener_resumes_and_gets_what_it_has_missed(tmp_path: Path) -> None:
+    got: list[str] = []
+    states: list[str] = []
+    user = f"listener-{secrets.token_hex(4)}"
+    token = make_token(TokenKey(SECRET.encode()), app=DEV_APP_ID, user=user, now=time.time())
+    with (
+        keyed(tmp_path) as server,
+        FaultProxy("127.0.0.1", server.port) as proxy,
+        rtmsync.Publisher(server.url, app_id=DEV_APP_ID, server_key=KEY) as publisher,
+        rtmsync.Client(proxy.url, app_id=DEV_APP_ID, user_id=user, token=token, proxy=None) as listener,
+    ):
+        listener.on(rtmsync.PeerMessage, lambda message: got.append(message.text))
+        listener.on(rtmsync.StateChanged, lambda change: states.append(change.state.name))
+        listener.login()
+        stop = threading.Event()
+        accepted: list[str] = []
+
+        def publish() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                key = secrets.token_hex(8)
+                while not stop.is_set():
+                    try:
+                        publisher.send_peer(
+                            listener.user_id,
+                            str(number),
+                            sender="shop",
+                            offline=True,
+                            idempotency_key=key,
+                            timeout=5,
+                        )
+                    except rtmsync.RtmError:
+                        time.sleep(0.05)  # no server: again, with the same key
+                    else:
+                        accepted.append(str(number))
+                        break
+                time.sleep(0.01)
+
+        publishing = threading.Thread(target=publish)
+        publishing.start()
+        wait(lambda: len(accepted) > 50)
+        proxy.blackhole()  # what is accepted from now on, the listener misses
+        before = len(accepted)
+        wait(lambda: len(accepted) > before + 20)
+        server.kill()
+        at_the_kill = len(accepted)
+        missed = at_the_kill - len(got)
+        assert listener.wait_until(ConnectionState.RECONNECTING, PATIENCE)
+        time.sleep(DOWN)
+        begun = time.monotonic()
+        server.start()
+        ready = time.monotonic() - begun
+        proxy.heal()
+        listener.wait_until(ConnectionState.CONNECTED, PATIENCE)
+        back = time.monotonic() - begun
+        wait(lambda: len(accepted) > at_the_kill + 100)
+        stop.set()
+        publishing.join()
+        wait(lambda: len(got) >= len(accepted))
+        listener.send_peer(listener.user_id, "end")
+        wait(lambda: "end" in got)
+    assert got[:-1] == accepted
+    assert states[:4] == ["CONNECTING", "CONNECTED", "RECONNECTING", "CONNECTED"]
+    print(
+        f"{at_the_kill} messages before the kill, {missed} missed, {len(accepted) - at_the_kill} after "
+        f"it, each once and in order; the server was ready {ready:.2f} s after its start, the listener CONNECTED "
+        f"{back:.2f} s after it"
+    )
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    due = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < due
+        time.sleep(0.01)
