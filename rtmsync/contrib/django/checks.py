@@ -83,8 +83,8 @@ def check_uwsgi(app_configs: object = None, **_: object) -> Messages:
         Warning(
             "This uWSGI forks its workers from a process that has loaded the application, and calls no Python fork "
             "hooks in them.",
-            hint="Start it with --py-call-uwsgi-fork-hooks or --lazy-apps. Without, what is open when it forks is let go "
-            "in a worker at its next use there, and not before.",
+            hint="Start it with --py-call-uwsgi-fork-hooks or --lazy-apps. Without, a worker lets go of what it has "
+            "inherited at its next use there, and not before.",
             id="rtmsync.W004",
         )
     ]
