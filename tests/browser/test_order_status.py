@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.tabs import Browser, Page, wait_for
-from tests.examples.flask_sites import OrderStatus
+from tests.examples.order_status import OrderStatus
 
 pytest.importorskip("flask")
 pytestmark = pytest.mark.interop
