@@ -62,6 +62,7 @@ def test_wheel_metadata(metadata: Message, built: zipfile.ZipFile) -> None:
     entry_points = next(name for name in built.namelist() if name.endswith("entry_points.txt"))
     assert "rtm = rtmsync.cli:main" in built.read(entry_points).decode("utf-8")
     assert "rtm = rtmsync.contrib.flask.commands:rtm" in built.read(entry_points).decode("utf-8")
+    assert "rtmsync = rtmsync.testing.plugin" in built.read(entry_points).decode("utf-8")
 
 
 @pytest.mark.packaging
