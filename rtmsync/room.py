@@ -1,7 +1,7 @@
 """A room and who is in it, as in seed 002."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -28,7 +28,7 @@ from rtmcore.errors import RtmError
 from rtmcore.models import PublishResult
 from rtmsync.bodies import kind_and_body
 from rtmsync.config import RoomConfig, TokenProvider
-from rtmsync.driver.clock import Deadline, Timeout
+from rtmsync.driver.clock import Clock, Deadline, Timeout
 from rtmsync.driver.core import Profile
 from rtmsync.driver.driver import Driver, Intent
 from rtmsync.driver.futures import ClientFuture
@@ -139,10 +139,20 @@ class _Roster:
             self.stays.setdefault(identity, _Stay(identity, state))
 
 
-class _RoomDriver(Driver[RoomCore]):
-    def __init__(self, config: RoomConfig, callbacks: Iterable[Callback]) -> None:
+class RoomDriver(Driver[RoomCore]):
+    """The driver of a room.
+
+    Args:
+        config: The room's settings.
+        callbacks: Registered already.
+        clock: Tells the time, in monotonic seconds.
+    """
+
+    def __init__(
+        self, config: RoomConfig, callbacks: Iterable[Callback], *, clock: Callable[[], float] = Clock.now
+    ) -> None:
         self.roster = _Roster()
-        super().__init__(_PROFILE, config, callbacks, self.roster.observe)
+        super().__init__(_PROFILE, config, callbacks, self.roster.observe, clock=clock)
 
 
 class RemoteParticipant(EventSource):
@@ -266,7 +276,7 @@ _PROFILE: Profile[RoomCore] = Profile(
 )
 
 
-class Room(Handle[_RoomDriver, RoomState]):
+class Room(Handle[RoomDriver, RoomState]):
     """A room that this process takes part in; made by `connect_room`.
 
     It is ``connected``, ``reconnecting`` while signaling (after 4 s of silence: 53001) or media (after 3 s: 53405)
@@ -385,8 +395,8 @@ class Room(Handle[_RoomDriver, RoomState]):
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
-    def _make_driver(self, callbacks: Iterable[Callback]) -> _RoomDriver:
-        return _RoomDriver(self._config, callbacks)
+    def _make_driver(self, callbacks: Iterable[Callback]) -> RoomDriver:
+        return RoomDriver(self._config, callbacks)
 
     def _connect(self, timeout: Timeout) -> None:
         driver, budget = self._driver, Deadline(self._seconds("connect", timeout))

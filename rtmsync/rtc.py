@@ -1,6 +1,6 @@
 """An RTC channel: states, callbacks and stream messages as in seed 001."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rtmcore.client.events import (
@@ -21,7 +21,7 @@ from rtmcore.codes import RtcConnectionChangeReason, RtcConnectionState
 from rtmcore.errors import RtmError
 from rtmsync.bodies import kind_and_body
 from rtmsync.config import RtcConfig, TokenProvider
-from rtmsync.driver.clock import Timeout
+from rtmsync.driver.clock import Clock, Timeout
 from rtmsync.driver.core import Profile, described
 from rtmsync.driver.driver import Driver, Intent
 from rtmsync.driver.futures import ClientFuture
@@ -49,6 +49,21 @@ _PROFILE: Profile[RtcCore] = Profile(
     describe=described,
     broken=_broken,
 )
+
+
+class RtcDriver(Driver[RtcCore]):
+    """The driver of an RTC channel.
+
+    Args:
+        config: The channel's settings.
+        callbacks: Registered already.
+        clock: Tells the time, in monotonic seconds.
+    """
+
+    def __init__(
+        self, config: RtcConfig, callbacks: Iterable[Callback], *, clock: Callable[[], float] = Clock.now
+    ) -> None:
+        super().__init__(_PROFILE, config, callbacks, clock=clock)
 
 
 class RtcChannel(Handle[Driver[RtcCore], RtcConnectionState]):
@@ -201,7 +216,7 @@ class RtcChannel(Handle[Driver[RtcCore], RtcConnectionState]):
     # --- Inside -------------------------------------------------------------------------------------------------
 
     def _make_driver(self, callbacks: Iterable[Callback]) -> Driver[RtcCore]:
-        return Driver(_PROFILE, self._config, callbacks)
+        return RtcDriver(self._config, callbacks)
 
     def _join(self, driver: Driver[RtcCore], seconds: float) -> Intent:
         return driver.starting("join", lambda now: driver.core.join(now, seconds))

@@ -13,10 +13,10 @@ from rtmsync.testing.memory import MemorySystem
 
 MODULES = """
     test_attributes test_callbacks test_channel_info test_futures test_invitations test_kept test_messages test_presence
-    test_transfers
+    test_room test_rtc test_transfers
 """.split()
-FIXTURES = {"connect", "make", "name", "caplog", "monkeypatch", "recwarn", "tmp_path"}
-"""What a test may ask for; those that need a proxy or a URL stay where they are."""
+FIXTURES = {"connect", "make", "enter", "make_rtc", "name", "caplog", "recwarn", "tmp_path"}
+"""What a test may ask for; those that need a proxy or a URL, or change something inside, stay where they are."""
 
 WITH_THREADS = frozenset(
     """
@@ -43,8 +43,14 @@ WITH_THREADS = frozenset(
 )
 """Tests in which one thread waits for what another one does, or that look at the threads of a client."""
 
-BEFORE_ITS_TIME = frozenset({"test_a_future_has_all_that_its_base_class_sets_up"})
-"""Tests of what is under way: in memory it is done."""
+OF_A_SERVER = frozenset(
+    """
+    test_a_future_has_all_that_its_base_class_sets_up
+    test_a_token_is_for_one_identity_and_room
+    test_it_is_made_from_possible_settings
+    """.split()
+)
+"""Tests of what is under way, while in memory it is done; with a server of their own; and of the names of classes."""
 
 
 def _taken(test: object) -> bool:
@@ -55,7 +61,11 @@ def _taken(test: object) -> bool:
         name.strip() for names in marks for name in (names.split(",") if isinstance(names, str) else names)
     }
     wanted = set(test.__code__.co_varnames[: test.__code__.co_argcount]) - given
-    return "connect" in wanted and wanted <= FIXTURES and test.__name__ not in WITH_THREADS | BEFORE_ITS_TIME
+    return (
+        wanted & {"connect", "enter", "make_rtc"} != set()
+        and wanted <= FIXTURES
+        and test.__name__ not in WITH_THREADS | OF_A_SERVER
+    )
 
 
 for _name in MODULES:
@@ -72,14 +82,32 @@ def name() -> str:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., rtmsync.Client]]:
-    """Makes clients that have not logged in."""
+def system() -> Iterator[MemorySystem]:
+    """What stands for the server."""
     with MemorySystem() as system:
+        yield system
 
-        def build(user: str | None = None, **options: Any) -> rtmsync.Client:
-            return system.client(user or f"u-{secrets.token_hex(6)}", **{"rate_limits": False, **options})
 
-        yield build
+@pytest.fixture
+def make(system: MemorySystem) -> Callable[..., rtmsync.Client]:
+    """Makes clients that have not logged in."""
+
+    def build(user: str | None = None, **options: Any) -> rtmsync.Client:
+        return system.client(user or f"u-{secrets.token_hex(6)}", **{"rate_limits": False, **options})
+
+    return build
+
+
+@pytest.fixture
+def make_rtc(system: MemorySystem) -> Callable[..., rtmsync.RtcChannel]:
+    """Makes RTC channels that were not joined."""
+    return system.rtc
+
+
+@pytest.fixture
+def enter(system: MemorySystem) -> Callable[..., rtmsync.Room]:
+    """Connects to rooms."""
+    return system.room
 
 
 @pytest.fixture

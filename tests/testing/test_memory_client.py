@@ -332,6 +332,38 @@ def test_the_wall_clock_is_the_processes_or_a_given_one():
         assert clock.time() == pytest.approx(1e9 + 10, abs=1)
 
 
+def test_what_has_waited_comes_with_the_subscription(system):
+    alice, bob = system.connect("alice"), system.connect("bob")
+    future = alice.send_peer_future("bob", "early")
+    assert not future.done()
+    heard = []
+    bob.on(PeerMessage, lambda message: heard.append(message.text))
+    assert heard == ["early"]
+    assert future.result().status is SendStatus.DELIVERED
+
+
+def test_rtc_channels_and_rooms_are_in_the_same_time():
+    with MemorySystem(secret=SECRET) as system:
+        one, other = system.rtc("stage", "1"), system.rtc("stage", "2")
+        seen = []
+        one.on(rtmsync.RtcUserOffline, lambda event: seen.append(event.uid))
+        one.join()
+        other.join()
+        room = system.room("demo", "alice")
+        system.room("demo", "bob")
+        gone = room.events(rtmsync.ParticipantDisconnected)
+        system.black_hole("2")
+        system.black_hole("bob")
+        system.clock.advance(19)
+        assert seen == []
+        system.clock.advance(2)
+        assert seen == ["2"]
+        system.clock.advance(10)
+        assert gone.get(timeout=0).identity == "bob"
+        with pytest.raises(rtmsync.RtmError):
+            system.room("demo", "carol", token="nonsense")
+
+
 def test_settings_of_a_network_are_left_out():
     with MemorySystem() as system:
         system.connect("alice", tls=True, proxy="http://127.0.0.1:1")

@@ -18,7 +18,7 @@ from rtmsync.driver.lock import inside
 from rtmsync.driver.network import Network
 from rtmsync.driver.notice import Notice
 from rtmsync.driver.queues import EventQueue, Lagged
-from rtmsync.driver.router import Callback
+from rtmsync.driver.router import Callback, Sink
 from rtmsync.driver.transfers import TransferThread
 from rtmsync.testing.memory.machine import Machine
 from rtmsync.testing.memory.network import MemoryNetwork
@@ -158,6 +158,12 @@ class MemoryDriver(Driver[C], Generic[C]):
         super().check_may_block(operation)
         if self._machine.clock.turning_here:
             raise inside(operation)
+
+    def add(self, sink: Sink) -> None:
+        """See `Driver`; what has waited for the subscription comes at once."""
+        super().add(sink)
+        if not self._lock.held_here():
+            self._machine.clock.settle()
 
     def dispatch(self, job: Callable[[], object]) -> None:
         """See `Driver`; such as a callback of a Future that is done already."""

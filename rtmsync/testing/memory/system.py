@@ -1,6 +1,7 @@
 """The whole system in this process: a node, an engine, publishers, and the time that they live in."""
 
 import secrets
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from rtmcore.errors import ClientClosed
@@ -11,8 +12,11 @@ from rtmcore.service.config import NodeConfig
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.node import Node
 from rtmsync.client import Client
-from rtmsync.config import ClientOptions, TokenProvider
+from rtmsync.config import ClientOptions, Options, RoomConfig, TokenProvider
+from rtmsync.driver.clock import Timeout
 from rtmsync.publisher import Publisher
+from rtmsync.room import Room
+from rtmsync.rtc import RtcChannel
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.serverkeys import ServerKeys
 from rtmsync.server.tokens import AppKeys, AppVerifier, TokenKey, make_token
@@ -21,6 +25,7 @@ from rtmsync.testing.memory.driver import MemoryClient
 from rtmsync.testing.memory.line import MemoryPublisher
 from rtmsync.testing.memory.machine import Machine
 from rtmsync.testing.memory.outbox import Outbox, Sent
+from rtmsync.testing.memory.rooms import MemoryRoom, MemoryRtcChannel
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -32,6 +37,12 @@ _SECRET_BYTES: Final = 24
 
 class MemoryOptions(ClientOptions, total=False):
     """The optional settings of a client in memory."""
+
+    token: str | TokenProvider | None
+
+
+class MemoryRoomOptions(Options, total=False):
+    """The optional settings of an RTC channel or a room in memory."""
 
     token: str | TokenProvider | None
 
@@ -95,7 +106,7 @@ class MemorySystem:
         node.record_events(keys.apps, self.clock.now())
         self._machine = Machine(node, self.clock)
         self._closed = False
-        self._made: list[Client | Publisher] = []
+        self._made: list[Client | RtcChannel | Room | Publisher] = []
         self.clock.join(self._machine)
 
     def __repr__(self) -> str:
@@ -135,10 +146,7 @@ class MemorySystem:
                 nothing here.
         """
         self._check_open("client")
-        given: dict[str, Any] = {"token": lambda user, reason: self.token_for(user), **options}
-        for name in ("tls", "proxy"):
-            given.pop(name, None)
-        client = MemoryClient(self._machine, _URL, app_id=self.app_id, user_id=user_id, **given)
+        client = MemoryClient(self._machine, _URL, user_id=user_id, **self._given(options))
         self._made.append(client)
         return client
 
@@ -152,8 +160,26 @@ class MemorySystem:
             raise
         return client
 
+    def rtc(self, channel: str, uid: str, **options: "Unpack[MemoryRoomOptions]") -> RtcChannel:
+        """An RTC channel that was not joined yet; see `client`."""
+        self._check_open("rtc")
+        made = MemoryRtcChannel(self._machine, _URL, channel=channel, uid=uid, **self._given(options))
+        self._made.append(made)
+        return made
+
+    def room(
+        self, room: str, identity: str, timeout: Timeout = None, **options: "Unpack[MemoryRoomOptions]"
+    ) -> Room:
+        """A room that somebody is connected to, as by `rtmsync.connect_room`; see `client`."""
+        self._check_open("room")
+        config = RoomConfig.of(_URL, {"room": room, "identity": identity, **self._given(options)})
+        made = MemoryRoom(self._machine, config)
+        self._made.append(made)
+        made.connect(timeout)
+        return made
+
     def cut(self, user_id: str) -> None:
-        """Break the connections of a user. His client notices at once, and comes back by itself."""
+        """Break the connections of a user, uid or identity. His client notices at once, and comes back by itself."""
         self._machine.cut(user_id)
         self.clock.settle()
 
@@ -194,6 +220,10 @@ class MemorySystem:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _given(self, options: Mapping[str, object]) -> dict[str, Any]:
+        given = {"token": lambda user, reason: self.token_for(user), **options, "app_id": self.app_id}
+        return {name: value for name, value in given.items() if name not in ("tls", "proxy")}
 
     def _check_open(self, operation: str) -> None:
         if self._closed:
