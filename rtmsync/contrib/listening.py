@@ -262,6 +262,8 @@ class _Listener:
 
     def _handle_the_rest(self) -> None:
         """Leave the channels, and wait until the handlers have had what came before."""
+        if self.client.state is not ConnectionState.CONNECTED:
+            return  # nobody would answer; closing lets the handlers have what came before, too
         until, handled = Deadline(self.drain), threading.Event()
         for channel in self.channels:
             self.client.channel(channel).leave_future()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,7 @@ from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEV_APP_ID
 from tests.contrib.conftest import KEY, SECRET, Configure
 from tests.contrib.test_connections import wait_for
+from tests.system.processes import ServerProcess
 
 
 class Listening:
@@ -211,6 +213,13 @@ def until(process: "subprocess.Popen[str]", text: str) -> list[str]:
     raise AssertionError(f"{text!r} did not come, but {lines}")
 
 
+def until_it_begins(process: "subprocess.Popen[str]", text: str) -> None:
+    for line in process.stdout:
+        if line.startswith(text):
+            return
+    raise AssertionError(f"{text!r} did not come")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_what_has_arrived_be_handled_first(
     server, connections: Configure, alice: rtmsync.Client, number: int
@@ -233,6 +242,21 @@ def test_a_signal_lets_what_has_arrived_be_handled_first(
         until(process, "done 2")
         assert process.wait(20) == 0
         assert [each.state for each in alice.query_presence(["worker"])] == [rtmsync.PeerOnlineState.OFFLINE]
+
+
+@pytest.mark.slow
+def test_without_a_server_it_ends_at_once(tmp_path):
+    key_file, secret_file = tmp_path / "key", tmp_path / "secret"
+    key_file.write_text(KEY)
+    secret_file.write_text(SECRET)
+    options = ("--secret-file", str(secret_file), "--server-key-file", str(key_file))
+    with ServerProcess(tmp_path / "data", *options) as server, program(server.url, 20) as process:
+        server.kill()
+        until_it_begins(process, "RECONNECTING")
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert time.monotonic() - begun < 10
 
 
 def test_an_impatient_second_ctrl_c_ends_it_at_once(server, connections: Configure):
