@@ -1,6 +1,7 @@
 """A Django site in processes of its own: what opens connections and what does not, reloads, and ends."""
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -60,12 +62,21 @@ RTM = {{
 }}
 """,
     "urls.py": """
+import os
 from django.core.checks import run_checks
+from django.db import transaction
 from django.http import HttpResponse
 from django.urls import path
-from rtmsync.contrib.django import clients
+from rtmsync.contrib.django import clients, publish_on_commit
+
+def publish(request, number):
+    with transaction.atomic():
+        publish_on_commit("news", {"number": number, "worker": os.getpid()})
+    return HttpResponse("published")
 
 urlpatterns = [
+    path("publish/<int:number>/", publish),
+    path("worker/", lambda request: HttpResponse(str(os.getpid()))),
     path("", lambda request: HttpResponse("here")),
     path("session/", lambda request: HttpResponse(clients["default"].client.user_id)),
     path("checks/", lambda request: HttpResponse(" ".join(each.id for each in run_checks(tags=["rtmsync"])))),
@@ -248,6 +259,42 @@ def test_a_reloading_site_is_one_session_at_a_time(site: Site, publisher: rtmsyn
             users.append(page(f"{url}/session/"))
         assert len(set(users)) == 3
         assert one_at_a_time(comings_and_goings(publisher, "web-", 5))
+
+
+# --- Workers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.interop
+@pytest.mark.parametrize("preload", [True, False], ids=["preload", "no preload"])
+def test_workers_publish_each_commit_once(
+    site: Site, publisher: rtmsync.Publisher, alice: rtmsync.Client, preload: bool
+) -> None:
+    port, numbers = free_port(), range(200)
+    command = [
+        require("gunicorn"), "--bind", f"127.0.0.1:{port}", "--workers", "2", "--worker-class", "gthread",
+        "--threads", "4", *(["--preload"] if preload else []), "wsgi",
+    ]  # fmt: skip
+    alice.channel("news").join()
+    with (
+        alice.events(rtmsync.ChannelMessage) as news,
+        Program(
+            command, site.environment(False), site.folder, site.folder.parent / "gunicorn.log"
+        ) as gunicorn,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        url = f"http://127.0.0.1:{port}"
+        due, workers = time.monotonic() + PATIENCE, set()
+        while len(workers) < 2:  # until both have begun
+            assert time.monotonic() < due, gunicorn.said
+            workers |= set(pool.map(lambda _: page(f"{url}/worker/"), range(8)))
+        assert set(pool.map(lambda number: page(f"{url}/publish/{number}/"), numbers)) == {"published"}
+        heard = [json.loads(news.get(timeout=PATIENCE).text) for _ in numbers]
+        assert sorted(each["number"] for each in heard) == list(numbers)
+        assert {str(each["worker"]) for each in heard} <= workers
+        assert gunicorn.end() == 0
+        with pytest.raises(rtmsync.RequestTimeout):
+            news.get(timeout=0.2)
 
 
 # --- The listener -----------------------------------------------------------------------------------------------------
