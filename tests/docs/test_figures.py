@@ -199,6 +199,11 @@ SENTENCES = {
         "subscribe to {limits.PRESENCE_SUBSCRIPTIONS} users",
         "at most {limits.USER_ATTRIBUTES} attributes, {limits.USER_ATTRIBUTES_BYTES // 1024} KiB in all",
     ],
+    "howto/deployment.md": [
+        "put out three times within {limits.REMOTE_LOGIN_LOOP.seconds:g} s",
+        "a goodbye, of {limits.EXIT_GOODBYE_TIMEOUT:g} seconds at most",
+        "| after {limits.OFFLINE_AFTER:g} s |",
+    ],
     "howto/timeline.md": ["keeps {limits.TIMELINE_SPANS:,} spans and {limits.TIMELINE_MARKS:,} marks"],
     "howto/server.md": [
         "There can be {limits.BANS:,} bans",
