@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from rtmsync.testing.running import ClientFactory, Faults, RunningServer
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Keep pytest from compiling all of rtmsync anew.
+
+    It rewrites the assertions of every module in a distribution that has a plugin, which takes seconds wherever
+    nothing is kept from one run to the next. There is no public way to say that this is not wanted.
+    """
+    hook = early_config.pluginmanager.rewrite_hook
+    marked = getattr(hook, "_must_rewrite", None)
+    if isinstance(marked, set):
+        marked -= {"rtmcore", "rtmsync"}
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line(

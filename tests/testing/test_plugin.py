@@ -70,6 +70,29 @@ def test_the_distribution_says_that_it_is_there():
         assert found.value == PLUGIN
 
 
+def test_what_is_installed_is_not_compiled_anew(pytester, monkeypatch):
+    installed = pytester.mkdir("rtmsync-0.dist-info")
+    files = {
+        "METADATA": "Metadata-Version: 2.1\nName: rtmsync\nVersion: 0\n",
+        "RECORD": "rtmcore/__init__.py,,\nrtmsync/__init__.py,,\nrtmsync/client.py,,\n",
+        "entry_points.txt": f"[pytest11]\nrtmsync = {PLUGIN}\n",
+    }
+    for name, text in files.items():
+        (installed / name).write_text(text, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(pytester.path), str(ROOT))))
+    pytester.makepyfile(
+        """
+        import pytest
+        import rtmsync.client
+
+        def test_it(rtm_clock, pytestconfig):
+            assert pytestconfig.pluginmanager.get_plugin("rtmsync") is not None
+            assert "Rewrit" not in type(rtmsync.client.__loader__).__name__
+        """
+    )
+    pytester.runpytest_subprocess(timeout=60).assert_outcomes(passed=1)
+
+
 def test_the_fixtures_are_listed_with_what_they_are(run):
     result = run("", "--fixtures", "-v")
     for name in ("rtm_server", "rtm_client_factory", "rtm_faults", "rtm_clock", "rtm_memory"):
