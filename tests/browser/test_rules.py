@@ -66,6 +66,13 @@ def test_a_gap_is_asked_about_and_filled(page: ClientPage, line: Dialogue) -> No
     line.hears_nothing(0.3)
 
 
+def test_a_message_that_its_sender_repeated_comes_once(page: ClientPage, line: Dialogue) -> None:
+    join(page, line)
+    line.say(in_ops(110, AT, "one", 1), in_ops(120, 110, "one", 1), in_ops(130, 120, "two", 2))
+    page.wait_for_events(2, "message")
+    assert story(page) == ["one", "two"]
+
+
 def test_a_loss_is_told_where_it_was(page: ClientPage, line: Dialogue) -> None:
     join(page, line)
     line.say(in_ops(120, 110, "held", 2))
