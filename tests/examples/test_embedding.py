@@ -156,6 +156,7 @@ def without_slow_cut(lines: list[str]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("name", PEERS)
 def test_every_driver_hears_the_same(
@@ -168,6 +169,7 @@ def test_every_driver_hears_the_same(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_driver_reads_before_it_judges(tmp_path: Path) -> None:
     """A process that stood still for longer than the 4 s of silence that are allowed finds the server's beats."""
     apps = Apps(tmp_path)
