@@ -294,12 +294,19 @@ def test_the_demo_fails_when_a_receiver_gets_the_wrong_lines(tmp_path: Path, cod
 
 @pytest.mark.slow
 def test_a_machine_that_is_too_slow_sends_less(tmp_path: Path) -> None:
-    folder = changed(tmp_path, *SHORT, ("demo.py", "ENOUGH = 14.5", "ENOUGH = 0.0"))
+    # However slow it is in truth, it is too slow for the last third, and for nothing else.
+    thirds = (
+        ("demo.py", "BEFORE = 6.0", "BEFORE = 60.0"),
+        ("demo.py", "ENOUGH = 14.5", "ENOUGH = 0.0"),
+        ("demo.py", "AWAY = 6.0", "AWAY = 0.5"),
+        ("demo.py", "WHOLE = 18.5", "WHOLE = 60.0"),
+    )
+    folder = changed(tmp_path, *thirds)
     path = tmp_path / "text"
     path.write_text("".join(f"line {number}\n" for number in range(1, 100)))
     with demo(str(path), folder=folder) as process:
-        out, _ = process.communicate(timeout=PATIENCE)
-    assert "CUT: this machine is too slow for the last 38 lines" in out
+        out, _ = process.communicate(timeout=3 * PATIENCE)
+    assert "CUT: this machine is too slow for the last 38 lines" in out, out
     assert re.search(r"alice > #readers > bob +61 +61 +0 +0 +ok", out), out
 
 

@@ -122,9 +122,7 @@ def test_a_slow_disk_disturbs_nobody_who_does_not_need_it(disk: SlowDisk, server
         Watched(carol.send_peer_future("dave", "two", offline=True, history=True)),
     ]
     late = Watched(carol.set_channel_attributes_future("board", {"is": "afterwards"}))
-    while time.monotonic() - begun < 2 * SYNC or not all(
-        each.future.done() for each in (first, *stored, late)
-    ):
+    while time.monotonic() - begun < 2 * SYNC or not all(each.ended for each in (first, *stored, late)):
         bystander.act()
         time.sleep(0.05)
     disk.fast.set()
