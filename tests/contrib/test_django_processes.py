@@ -23,9 +23,11 @@ from rtmsync.contrib.settings import Settings
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
 from tests.contrib.conftest import KEY, SECRET
-from tests.examples.support_chat import Program
+from tests.examples.support_chat import PATIENCE, Program
 from tests.peers import require
-from tests.system.processes import PATIENCE, free_port
+from tests.system.processes import free_port
+
+pytestmark = pytest.mark.timeout(300)  # several programs start, one after another
 
 RELOAD = 3.0
 """Seconds that a reload takes, or not much more."""

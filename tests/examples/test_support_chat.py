@@ -14,8 +14,9 @@ import attrs
 import pytest
 
 import rtmsync
-from tests.examples.support_chat import AGENT, PASSWORD, Program, SupportChat
-from tests.system.processes import PATIENCE
+from tests.examples.support_chat import AGENT, PASSWORD, PATIENCE, Program, SupportChat
+
+pytestmark = pytest.mark.timeout(300)  # several programs start, one after another
 
 
 @attrs.define
