@@ -6,7 +6,7 @@ import pytest
 
 import rtmsync
 from tests.forks.conftest import Watcher
-from tests.forks.programs import PATIENCE, Program, alone_again, ask, ask_all, python, texts
+from tests.forks.programs import ENDS_WITHIN, PATIENCE, Program, alone_again, ask, ask_all, python, texts
 from tests.peers import require
 
 require("gunicorn")
@@ -51,7 +51,7 @@ def test_every_request_publishes_once(watcher: Watcher, kind: str, preload: bool
         status, seconds = program.stop()
         print(f"SIGTERM: {seconds:.2f} s; the sessions were gone {alone_again(watcher.channel):.2f} s later")
     assert status == 0
-    assert seconds < 5
+    assert seconds < ENDS_WITHIN
     # What gunicorn listens on it leaves to the end of its processes.
     own = [line for line in program.said if f"laddr=('127.0.0.1', {port})" not in line]
     for unwanted in ("ABORTED", "unclosed", "fork()", "Traceback"):
@@ -76,5 +76,5 @@ def test_a_session_of_the_master_survives_its_workers(watcher: Watcher, kind: st
         status, seconds = program.stop()
         print(f"{kind}: SIGTERM: {seconds:.2f} s; gone {alone_again(watcher.channel):.2f} s later")
     assert status == 0
-    assert seconds < 5
+    assert seconds < ENDS_WITHIN
     assert "ABORTED" not in program.output

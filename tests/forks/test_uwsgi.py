@@ -7,7 +7,7 @@ import pytest
 
 import rtmsync
 from tests.forks.conftest import Watcher
-from tests.forks.programs import PATIENCE, ROOT, Program, alone_again, ask, ask_all, texts
+from tests.forks.programs import ENDS_WITHIN, PATIENCE, ROOT, Program, alone_again, ask, ask_all, texts
 from tests.peers import require
 
 UWSGI = require("uwsgi")
@@ -54,7 +54,7 @@ def test_every_request_publishes_once(watcher: Watcher, kind: str) -> None:
         status, seconds = program.stop()
         print(f"SIGTERM: {seconds:.2f} s; the sessions were gone {alone_again(watcher.channel):.2f} s later")
     assert status == 0
-    assert seconds < 5
+    assert seconds < ENDS_WITHIN
     for unwanted in ("ABORTED", "fork()", "Traceback"):
         assert unwanted not in program.output, program.output
 
@@ -75,5 +75,5 @@ def test_a_session_of_the_master_survives_its_workers(watcher: Watcher, kind: st
         status, seconds = program.stop()
         print(f"{kind}: SIGTERM: {seconds:.2f} s; gone {alone_again(watcher.channel):.2f} s later")
     assert status == 0
-    assert seconds < 5
+    assert seconds < ENDS_WITHIN
     assert "ABORTED" not in program.output
