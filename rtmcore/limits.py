@@ -392,8 +392,7 @@ MEDIA_SECONDS: Final = MEDIA_DAYS * DAY
 MEDIA_TRANSFERS: Final = 9
 #: Seconds without a byte after which a transfer ends with TIMEOUT (documented).
 MEDIA_IDLE_TIMEOUT: Final = 120.0
-#: Seconds between two calls of a progress callback, and two interim responses to an upload, at least (design;
-#: documented: 1 s).
+#: Seconds between two calls of a progress callback at least (design; documented: 1 s).
 MEDIA_PROGRESS_INTERVAL: Final = 0.1
 #: Bytes of one piece of an upload or download (design).
 MEDIA_CHUNK_BYTES: Final = 256 * KIB
@@ -441,8 +440,6 @@ MEDIA_TICKET_LENGTH: Final = 1024
 MEDIA_TICKET_RATE: Final = RateLimit(60, 60.0)
 #: Bytes of one upload or download that a server holds: read and not written, or made and not taken (design).
 MEDIA_WINDOW_BYTES: Final = 512 * KIB
-#: Bytes that a server reads at once from the socket of an upload; four times that fill the window (design).
-MEDIA_READ_CHUNK: Final = 128 * KIB
 #: Seconds between two looks for files that have expired (design).
 MEDIA_SWEEP_INTERVAL: Final = 300.0
 #: Answers of the store of files that are taken in one turn; those left are taken in the next (design).

@@ -26,7 +26,6 @@ from rtmcore.limits import (
     HELLO_BYTES,
     HELLO_TIMEOUT,
     LATE_TURN,
-    READ_CHUNK,
     SERVER_OUTBOUND_BYTES,
 )
 from rtmcore.service.admission import Entry
@@ -392,11 +391,6 @@ class Node:
         """
         connection = self._connections.get(cid)
         return connection is None or connection.transport.wants_data
-
-    def read_size(self, cid: int) -> int:
-        """Bytes to read at once from the socket of one of the `media_connections`; for others `limits.READ_CHUNK`."""
-        connection = self._connections.get(cid)
-        return READ_CHUNK if connection is None else self._blobs.read_size(connection)
 
     def linger(self, cid: int, now: float) -> bool:
         """Whether to end only the output of a socket that is finished, and to read on and forget what comes.

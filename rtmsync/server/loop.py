@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rtmcore.limits import ACCEPTS_PER_TURN, READ_CHUNK, TURN_POLL
+from rtmcore.limits import ACCEPTS_PER_TURN, TURN_POLL
 from rtmcore.service.node import Node
 from rtmcore.service.statistics import Histogram
 from rtmsync.driver.clock import Clock
@@ -162,9 +162,8 @@ class ServerLoop:
             self._write(peer, now)
         if not mask & _READ or peer.closed:
             return
-        size = self._node.read_size(peer.number) if peer.number in self._media else READ_CHUNK
         try:
-            data = peer.receive(size)
+            data = peer.receive()
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rtmcore.errors import TlsError
+from rtmcore.limits import READ_CHUNK
 from rtmsync.driver.tls import TlsLayer
 
 _JOIN_BYTES: Final = 256 * 1024
@@ -42,11 +43,8 @@ class Peer:
         """Whether there are bytes to write that the node did not make."""
         return False
 
-    def receive(self, size: int) -> bytes | None:
+    def receive(self) -> bytes | None:
         """Read once.
-
-        Args:
-            size: Bytes that are read at most.
 
         Returns:
             What was read; empty at the end of the stream; None where nothing came out of what was read.
@@ -110,9 +108,9 @@ class PlainPeer(Peer):
 
     __slots__ = ()
 
-    def receive(self, size: int) -> bytes:
+    def receive(self) -> bytes:
         """See `Peer.receive`."""
-        return self.socket.recv(size)
+        return self.socket.recv(READ_CHUNK)
 
     def send(self, pieces: Sequence[bytes]) -> int:
         """See `Peer.send`."""
@@ -152,9 +150,9 @@ class TlsPeer(Peer):
         """Whether TLS itself has something to say: its handshake, or an alert."""
         return self._layer.has_output
 
-    def receive(self, size: int) -> bytes | None:
+    def receive(self) -> bytes | None:
         """See `Peer.receive`."""
-        data = self.socket.recv(size)
+        data = self.socket.recv(READ_CHUNK)
         if not data:
             return data
         try:

@@ -74,8 +74,7 @@ def test_the_page_names_the_figures_of_the_code() -> None:
     for figure in (
         f"1 to `file` of the [welcome](limits.md), {limits.MEDIA_BYTES:,}",
         f"at most {limits.MEDIA_NAME_BYTES} bytes",
-        f"about one for each {limits.MEDIA_CHUNK_BYTES // 1024} KiB, at most\n",
-        f"\n{1 / limits.MEDIA_PROGRESS_INTERVAL:.0f} a second",
+        f"about one for each {limits.MEDIA_CHUNK_BYTES // 1024} KiB",
         f"for {limits.MEDIA_TICKET_SECONDS // 60} minutes",
         f"No byte came for {limits.MEDIA_IDLE_TIMEOUT:.0f} seconds",
         f"The user has {limits.MEDIA_TRANSFERS} transfers at once",

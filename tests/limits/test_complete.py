@@ -181,7 +181,6 @@ WITHOUT = {
     "EVENT_FEED_REPEATED": "bounds memory",
     "MEDIA_SECONDS": "MEDIA_DAYS in seconds",
     "MEDIA_CHUNK_BYTES": "bounds memory",
-    "MEDIA_READ_CHUNK": "bounds memory: tests/service/test_node_blobs_downloads.py",
     "MEDIA_TICKET_LENGTH": "bounds memory: tickets are made by the server itself",
     "MEDIA_SWEEP_INTERVAL": "time; what has expired cannot be had before it is swept",
     "MEDIA_ANSWERS_PER_TURN": "bounds a turn: tests/service/test_node_blobs_turns.py",

@@ -179,7 +179,7 @@ def test_progress_is_told_in_interim_responses(start, person) -> None:
     heads = answer.split(b"\r\n\r\n")
     told = [int(head.partition(b"Upload-Offset: ")[2]) for head in heads if head.startswith(b"HTTP/1.1 104")]
     assert told == sorted(set(told))
-    assert told
+    assert len(told) >= 8
     assert heads[len(told)].startswith(b"HTTP/1.1 201")
 
 

@@ -70,9 +70,8 @@ class Files(Raw):
         self.out += b"".join(self.http.data_to_send())
         if not self.out or not self.world.node.wants_data(self.number):
             return []
-        size = self.world.node.read_size(self.number)
-        piece = bytes(self.out[:size])
-        del self.out[:size]
+        piece = bytes(self.out[:READ_CHUNK])
+        del self.out[:READ_CHUNK]
         return [piece]
 
     def deliver(self, data: bytes) -> int:

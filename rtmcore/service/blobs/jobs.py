@@ -1,7 +1,6 @@
 """Requests about blobs that are under way: who has them, what they wait for, and how they end."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -62,7 +61,6 @@ class Upload(Job):
         received: The offset up to which bytes have come.
         written: The offset up to which the store has them.
         told: The offset that was told last.
-        told_at: When that was, in monotonic seconds.
         interval: Bytes between two interim responses; 0 for none.
         ended: Whether the body is complete.
         finishing: Whether the store was asked to finish it.
@@ -73,7 +71,6 @@ class Upload(Job):
     received: int = 0
     written: int = 0
     told: int = 0
-    told_at: float = -math.inf
     interval: int = 0
     ended: bool = False
     finishing: bool = False

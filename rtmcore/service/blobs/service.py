@@ -6,13 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from rtmcore.limits import (
-    BUSY_RETRY,
-    MEDIA_IDLE_TIMEOUT,
-    MEDIA_READ_CHUNK,
-    MEDIA_SWEEP_INTERVAL,
-    READ_CHUNK,
-)
+from rtmcore.limits import BUSY_RETRY, MEDIA_IDLE_TIMEOUT, MEDIA_SWEEP_INTERVAL
 from rtmcore.service.blobs.bearers import Bearers
 from rtmcore.service.blobs.commands import (
     Blob,
@@ -208,10 +202,6 @@ class BlobService:
         job = self._jobs.of(connection)
         if isinstance(job, Download):
             self._downloads.go_on(job)
-
-    def read_size(self, connection: Connection) -> int:
-        """Bytes to read at once from a connection's socket: more where they are those of a file."""
-        return MEDIA_READ_CHUNK if isinstance(self._jobs.of(connection), Upload) else READ_CHUNK
 
     def moved(self, connection: Connection) -> None:
         """A connection's socket took bytes that were waiting."""

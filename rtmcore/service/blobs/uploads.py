@@ -4,12 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from rtmcore.codes import UploadMediaError
-from rtmcore.limits import (
-    MEDIA_CHUNK_BYTES,
-    MEDIA_PROGRESS_INTERVAL,
-    MEDIA_READ_CHUNK,
-    MEDIA_WINDOW_BYTES,
-)
+from rtmcore.limits import MEDIA_CHUNK_BYTES, MEDIA_WINDOW_BYTES
 from rtmcore.service.blobs.commands import (
     Blob,
     BlobKey,
@@ -40,9 +35,6 @@ UPLOAD_RESUMPTION: Final = 104
 
 _INTERIMS: Final = 1024
 """Interim responses to one append, about; clients bear a bounded number."""
-
-_WINDOW: Final = MEDIA_WINDOW_BYTES - MEDIA_READ_CHUNK + 1
-"""Bytes that are being written at which nothing is read: with fewer, all of the next read fits into the window."""
 
 _UNBOUNDED: Final = 1 << 62
 """More than any body has: the bytes of chunks are counted here, so that the answer can say it."""
@@ -139,7 +131,7 @@ class Uploads:
         if not names_token(job.head.headers, "prefer", "no-interim"):
             job.interval = max(MEDIA_CHUNK_BYTES, blob.size // _INTERIMS)
         self._jobs.touch(job)
-        job.connection.transport.http.admit_pieces(_UNBOUNDED, window=_WINDOW)
+        job.connection.transport.http.admit_pieces(_UNBOUNDED, window=MEDIA_WINDOW_BYTES // 2)
 
     def _written(self, job: Upload, value: BlobValue) -> None:
         if isinstance(value, BlobRefusal):
@@ -152,19 +144,10 @@ class Uploads:
         self._jobs.context.count("uploaded_bytes", value.offset - job.written)
         job.written = value.offset
         self._jobs.touch(job)
-        if self._is_worth_telling(job):
-            job.told, job.told_at = job.written, self._jobs.context.now
+        if job.interval and job.written - job.told >= job.interval and job.written < job.blob.size:
+            job.told = job.written
             http.inform(UPLOAD_RESUMPTION, [("Upload-Offset", str(job.written))])
         self._conclude(job)
-
-    def _is_worth_telling(self, job: Upload) -> bool:
-        """Whether the client is told how far its upload is: no oftener than it tells its own program."""
-        assert job.blob is not None
-        return (
-            0 < job.interval <= job.written - job.told
-            and job.written < job.blob.size
-            and self._jobs.context.now >= job.told_at + MEDIA_PROGRESS_INTERVAL
-        )
 
     def _conclude(self, job: Upload) -> None:
         """Answer, or have the file finished, where all that came is written."""

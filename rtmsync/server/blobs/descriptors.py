@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -36,19 +36,19 @@ class OpenFiles(Generic[_Key]):
         return len(self._idle)
 
     @contextlib.contextmanager
-    def use(self, key: _Key, where: Callable[[_Key], Path]) -> Iterator[int]:
+    def use(self, key: _Key, path: Path) -> Iterator[int]:
         """The descriptor of a file, which stays open behind the block unless that raises.
 
         Args:
             key: Which file; no other thread uses the same at this moment.
-            where: Tells the path, where it is not open.
+            path: Where it is.
 
         Raises:
             OSError: It cannot be opened.
         """
         with self._lock:
             known = self._idle.pop(key, None)
-        descriptor = self._open(where(key)) if known is None else known[0]
+        descriptor = self._open(path) if known is None else known[0]
         try:
             yield descriptor
         except BaseException:

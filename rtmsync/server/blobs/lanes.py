@@ -58,7 +58,6 @@ class Lanes(Generic[_Key, _Work]):
                 return
             self._lanes[key] = deque((work,))
             self._make_ready(key, work)
-            self._changed.notify()
 
     def stop(self, timeout: float) -> bool:
         """Do what was put, and end the threads.
@@ -80,6 +79,7 @@ class Lanes(Generic[_Key, _Work]):
 
     def _make_ready(self, key: _Key, work: _Work) -> None:
         self._ready[self._is_slow(work)].append(key)
+        self._changed.notify()
 
     def _run(self) -> None:
         while (found := self._take()) is not None:
@@ -107,7 +107,6 @@ class Lanes(Generic[_Key, _Work]):
                 self._changed.wait()
 
     def _give_back(self, key: _Key, slow: bool) -> None:
-        """Let a lane go on. Nobody is woken for that: the thread that calls this takes something next."""
         with self._changed:
             self._slow -= slow
             lane = self._lanes[key]

@@ -258,7 +258,7 @@ class FileBlobStore:
             return blob
         data = memoryview(command.data)
         position = command.offset
-        with self._written.use(command.key, self._part) as descriptor:
+        with self._written.use(command.key, self._part(command.key)) as descriptor:
             while data:
                 written = os.pwrite(descriptor, data, position)
                 position += written
@@ -319,7 +319,7 @@ class FileBlobStore:
             blob = self._catalog.judge_read(command, wall)
         if isinstance(blob, BlobRefusal):
             return blob
-        with self._read_from.use(command.key, self._file) as descriptor:
+        with self._read_from.use(command.key, self._file(command.key)) as descriptor:
             data = os.pread(descriptor, command.size, command.offset)
         return BlobBytes(data) if len(data) == command.size else _BROKEN
 
