@@ -87,6 +87,7 @@ def test_clients_publishers_and_files_pass_through_nginx(tmp_path: Path) -> None
             except rtmsync.RtmError:
                 assert time.monotonic() < due
         stack.enter_context(client)
+        attempt = client.connection.attempt  # those before it came while nginx started
         publisher = stack.enter_context(rtmsync.Publisher(url, app_id=DEV_APP_ID, server_key=key, tls=tls))
         channel = client.channel("room")
         channel.join()
@@ -97,4 +98,4 @@ def test_clients_publishers_and_files_pass_through_nginx(tmp_path: Path) -> None
         assert message.text == "through nginx"
         data = bytes(range(256)) * 8_000
         assert client.download(client.upload_file(data).result(PATIENCE)).result(PATIENCE) == data
-        assert client.connection.attempt == 1
+        assert client.connection.attempt == attempt

@@ -77,10 +77,14 @@ def main():
     child.join()
     assert child.exitcode == 0
     if method == "fork":
-        CLIENTS[:] = client, inbox, client.send_peer_future("nobody-there", "x", offline=False)
-        with context.Pool(2) as pool:
-            print(set(pool.map(with_inherited, range(4), chunksize=1)))
-        CLIENTS.clear()
+        # Nobody takes messages there, so that this one waits for its answer.
+        with rtmsync.connect(
+            url, app_id=DEV_APP_ID, user_id=f"{client.user_id}-mute", rate_limits=False, proxy=None
+        ) as mute:
+            CLIENTS[:] = client, inbox, client.send_peer_future(mute.user_id, "x", timeout=60)
+            with context.Pool(2) as pool:
+                print(set(pool.map(with_inherited, range(4), chunksize=1)))
+            CLIENTS.clear()
     client.send_peer(client.user_id, "still here")
     print(inbox.get(timeout=10).text, client.state.name, client.connection.attempt, flush=True)
     client.close()
