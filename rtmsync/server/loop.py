@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rtmcore.limits import ACCEPTS_PER_TURN, TURN_POLL
+from rtmcore.limits import ACCEPTS_PER_TURN, READ_CHUNK, TURN_POLL
 from rtmcore.service.node import Node
 from rtmcore.service.statistics import Histogram
 from rtmsync.driver.clock import Clock
@@ -49,6 +49,7 @@ class ServerLoop:
         self._media = node.media_connections
         self._waker = Waker()
         self._peers: dict[int, Peer] = {}
+        self._buffer = memoryview(bytearray(READ_CHUNK))
         self._calls: deque[Callable[[float], None]] = deque()
         self._last_connection = 0
         self._last_media = 0
@@ -163,7 +164,7 @@ class ServerLoop:
         if not mask & _READ or peer.closed:
             return
         try:
-            data = peer.receive()
+            data = peer.receive(self._buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

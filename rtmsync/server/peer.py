@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from rtmcore.errors import TlsError
-from rtmcore.limits import READ_CHUNK
 from rtmsync.driver.tls import TlsLayer
 
 _JOIN_BYTES: Final = 256 * 1024
@@ -43,8 +42,12 @@ class Peer:
         """Whether there are bytes to write that the node did not make."""
         return False
 
-    def receive(self) -> bytes | None:
+    def receive(self, buffer: memoryview) -> bytes | None:
         """Read once.
+
+        Args:
+            buffer: What is read into; free again afterwards. The bytes that are kept are no larger than they must be:
+                large ones that were cut to size would leave holes in the memory of the process.
 
         Returns:
             What was read; empty at the end of the stream; None where nothing came out of what was read.
@@ -108,9 +111,9 @@ class PlainPeer(Peer):
 
     __slots__ = ()
 
-    def receive(self) -> bytes:
+    def receive(self, buffer: memoryview) -> bytes:
         """See `Peer.receive`."""
-        return self.socket.recv(READ_CHUNK)
+        return bytes(buffer[: self.socket.recv_into(buffer)])
 
     def send(self, pieces: Sequence[bytes]) -> int:
         """See `Peer.send`."""
@@ -150,9 +153,9 @@ class TlsPeer(Peer):
         """Whether TLS itself has something to say: its handshake, or an alert."""
         return self._layer.has_output
 
-    def receive(self) -> bytes | None:
+    def receive(self, buffer: memoryview) -> bytes | None:
         """See `Peer.receive`."""
-        data = self.socket.recv(READ_CHUNK)
+        data = bytes(buffer[: self.socket.recv_into(buffer)])
         if not data:
             return data
         try:
