@@ -25,13 +25,13 @@ _CONTROLS: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 def note(text: str) -> None:
     """Say something to the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    _line(text, sys.stderr)
 
 
 def emit(row: Mapping[str, object]) -> None:
     """Print one result as a line of JSON."""
     narrow = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    print(_CONTROLS.sub(_escaped, json.dumps(row, ensure_ascii=narrow)), flush=True)
+    _line(_CONTROLS.sub(_escaped, json.dumps(row, ensure_ascii=narrow)), sys.stdout)
 
 
 def printable(text: str) -> str:
@@ -45,7 +45,13 @@ def _escaped(match: re.Match[str]) -> str:
 
 def say(text: str) -> None:
     """Print one line of text as a result."""
-    print(text, flush=True)
+    _line(text, sys.stdout)
+
+
+def _line(text: str, stream: TextIO) -> None:
+    """Write a line as one piece: `print` writes its end apart, and another thread's line could come between."""
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def use_colours(stream: TextIO) -> bool:

@@ -120,7 +120,7 @@ def run_listener(
         handlers: The application's functions.
         channels: What is joined besides the channels that have handlers.
         around: Made anew for each handler and each event.
-        tell: Gets a sentence on each change of the connection.
+        tell: Gets a sentence on each change of the connection, from any thread, and never two at once.
         drain: Seconds for the end.
 
     Returns:
@@ -170,10 +170,11 @@ class _Listener:
     handlers: Handlers
     more: tuple[str, ...]
     around: Around
-    tell: Callable[[str], object]
+    _tell: Callable[[str], object]
     drain: float
     error: RtmError | None = None
     stopping: bool = False
+    _telling: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -186,6 +187,11 @@ class _Listener:
             self.client.channel(channel).join()
         to = f" to {', '.join(self.channels)}" if self.channels else ""
         self.tell(f"Listening{to} as {self.client.user_id}.")
+
+    def tell(self, text: str) -> None:
+        """Tell one thing at a time: the main thread and that of the events could mix their lines otherwise."""
+        with self._telling:
+            self._tell(text)
 
     def run(self) -> int:
         with self._signals():

@@ -1,5 +1,6 @@
 """The command as such: help, exit status, what is loaded, where secrets may come from."""
 
+import io
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from rtmcore.errors import (
     TokenExpired,
 )
 from rtmsync.cli.app import COMMANDS, rtm
-from rtmsync.cli.output import explain
+from rtmsync.cli.output import emit, explain, note, say
 from rtmsync.exits import ExitCode, exit_code
 from tests.cli.conftest import Rtm
 
@@ -148,3 +149,26 @@ def test_the_module_is_the_command_and_loads_no_event_loop() -> None:
     meaning, ended = map(json.loads, run.stdout.splitlines())
     assert meaning["name"] == "REPLACED"
     assert ended == [0, False]
+
+
+class Pieces(io.StringIO):
+    """A stream that remembers what it was given in one piece: another thread can write between two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.given.append(text)
+        return super().write(text)
+
+
+def test_lines_of_several_threads_cannot_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = Pieces(), Pieces()
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+    say("one")
+    emit({"two": 2})
+    note("three")
+    assert out.given == ["one\n", '{"two": 2}\n']
+    assert err.given == ["three\n"]

@@ -122,6 +122,27 @@ def test_all_handlers_of_a_channel_get_its_messages_and_other_events(
     assert [each.channel for each in handlers] == ["orders", "orders", "orders", None]
 
 
+def test_what_it_tells_is_told_one_sentence_at_a_time(connections: Configure):
+    told, telling, most = [], [], []
+
+    def tell(text: str) -> None:
+        telling.append(text)
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: len(telling) > 1, 0.2)
+        most.append(len(telling))
+        telling.remove(text)
+        told.append(text)
+
+    client = connections().listening_client()
+    thread = threading.Thread(target=run_listener, args=(client, Handlers()), kwargs={"tell": tell})
+    thread.start()
+    wait_for(lambda: len(told) == 3)
+    client.close()
+    thread.join(20)
+    assert {"CONNECTING, LOGIN", "CONNECTED, LOGIN_SUCCESS", "Listening as orders."} <= set(told)
+    assert set(most) == {1}
+
+
 def test_a_second_listener_puts_out_the_first_which_says_so_and_ends(connections: Configure, caplog):
     with Listening(connections(), Handlers()) as first:
         with Listening(connections(), Handlers()):
