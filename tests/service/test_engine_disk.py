@@ -1,7 +1,6 @@
 """What only a real disk and real processes show: the lock, the file, kills, and a disk that does not answer."""
 
 import os
-import signal
 import sqlite3
 import stat
 import subprocess
@@ -587,6 +586,24 @@ def test_a_disk_that_cannot_be_written_to_refuses_the_start(tmp_path: Path) -> N
 
 # --- Kills ------------------------------------------------------------------------
 
+
+def acknowledged_before_a_kill(program: str, directory: Path, count: int) -> list[int]:
+    """What a program has printed that is killed soon after its first lines, so many of them."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(directory)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as lines:
+        try:
+            acknowledged = [int(lines.readline()) for _ in range(count)]
+            time.sleep(0.001)
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
+        # Not by communicate(), which misses what readline() has read ahead: up to the middle of a number.
+        return acknowledged + [int(line) for line in lines.read().split("\n")[:-1]]
+
+
 _SENDER = f"""
 import sys, time, threading
 from pathlib import Path
@@ -620,17 +637,7 @@ while True:
 
 @pytest.mark.parametrize("count", [1, 500, 1400])
 def test_every_acknowledged_message_survives_a_kill(tmp_path: Path, count: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SENDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        acknowledged = [int(process.stdout.readline()) for _ in range(count)]
-        time.sleep(0.001)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        rest, _ = process.communicate(timeout=PATIENCE)
-    acknowledged += [int(line) for line in rest.split("\n")[:-1]]
+    acknowledged = acknowledged_before_a_kill(_SENDER, tmp_path, count)
     connection = sqlite3.connect(tmp_path / JOURNAL_FILE)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
@@ -689,17 +696,7 @@ while True:
 def test_every_acknowledged_attribute_and_message_of_the_history_survives_a_kill(
     tmp_path: Path, count: int
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        acknowledged = [int(process.stdout.readline()) for _ in range(count)]
-        time.sleep(0.001)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        rest, _ = process.communicate(timeout=PATIENCE)
-    acknowledged += [int(line) for line in rest.split("\n")[:-1]]
+    acknowledged = acknowledged_before_a_kill(_WRITER, tmp_path, count)
     with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
