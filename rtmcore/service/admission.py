@@ -13,7 +13,7 @@ from rtmcore.limits import (
     SERVER_RATE_BURST,
     RateLimit,
 )
-from rtmcore.service.commands import Name
+from rtmcore.service.commands.names import Name
 
 _ROUNDING: Final = 1e-6
 """Seconds that sums of floating point numbers may be off."""

@@ -6,34 +6,29 @@ from typing import Any, Final
 import attrs
 
 from rtmcore.limits import PAGE_BYTES
-from rtmcore.service.commands import (
+from rtmcore.service.commands.attributes import (
     Attributes,
     ChangeAttributes,
     ChangeChannelAttributes,
     ChannelAttributes,
     ChannelAttributeValue,
-    CountMembers,
-    Counts,
-    DropStored,
-    JoinChannel,
-    Kept,
-    LeaveChannel,
-    ListMembers,
-    ListStored,
-    ListSubscriptions,
-    PeerSend,
-    PublishMessage,
-    QueryPresence,
     ReadAttributes,
     ReadChannelAttributes,
-    ReadHistory,
-    Settled,
+    WriteAttributes,
+)
+from rtmcore.service.commands.channels import CountMembers, Counts, JoinChannel, LeaveChannel, ListMembers
+from rtmcore.service.commands.history import Kept, ReadHistory
+from rtmcore.service.commands.inboxes import DropStored, ListStored
+from rtmcore.service.commands.messages import PeerSend, PublishMessage
+from rtmcore.service.commands.presence import (
+    ListSubscriptions,
+    QueryPresence,
     States,
     SubscribePresence,
     UnsubscribePresence,
     UserNames,
-    WriteAttributes,
 )
+from rtmcore.service.commands.results import Settled
 from rtmcore.wire.packets import (
     AttributeList,
     ChannelAttributeList,

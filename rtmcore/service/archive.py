@@ -8,7 +8,9 @@ from rtmcore.codes import QueryPeersOnlineError
 from rtmcore.figures import FLUSHES, HISTORY, STORED_LISTS
 from rtmcore.limits import DAY, PAGE_BYTES, STORED_PAGE_MESSAGES
 from rtmcore.service.admission import SharedRates
-from rtmcore.service.commands import DropStored, ListStored, ReadHistory, Session
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.inboxes import DropStored, ListStored
+from rtmcore.service.commands.names import Session
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk

@@ -12,12 +12,9 @@ from rtmcore.arguments import (
 from rtmcore.codes import AttributeOperationError
 from rtmcore.figures import CHANNEL_READS, CHANNEL_WRITES, COUNTS
 from rtmcore.identifiers import explain_invalid_id
-from rtmcore.service.commands import (
-    ChangeChannelAttributes,
-    CountMembers,
-    ReadChannelAttributes,
-    Session,
-)
+from rtmcore.service.commands.attributes import ChangeChannelAttributes, ReadChannelAttributes
+from rtmcore.service.commands.channels import CountMembers
+from rtmcore.service.commands.names import Session
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk

@@ -12,7 +12,7 @@ import attrs
 from rtmcore.errors import LocalProtocolError
 from rtmcore.limits import ANSWER_BYTES, OFFLINE_AFTER, PACKETS_PER_FRAME, WRITE_CHUNK
 from rtmcore.service.admission import SessionRates
-from rtmcore.service.commands import Name, Session
+from rtmcore.service.commands.names import Name, Session
 from rtmcore.service.grants import Grant
 from rtmcore.service.logs import InboxLog, Log, Member, Together
 from rtmcore.wire.codec import Codec

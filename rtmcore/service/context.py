@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from rtmcore.figures import announced_sizes
 from rtmcore.limits import COMMAND_TIMEOUT
-from rtmcore.service.commands import Command, Name, Session
+from rtmcore.service.commands.names import Name, Session
+from rtmcore.service.commands.table import Command
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, Connection, SessionState
 from rtmcore.service.engine import EnginePort

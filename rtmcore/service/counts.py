@@ -3,7 +3,7 @@
 from heapq import heappop, heappush
 
 from rtmcore.limits import LARGE_MEMBER_COUNT_INTERVAL, MEMBER_COUNT_INTERVAL
-from rtmcore.service.commands import RTM
+from rtmcore.service.commands.names import RTM
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feed
 from rtmcore.service.logs import Member

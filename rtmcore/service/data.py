@@ -1,7 +1,8 @@
 """Data frames of rooms and RTC channels: newest first kept, never replayed, and never in the way of anything else."""
 
 from rtmcore.codes import CloseCode
-from rtmcore.service.commands import RTC, DataNotice, SendData
+from rtmcore.service.commands.media import DataNotice, SendData
+from rtmcore.service.commands.names import RTC
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.departures import Departures

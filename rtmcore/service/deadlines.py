@@ -5,7 +5,7 @@ from typing import Final
 
 from rtmcore.codes import CloseCode, ConnectionChangeReason
 from rtmcore.limits import BUSY_RETRY, HELLO_TIMEOUT, ROOM_SESSION_TIMEOUT, UNREACHABLE_AFTER
-from rtmcore.service.commands import Release, Silent
+from rtmcore.service.commands.sessions import Release, Silent
 from rtmcore.service.connections import NEVER, Connection, Phase
 from rtmcore.service.context import NodeContext
 from rtmcore.service.departures import Departures

@@ -5,7 +5,8 @@ import attrs
 from rtmcore.codes import CloseCode, ConnectionChangeReason
 from rtmcore.limits import CLOSE_HANDSHAKE_TIMEOUT, CONNECTIONS_BEFORE_HELLO
 from rtmcore.service.admission import Doorway
-from rtmcore.service.commands import DetachMedia, Ended, Ending, Silent
+from rtmcore.service.commands.media import DetachMedia
+from rtmcore.service.commands.sessions import Ended, Ending, Silent
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, SessionState
 from rtmcore.service.context import NodeContext
 from rtmcore.service.feeds import Feeds

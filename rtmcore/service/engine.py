@@ -7,7 +7,7 @@ in tests/service runs on all of them.
 
 from typing import Protocol
 
-from rtmcore.service.commands import Command, Output
+from rtmcore.service.commands.table import Command, Output
 
 
 class EnginePort(Protocol):

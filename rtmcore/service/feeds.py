@@ -11,18 +11,10 @@ from collections.abc import Iterable, Iterator
 
 from rtmcore.limits import ANSWER_BYTES, HELD_BYTES, HELD_ENTRIES, PACKETS_PER_FRAME
 from rtmcore.service.answers import attributes_by_key
-from rtmcore.service.commands import (
-    RTC,
-    RTM,
-    AttributesNotice,
-    ChannelNotice,
-    Entry,
-    MemberNotice,
-    MemberStateNotice,
-    Name,
-    Unwatch,
-    Watch,
-)
+from rtmcore.service.commands.attributes import AttributesNotice
+from rtmcore.service.commands.channels import ChannelNotice, MemberNotice, MemberStateNotice, Unwatch, Watch
+from rtmcore.service.commands.entries import Entry
+from rtmcore.service.commands.names import RTC, RTM, Name
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.logs import LogState, Member

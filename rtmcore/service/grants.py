@@ -7,7 +7,7 @@ import attrs
 
 from rtmcore.codes import LoginError
 from rtmcore.errors import AuthError, InvalidToken
-from rtmcore.service.commands import ROOM, RTC
+from rtmcore.service.commands.names import ROOM, RTC
 
 PEERS: Final = "p2p"
 """The entry of the scope `send` that permits peer messages."""

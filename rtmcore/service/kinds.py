@@ -12,7 +12,7 @@ from rtmcore.limits import (
     RTC_REMOTE_OFFLINE_AFTER,
     USER_ID_BYTES,
 )
-from rtmcore.service.commands import ROOM, RTC, RTM
+from rtmcore.service.commands.names import ROOM, RTC, RTM
 from rtmcore.wire.packets import GetMembers, Publish, RenewToken, Request
 
 KEEPALIVES: Final = {RTM: OFFLINE_AFTER, RTC: RTC_REMOTE_OFFLINE_AFTER, ROOM: ROOM_SESSION_TIMEOUT}

@@ -20,24 +20,12 @@ from rtmcore.limits import (
     UNREACHABLE_AFTER,
 )
 from rtmcore.service.admission import NameRates, SessionRates
-from rtmcore.service.commands import (
-    BANNED,
-    EXPELLED,
-    ROOM,
-    RTM,
-    Claim,
-    Claimed,
-    JoinChannel,
-    Membership,
-    Name,
-    Place,
-    Refusal,
-    Release,
-    Session,
-    Silent,
-    Trouble,
-    media_secret,
-)
+from rtmcore.service.commands.channels import JoinChannel, Membership
+from rtmcore.service.commands.exclusions import BANNED, EXPELLED
+from rtmcore.service.commands.media import media_secret
+from rtmcore.service.commands.names import ROOM, RTM, Name, Place, Session
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.sessions import Claim, Claimed, Release, Silent
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase, Restoring, SessionState
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.counts import MemberCounter

@@ -6,7 +6,7 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from rtmcore.service.commands import Entry
+from rtmcore.service.commands.entries import Entry
 
 if TYPE_CHECKING:
     from rtmcore.service.connections import Connection

@@ -10,17 +10,10 @@ from rtmcore.limits import (
     ROOM_SESSION_TIMEOUT,
     SECRET_LENGTH_MAX,
 )
-from rtmcore.service.commands import (
-    ROOM,
-    AttachMedia,
-    Ended,
-    Ending,
-    Name,
-    Place,
-    Refusal,
-    Session,
-    Trouble,
-)
+from rtmcore.service.commands.media import AttachMedia
+from rtmcore.service.commands.names import ROOM, Name, Place, Session
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.sessions import Ended, Ending
 from rtmcore.service.connections import NEVER, Connection, Cue, Phase
 from rtmcore.service.context import NodeContext
 from rtmcore.service.departures import Departures

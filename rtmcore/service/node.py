@@ -33,14 +33,10 @@ from rtmcore.service.archive import Archive
 from rtmcore.service.blobs.giving import TicketGiver
 from rtmcore.service.blobs.service import BlobService, BlobSettings
 from rtmcore.service.channels import Channels
-from rtmcore.service.commands import (
-    RTM,
-    Ban,
-    Heard,
-    Name,
-    Record,
-    Unban,
-)
+from rtmcore.service.commands.event_feeds import Record
+from rtmcore.service.commands.exclusions import Ban, Unban
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.sessions import Heard
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.connections import NEVER, Connection, Phase
 from rtmcore.service.context import NodeContext, Note

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-from rtmcore.service.commands import Ban, Refusal, Settled, Unban
+from rtmcore.service.commands.exclusions import Ban, Unban
+from rtmcore.service.commands.results import Refusal, Settled
 from rtmcore.service.context import NodeContext
 
 Order: TypeAlias = Ban | Unban

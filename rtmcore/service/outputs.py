@@ -5,38 +5,27 @@ from typing import Any, get_args
 
 from rtmcore.service.answers import RequestCommand
 from rtmcore.service.blobs.service import BlobService
-from rtmcore.service.commands import (
-    RTM,
-    Answer,
-    AttachMedia,
-    AttributesNotice,
-    Ban,
+from rtmcore.service.commands.attributes import AttributesNotice
+from rtmcore.service.commands.channels import (
     ChannelNotice,
-    CheckBearer,
-    Claim,
     CountMembersOf,
-    DataNotice,
-    Ended,
-    Expel,
-    ExpelNotice,
-    InboxNotice,
     JoinChannel,
-    Kick,
     ListMembers,
     MemberNotice,
     MemberStateNotice,
-    PresenceNotice,
-    PublishAs,
     ReadChannel,
     ReadChannels,
-    ReadHistory,
-    ReadInbox,
-    Release,
-    SendAs,
-    ShutOut,
-    TakeEvents,
-    Unban,
 )
+from rtmcore.service.commands.event_feeds import TakeEvents
+from rtmcore.service.commands.exclusions import Ban, CheckBearer, Expel, ExpelNotice, Kick, ShutOut, Unban
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.inboxes import InboxNotice, ReadInbox
+from rtmcore.service.commands.media import AttachMedia, DataNotice
+from rtmcore.service.commands.messages import PublishAs, SendAs
+from rtmcore.service.commands.names import RTM
+from rtmcore.service.commands.presence import PresenceNotice
+from rtmcore.service.commands.sessions import Claim, Ended, Release
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.context import OF_NO_REQUEST
 from rtmcore.service.counts import MemberCounter
 from rtmcore.service.data import DataFrames

@@ -14,21 +14,11 @@ from rtmcore.limits import (
     REPLAY_BELOW,
     REPLAY_DRAIN,
 )
-from rtmcore.service.commands import (
-    Acknowledge,
-    Entry,
-    InboxNotice,
-    ListMembers,
-    Membership,
-    Page,
-    Pages,
-    ReadChannel,
-    ReadChannels,
-    ReadInbox,
-    Refusal,
-    Session,
-    Trouble,
-)
+from rtmcore.service.commands.channels import ListMembers, Membership, Pages, ReadChannel, ReadChannels
+from rtmcore.service.commands.entries import Entry, Page
+from rtmcore.service.commands.inboxes import Acknowledge, InboxNotice, ReadInbox
+from rtmcore.service.commands.names import Session
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.connections import NEVER, Connection, Phase
 from rtmcore.service.context import OF_NO_REQUEST, NodeContext
 from rtmcore.service.counts import MemberCounter

@@ -4,7 +4,7 @@ from rtmcore.codes import LoginError, RenewTokenError
 from rtmcore.errors import AuthError
 from rtmcore.figures import RENEWALS
 from rtmcore.limits import TOKEN_BYTES
-from rtmcore.service.commands import Session
+from rtmcore.service.commands.names import Session
 from rtmcore.service.config import ABORT
 from rtmcore.service.connections import NEVER, Connection
 from rtmcore.service.context import NodeContext

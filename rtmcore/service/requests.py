@@ -28,24 +28,12 @@ from rtmcore.service.answers import RequestCommand, answer_to
 from rtmcore.service.archive import Archive
 from rtmcore.service.blobs.giving import TicketGiver
 from rtmcore.service.channels import Channels
-from rtmcore.service.commands import (
-    ROOM,
-    RTM,
-    ExpelNotice,
-    JoinChannel,
-    LeaveChannel,
-    ListMembers,
-    Logged,
-    Membership,
-    PeerOutcome,
-    PeerSend,
-    PublishMessage,
-    ReadHistory,
-    Refusal,
-    Session,
-    Settled,
-    Trouble,
-)
+from rtmcore.service.commands.channels import JoinChannel, LeaveChannel, ListMembers, Membership
+from rtmcore.service.commands.exclusions import ExpelNotice
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.messages import Logged, PeerOutcome, PeerSend, PublishMessage
+from rtmcore.service.commands.names import ROOM, RTM, Session
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
 from rtmcore.service.connections import Connection, Waiting
 from rtmcore.service.context import NodeContext
 from rtmcore.service.counts import MemberCounter

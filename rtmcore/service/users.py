@@ -14,16 +14,14 @@ from rtmcore.codes import AttributeOperationError
 from rtmcore.figures import QUERIES, SUBSCRIPTION_LISTS, SUBSCRIPTIONS, USER_READS, USER_WRITES, WITHDRAWALS
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import PRESENCE_SUBSCRIPTIONS
-from rtmcore.service.commands import (
-    ChangeAttributes,
+from rtmcore.service.commands.attributes import ChangeAttributes, ReadAttributes, WriteAttributes
+from rtmcore.service.commands.names import Session
+from rtmcore.service.commands.presence import (
     ListSubscriptions,
     PresenceNotice,
     QueryPresence,
-    ReadAttributes,
-    Session,
     SubscribePresence,
     UnsubscribePresence,
-    WriteAttributes,
 )
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from rtmcore.errors import InvalidArgument, LimitExceeded, ServerFailure, StateError, WouldDeadlock
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import BAN_REASON_LENGTH
-from rtmcore.service.commands import Refusal, Settled, Trouble
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
 from rtmcore.service.node import Node
 from rtmcore.service.orders import Report
 from rtmsync.server.config import ServerConfig

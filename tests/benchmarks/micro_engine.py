@@ -8,18 +8,11 @@ import statistics
 import time
 from collections.abc import Callable
 
-from rtmcore.service.commands import (
-    Acknowledge,
-    Claim,
-    JoinChannel,
-    Name,
-    PeerSend,
-    Place,
-    PublishMessage,
-    ReadChannel,
-    Session,
-    Watch,
-)
+from rtmcore.service.commands.channels import JoinChannel, ReadChannel, Watch
+from rtmcore.service.commands.inboxes import Acknowledge
+from rtmcore.service.commands.messages import PeerSend, PublishMessage
+from rtmcore.service.commands.names import Name, Place, Session
+from rtmcore.service.commands.sessions import Claim
 from rtmcore.service.memory import MemoryEngine, MemoryPort
 from rtmcore.service.memory.journal import Image
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
-from rtmcore.service.commands import Answer, Command, Output, Refusal, Trouble
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.table import Answer, Command, Output
 from rtmcore.service.engine import EnginePort
 
 

@@ -23,31 +23,31 @@ from rtmcore.codes import (
     SendChannelMessageError,
     SendPeerMessageError,
 )
-from rtmcore.service.commands import (
+from rtmcore.service.commands.attributes import (
     ChangeAttributes,
     ChangeChannelAttributes,
-    Claim,
+    ReadAttributes,
+    ReadChannelAttributes,
+    WriteAttributes,
+)
+from rtmcore.service.commands.channels import (
     CountMembers,
     CountMembersOf,
-    DropStored,
     JoinChannel,
     LeaveChannel,
     ListMembers,
-    ListStored,
-    ListSubscriptions,
-    PeerSend,
-    PublishAs,
-    PublishMessage,
-    QueryPresence,
-    ReadAttributes,
-    ReadChannelAttributes,
-    ReadHistory,
-    SendAs,
-    SubscribePresence,
-    Trouble,
-    UnsubscribePresence,
-    WriteAttributes,
 )
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.inboxes import DropStored, ListStored
+from rtmcore.service.commands.messages import PeerSend, PublishAs, PublishMessage, SendAs
+from rtmcore.service.commands.presence import (
+    ListSubscriptions,
+    QueryPresence,
+    SubscribePresence,
+    UnsubscribePresence,
+)
+from rtmcore.service.commands.results import Trouble
+from rtmcore.service.commands.sessions import Claim
 from rtmcore.service.memory.journal import Batch
 from rtmsync import Client, Publisher
 from rtmsync.server.config import DEV_APP_ID, ServerConfig

@@ -17,7 +17,8 @@ from rtmcore.connection.policy import ROOM_POLICY
 from rtmcore.errors import RemoteProtocolError
 from rtmcore.limits import DATA_TRACKS, LOGIN_RATE, MESSAGE_BYTES, SERVER_RATE_BURST, TRACK_NAME_BYTES
 from rtmcore.service import logins
-from rtmcore.service.commands import JoinChannel, Trouble
+from rtmcore.service.commands.channels import JoinChannel
+from rtmcore.service.commands.results import Trouble
 from rtmcore.wire.codec import MSGPACK
 from rtmcore.wire.packets import WEBSOCKET_PATH
 from rtmsync import Room, RoomDisconnected, RoomReconnecting

@@ -11,7 +11,7 @@ import rtmsync
 from rtmcore.codes import CloseCode, LoginError, RtcConnectionChangeReason
 from rtmcore.connection.policy import RTC_POLICY
 from rtmcore.service import logins
-from rtmcore.service.commands import Claim
+from rtmcore.service.commands.sessions import Claim
 from rtmsync import RtcChannel, RtcConnectionState, RtcStateChanged
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server

@@ -11,7 +11,9 @@ from rtmcore.client.requests import Ticket
 from rtmcore.codes import ConnectionState, JoinChannelError, LeaveChannelReason, SendPeerMessageError
 from rtmcore.errors import Aborted, NotInChannel, RequestTimeout
 from rtmcore.models import SendResult, SendStatus
-from rtmcore.service.commands import RTM, Answer, Expel, Kick, Name, PutOut
+from rtmcore.service.commands.exclusions import Expel, Kick, PutOut
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.table import Answer
 from tests.core.cities import APP, Citizen, City
 
 CONNECTING = ("CONNECTING", "LOGIN")

@@ -27,7 +27,8 @@ from rtmcore.client.requests import Ticket
 from rtmcore.codes import MessageType
 from rtmcore.errors import ConnectionFailed, RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
-from rtmcore.service.commands import Ban, Name
+from rtmcore.service.commands.exclusions import Ban
+from rtmcore.service.commands.names import Name
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.node import Node

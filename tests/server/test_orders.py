@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from rtmcore.errors import LimitExceeded, RtmError, ServerFailure, WouldDeadlock
-from rtmcore.service.commands import Refusal, Trouble
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.orders import Orders
 from rtmsync.server.server import Server

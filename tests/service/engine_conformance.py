@@ -8,29 +8,19 @@ from typing import Any
 import pytest
 
 from rtmcore.limits import INSTANCES_REMEMBERED, NAME_MEMORY
-from rtmcore.service.commands import (
-    Acknowledge,
-    Answer,
-    Claimed,
-    Ended,
-    Ending,
-    InboxNotice,
+from rtmcore.service.commands.channels import (
     JoinChannel,
     LeaveChannel,
     ListMembers,
-    Logged,
     MemberNotice,
-    Name,
-    PeerOutcome,
-    PeerSend,
-    PublishMessage,
     ReadChannel,
-    ReadInbox,
-    Refusal,
-    Release,
-    Settled,
-    Trouble,
 )
+from rtmcore.service.commands.inboxes import Acknowledge, InboxNotice, ReadInbox
+from rtmcore.service.commands.messages import Logged, PeerOutcome, PeerSend, PublishMessage
+from rtmcore.service.commands.names import Name
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed, Ended, Ending, Release
+from rtmcore.service.commands.table import Answer
 from tests.service.engine_harness import APP, Harness, MakeHarness
 
 DELIVERED, PEER_UNREACHABLE, CACHED = 0, 3, 4

@@ -10,15 +10,9 @@ from rtmcore.limits import (
     USER_ATTRIBUTES,
     USER_ATTRIBUTES_BYTES,
 )
-from rtmcore.service.commands import (
-    Attributes,
-    ChangeAttributes,
-    Claimed,
-    ReadAttributes,
-    Settled,
-    Trouble,
-    WriteAttributes,
-)
+from rtmcore.service.commands.attributes import Attributes, ChangeAttributes, ReadAttributes, WriteAttributes
+from rtmcore.service.commands.results import Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import Harness, MakeHarness
 

@@ -3,22 +3,12 @@
 import pytest
 
 from rtmcore.limits import JOURNAL_RETRY, MEDIA_TICKET_SECONDS
-from rtmcore.service.commands import (
-    BANNED,
-    RTM,
-    CheckBearer,
-    Claimed,
-    Ended,
-    Ending,
-    Kick,
-    MemberNotice,
-    Name,
-    ReadInbox,
-    Refusal,
-    Settled,
-    ShutOut,
-    Trouble,
-)
+from rtmcore.service.commands.channels import MemberNotice
+from rtmcore.service.commands.exclusions import BANNED, CheckBearer, Kick, ShutOut
+from rtmcore.service.commands.inboxes import ReadInbox
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed, Ended, Ending
 from tests.service.engine_conformance import CACHED, PEER_UNREACHABLE, outcome, refused
 from tests.service.engine_harness import APP, Harness, MakeHarness
 

@@ -13,15 +13,14 @@ from rtmcore.limits import (
     JOURNAL_RETRY,
     OFFLINE_AFTER,
 )
-from rtmcore.service.commands import (
+from rtmcore.service.commands.attributes import (
     AttributesNotice,
     ChangeChannelAttributes,
     ChannelAttributes,
     ChannelAttributeValue,
     ReadChannelAttributes,
-    Settled,
-    Trouble,
 )
+from rtmcore.service.commands.results import Settled, Trouble
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import APP, Client, Harness, MakeHarness
 

@@ -10,21 +10,19 @@ from rtmcore.limits import (
     REPLAY_MAX,
     REPLAY_WINDOW,
 )
-from rtmcore.service.commands import (
-    Answer,
+from rtmcore.service.commands.channels import (
     ChannelNotice,
     CountMembers,
     Counts,
     JoinChannel,
-    Logged,
     MemberNotice,
     Membership,
-    Page,
-    PublishMessage,
-    Settled,
-    Trouble,
     Unwatch,
 )
+from rtmcore.service.commands.entries import Page
+from rtmcore.service.commands.messages import Logged, PublishMessage
+from rtmcore.service.commands.results import Settled, Trouble
+from rtmcore.service.commands.table import Answer
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import APP, Client, Harness, MakeHarness
 

@@ -6,22 +6,11 @@ import attrs
 import pytest
 
 from rtmcore.limits import OFFLINE_AFTER, UNREACHABLE_AFTER
-from rtmcore.service.commands import (
-    ROOM,
-    RTC,
-    AttachMedia,
-    Ban,
-    Claimed,
-    DataNotice,
-    DetachMedia,
-    Ended,
-    Ending,
-    Place,
-    Session,
-    Settled,
-    Trouble,
-    media_secret,
-)
+from rtmcore.service.commands.exclusions import Ban
+from rtmcore.service.commands.media import AttachMedia, DataNotice, DetachMedia, media_secret
+from rtmcore.service.commands.names import ROOM, RTC, Place, Session
+from rtmcore.service.commands.results import Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed, Ended, Ending
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import APP, Client, Harness
 

@@ -12,29 +12,12 @@ from rtmcore.limits import (
     IDEMPOTENCY_SECONDS,
     OFFLINE_AFTER,
 )
-from rtmcore.service.commands import (
-    BANNED,
-    RTM,
-    Ban,
-    Claimed,
-    Ended,
-    Ending,
-    Events,
-    Expel,
-    ExpelNotice,
-    FeedEvent,
-    Kick,
-    MemberNotice,
-    Membership,
-    Name,
-    PutOut,
-    Record,
-    Refusal,
-    Settled,
-    TakeEvents,
-    Trouble,
-    Unban,
-)
+from rtmcore.service.commands.channels import MemberNotice, Membership
+from rtmcore.service.commands.event_feeds import Events, FeedEvent, Record, TakeEvents
+from rtmcore.service.commands.exclusions import BANNED, Ban, Expel, ExpelNotice, Kick, PutOut, Unban
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed, Ended, Ending
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import APP, Client, Harness, MakeHarness
 

@@ -13,17 +13,11 @@ from rtmcore.limits import (
     OFFLINE_AFTER,
     REPLAY_WINDOW,
 )
-from rtmcore.service.commands import (
-    RTM,
-    Accepted,
-    ChannelNotice,
-    Kept,
-    Logged,
-    Name,
-    ReadHistory,
-    SendAs,
-    Trouble,
-)
+from rtmcore.service.commands.channels import ChannelNotice
+from rtmcore.service.commands.history import Kept, ReadHistory
+from rtmcore.service.commands.messages import Accepted, Logged, SendAs
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.results import Trouble
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE, outcome, refused
 from tests.service.engine_harness import APP, Client, Harness, MakeHarness
 

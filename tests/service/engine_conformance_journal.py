@@ -4,18 +4,11 @@ import pytest
 
 from rtmcore.codes import MessageType
 from rtmcore.limits import CLOCK_RESERVATION, COMMAND_TIMEOUT, JOURNAL_RETRY
-from rtmcore.service.commands import (
-    RTM,
-    Claimed,
-    Ending,
-    Logged,
-    MemberNotice,
-    Membership,
-    Name,
-    PeerOutcome,
-    SendAs,
-    Trouble,
-)
+from rtmcore.service.commands.channels import MemberNotice, Membership
+from rtmcore.service.commands.messages import Logged, PeerOutcome, SendAs
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.results import Trouble
+from rtmcore.service.commands.sessions import Claimed, Ending
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE, outcome, refused
 from tests.service.engine_harness import APP, Harness, MakeHarness
 

@@ -3,13 +3,10 @@
 import pytest
 
 from rtmcore.limits import INBOX_ENTRY_OVERHEAD
-from rtmcore.service.commands import (
-    Answer,
-    Claimed,
-    Logged,
-    PeerOutcome,
-    Trouble,
-)
+from rtmcore.service.commands.messages import Logged, PeerOutcome
+from rtmcore.service.commands.results import Trouble
+from rtmcore.service.commands.sessions import Claimed
+from rtmcore.service.commands.table import Answer
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE, outcome, refused
 from tests.service.engine_harness import Harness, MakeHarness
 

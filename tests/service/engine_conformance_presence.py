@@ -7,20 +7,18 @@ import pytest
 
 from rtmcore.codes import PeerOnlineState, PeerSubscriptionStatusError
 from rtmcore.limits import OFFLINE_AFTER, PRESENCE_SUBSCRIPTIONS, UNREACHABLE_AFTER
-from rtmcore.service.commands import (
-    Answer,
-    Claimed,
+from rtmcore.service.commands.presence import (
     ListSubscriptions,
     PresenceNotice,
     QueryPresence,
-    Refusal,
-    Settled,
     States,
     SubscribePresence,
-    Trouble,
     UnsubscribePresence,
     UserNames,
 )
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed
+from rtmcore.service.commands.table import Answer
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import Client, Harness, MakeHarness
 

@@ -13,22 +13,18 @@ from rtmcore.limits import (
     RTC_REMOTE_OFFLINE_AFTER,
     UNREACHABLE_AFTER,
 )
-from rtmcore.service.commands import (
-    ROOM,
-    RTC,
-    RTM,
-    Ban,
+from rtmcore.service.commands.channels import (
     ChannelNotice,
-    Claimed,
-    Ending,
-    Logged,
     MemberNotice,
     Membership,
     MemberStateNotice,
-    Settled,
-    Trouble,
     Unwatch,
 )
+from rtmcore.service.commands.exclusions import Ban
+from rtmcore.service.commands.messages import Logged
+from rtmcore.service.commands.names import ROOM, RTC, RTM
+from rtmcore.service.commands.results import Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed, Ending
 from tests.service.engine_conformance import refused
 from tests.service.engine_harness import APP, Client, Harness, MakeHarness
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from rtmcore.limits import DAY, JOURNAL_RETRY, OFFLINE_AFTER, UNREACHABLE_AFTER
-from rtmcore.service.commands import DropStored, Kept, ListStored, Settled, Trouble
+from rtmcore.service.commands.history import Kept
+from rtmcore.service.commands.inboxes import DropStored, ListStored
+from rtmcore.service.commands.results import Settled, Trouble
 from tests.service.engine_conformance import CACHED, DELIVERED, outcome, refused
 from tests.service.engine_harness import Client, Harness, MakeHarness
 

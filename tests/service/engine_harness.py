@@ -11,59 +11,40 @@ import attrs
 
 from rtmcore.codes import PeerOnlineState
 from rtmcore.limits import DAY, OFFLINE_AFTER, RTC_REMOTE_OFFLINE_AFTER, SWEEP_INTERVAL
-from rtmcore.service.commands import (
-    ROOM,
-    RTC,
-    RTM,
-    Acknowledge,
-    Answer,
-    AttachMedia,
-    Ban,
+from rtmcore.service.commands.attributes import (
     ChangeAttributes,
     ChangeChannelAttributes,
-    Claim,
-    Claimed,
-    Command,
+    ReadAttributes,
+    ReadChannelAttributes,
+    WriteAttributes,
+)
+from rtmcore.service.commands.channels import (
     CountMembers,
-    DataNotice,
-    DropStored,
-    Ended,
-    Entry,
-    Heard,
-    InboxNotice,
     JoinChannel,
     LeaveChannel,
     ListMembers,
-    ListStored,
-    ListSubscriptions,
     Membership,
-    Name,
-    Output,
-    Page,
-    PeerSend,
-    Place,
-    PresenceNotice,
-    PublishMessage,
-    QueryPresence,
-    ReadAttributes,
     ReadChannel,
-    ReadChannelAttributes,
     ReadChannels,
-    ReadHistory,
-    ReadInbox,
-    Release,
-    SendData,
-    Session,
-    Settled,
-    Silent,
-    SubscribePresence,
-    Unban,
-    UnsubscribePresence,
-    Value,
     Watch,
-    WriteAttributes,
-    media_secret,
 )
+from rtmcore.service.commands.entries import Entry, Page
+from rtmcore.service.commands.exclusions import Ban, Unban
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.inboxes import Acknowledge, DropStored, InboxNotice, ListStored, ReadInbox
+from rtmcore.service.commands.media import AttachMedia, DataNotice, SendData, media_secret
+from rtmcore.service.commands.messages import PeerSend, PublishMessage
+from rtmcore.service.commands.names import ROOM, RTC, RTM, Name, Place, Session
+from rtmcore.service.commands.presence import (
+    ListSubscriptions,
+    PresenceNotice,
+    QueryPresence,
+    SubscribePresence,
+    UnsubscribePresence,
+)
+from rtmcore.service.commands.results import Settled
+from rtmcore.service.commands.sessions import Claim, Claimed, Ended, Heard, Release, Silent
+from rtmcore.service.commands.table import Answer, Command, Output, Value
 from rtmcore.service.engine import EnginePort
 
 APP = "0123456789abcdef0123456789abcdef"

@@ -11,29 +11,17 @@ import attrs
 
 from rtmcore.codes import PeerOnlineState
 from rtmcore.limits import JOURNAL_RETRY, SEND_TIMEOUT
-from rtmcore.service.commands import (
-    Answer,
-    Attributes,
-    ChannelNotice,
-    Claimed,
-    Entry,
-    InboxNotice,
-    Kept,
-    Logged,
-    MemberNotice,
-    Membership,
-    Page,
-    PeerOutcome,
-    PeerSend,
-    PresenceNotice,
-    PublishMessage,
-    ReadHistory,
-    ReadInbox,
-    Refusal,
-    Session,
-    Settled,
-    Trouble,
-)
+from rtmcore.service.commands.attributes import Attributes
+from rtmcore.service.commands.channels import ChannelNotice, MemberNotice, Membership
+from rtmcore.service.commands.entries import Entry, Page
+from rtmcore.service.commands.history import Kept, ReadHistory
+from rtmcore.service.commands.inboxes import InboxNotice, ReadInbox
+from rtmcore.service.commands.messages import Logged, PeerOutcome, PeerSend, PublishMessage
+from rtmcore.service.commands.names import Session
+from rtmcore.service.commands.presence import PresenceNotice
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.sessions import Claimed
+from rtmcore.service.commands.table import Answer
 from tests.service.engine_conformance import CACHED, DELIVERED, PEER_UNREACHABLE
 from tests.service.engine_harness import APP, Client, Harness
 

@@ -5,36 +5,25 @@ from collections import deque
 
 import attrs
 
-from rtmcore.service.commands import (
-    RTM,
-    Answer,
-    AttributesNotice,
-    Ban,
+from rtmcore.service.commands.attributes import AttributesNotice
+from rtmcore.service.commands.channels import (
     ChannelNotice,
-    CheckBearer,
-    Claim,
-    Command,
     CountMembersOf,
-    DataNotice,
-    Ended,
-    Expel,
-    ExpelNotice,
-    InboxNotice,
-    Kick,
     MemberNotice,
     MemberStateNotice,
-    Output,
-    PresenceNotice,
-    PublishAs,
-    ReadHistory,
-    Record,
-    SendAs,
-    ShutOut,
-    TakeEvents,
-    Unban,
     Unwatch,
     Watch,
 )
+from rtmcore.service.commands.event_feeds import Record, TakeEvents
+from rtmcore.service.commands.exclusions import Ban, CheckBearer, Expel, ExpelNotice, Kick, ShutOut, Unban
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.inboxes import InboxNotice
+from rtmcore.service.commands.media import DataNotice
+from rtmcore.service.commands.messages import PublishAs, SendAs
+from rtmcore.service.commands.names import RTM
+from rtmcore.service.commands.presence import PresenceNotice
+from rtmcore.service.commands.sessions import Claim, Ended
+from rtmcore.service.commands.table import Answer, Command, Output
 from rtmcore.service.engine import EnginePort
 
 

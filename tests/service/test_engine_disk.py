@@ -16,21 +16,13 @@ import msgspec
 import pytest
 
 from rtmcore.errors import ServerFailure
-from rtmcore.service.commands import (
-    Answer,
-    ChannelAttributeValue,
-    Claim,
-    Claimed,
-    Kept,
-    Name,
-    PeerOutcome,
-    PeerSend,
-    Place,
-    ReadChannelAttributes,
-    ReadHistory,
-    ReadInbox,
-    Session,
-)
+from rtmcore.service.commands.attributes import ChannelAttributeValue, ReadChannelAttributes
+from rtmcore.service.commands.history import Kept, ReadHistory
+from rtmcore.service.commands.inboxes import ReadInbox
+from rtmcore.service.commands.messages import PeerOutcome, PeerSend
+from rtmcore.service.commands.names import Name, Place, Session
+from rtmcore.service.commands.sessions import Claim, Claimed
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.memory.journal import AttributesRecord, Batch, Image, SessionRecord, StoredEntry
 from rtmcore.service.memory.kept import HistoryQuestion, HistoryRecord
 from rtmsync.server.engines.embedded import JOURNAL_FILE, LOCK_FILE, EmbeddedEngine, EmbeddedPort
@@ -607,7 +599,10 @@ def acknowledged_before_a_kill(program: str, directory: Path, count: int) -> lis
 _SENDER = f"""
 import sys, time, threading
 from pathlib import Path
-from rtmcore.service.commands import *
+from rtmcore.service.commands.messages import PeerSend
+from rtmcore.service.commands.names import Name, Place, Session
+from rtmcore.service.commands.sessions import Claim
+from rtmcore.service.commands.table import Answer
 from rtmsync.server.engines.embedded import EmbeddedEngine
 woken = threading.Event()
 engine = EmbeddedEngine(Path(sys.argv[1]), epoch="e", wake=woken.set)
@@ -659,7 +654,13 @@ def test_every_acknowledged_message_survives_a_kill(tmp_path: Path, count: int) 
 _WRITER = f"""
 import sys, time, threading
 from pathlib import Path
-from rtmcore.service.commands import *
+from rtmcore.service.commands.attributes import ChangeChannelAttributes
+from rtmcore.service.commands.channels import JoinChannel
+from rtmcore.service.commands.messages import Logged, PublishMessage
+from rtmcore.service.commands.names import Name, Place, Session
+from rtmcore.service.commands.results import Settled
+from rtmcore.service.commands.sessions import Claim
+from rtmcore.service.commands.table import Answer
 from rtmsync.server.engines.embedded import EmbeddedEngine
 woken = threading.Event()
 engine = EmbeddedEngine(Path(sys.argv[1]), epoch="e", wake=woken.set)

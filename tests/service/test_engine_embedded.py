@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtmcore.service.commands import Kept
+from rtmcore.service.commands.history import Kept
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps
 from rtmcore.service.memory.journal import Batch, Image

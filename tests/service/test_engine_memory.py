@@ -5,7 +5,10 @@ import os
 import pytest
 
 from rtmcore.limits import JOURNAL_RETRY
-from rtmcore.service.commands import Answer, Claim, Name, Place, Trouble
+from rtmcore.service.commands.names import Name, Place
+from rtmcore.service.commands.results import Trouble
+from rtmcore.service.commands.sessions import Claim
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.engine import EnginePort
 from rtmcore.service.memory import Caps, MemoryEngine
 from rtmcore.service.memory.journal import Batch, Image, Journal, StoredEntry

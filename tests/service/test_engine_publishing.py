@@ -4,20 +4,11 @@ import pytest
 
 from rtmcore.codes import MessageType, SendPeerMessageError
 from rtmcore.limits import IDEMPOTENCY_SECONDS
-from rtmcore.service.commands import (
-    RTM,
-    Accepted,
-    Answer,
-    CountMembersOf,
-    Counts,
-    Logged,
-    Name,
-    PeerOutcome,
-    PublishAs,
-    Refusal,
-    SendAs,
-    Trouble,
-)
+from rtmcore.service.commands.channels import CountMembersOf, Counts
+from rtmcore.service.commands.messages import Accepted, Logged, PeerOutcome, PublishAs, SendAs
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.table import Answer
 from rtmcore.wire.packets import Ack, ChannelEntry, InboxEntry, PeerSent
 from tests.service.wires import APP, World
 

@@ -4,7 +4,7 @@ import pytest
 
 from rtmcore.codes import CloseCode, ConnectionChangeReason, LoginError
 from rtmcore.limits import OFFLINE_AFTER
-from rtmcore.service.commands import Refusal, Settled, Trouble
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.packets import Kicked, MemberChanged, PeerSent, Ready, Refused
 from tests.service.wires import APP, OTHER_APP, SETTLE

@@ -4,7 +4,9 @@ import pytest
 
 from rtmcore.codes import JoinChannelError, LeaveChannelError, SendChannelMessageError
 from rtmcore.limits import MEMBER_EVENTS_MAX, MESSAGE_BYTES, PACKETS_PER_FRAME
-from rtmcore.service.commands import ChannelNotice, Entry, MemberNotice, Name
+from rtmcore.service.commands.channels import ChannelNotice, MemberNotice
+from rtmcore.service.commands.entries import Entry
+from rtmcore.service.commands.names import Name
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.codec import JSON, MSGPACK
 from rtmcore.wire.packets import (

@@ -5,21 +5,12 @@ import pytest
 
 from rtmcore.codes import CloseCode, ConnectionChangeReason, LoginError
 from rtmcore.limits import HELD_ENTRIES, REPLAY_MAX
-from rtmcore.service.commands import (
-    ChannelNotice,
-    Claim,
-    Ended,
-    Ending,
-    InboxNotice,
-    JoinChannel,
-    MemberNotice,
-    Output,
-    PublishMessage,
-    ReadChannel,
-    ReadInbox,
-    Refusal,
-    Trouble,
-)
+from rtmcore.service.commands.channels import ChannelNotice, JoinChannel, MemberNotice, ReadChannel
+from rtmcore.service.commands.inboxes import InboxNotice, ReadInbox
+from rtmcore.service.commands.messages import PublishMessage
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.sessions import Claim, Ended, Ending
+from rtmcore.service.commands.table import Output
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.packets import (
     Ack,

@@ -21,7 +21,7 @@ from rtmcore.limits import (
     SERVER_RATE_BURST,
     RateLimit,
 )
-from rtmcore.service.commands import PublishMessage
+from rtmcore.service.commands.messages import PublishMessage
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.codec import JSON, MSGPACK
 from rtmcore.wire.packets import (

@@ -4,7 +4,7 @@ import pytest
 
 from rtmcore.codes import CloseCode, JoinChannelError, SendPeerMessageError
 from rtmcore.limits import OFFLINE_AFTER, REPLAY_MAX, REPLAY_WINDOW, RESTORE_TIMEOUT
-from rtmcore.service.commands import JoinChannel
+from rtmcore.service.commands.channels import JoinChannel
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.codec import JSON, MSGPACK
 from rtmcore.wire.packets import (

@@ -15,7 +15,7 @@ from rtmcore.codes import (
     SendPeerMessageError,
 )
 from rtmcore.limits import ROOM_PARTICIPANTS, ROOM_SESSION_TIMEOUT, UNREACHABLE_AFTER
-from rtmcore.service.commands import media_secret
+from rtmcore.service.commands.media import media_secret
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.packets import (
     Beat,

@@ -10,7 +10,7 @@ from rtmcore.errors import InvalidToken, LocalProtocolError
 from rtmcore.figures import RATES
 from rtmcore.limits import LOGIN_RATE, SERVER_RATE_BURST, RateLimit
 from rtmcore.service.admission import Doorway, NameRates, SessionRates, TokenBucket
-from rtmcore.service.commands import KINDS, Name
+from rtmcore.service.commands.names import KINDS, Name
 from rtmcore.service.config import ANNOUNCED_LIMITS, NodeConfig
 from rtmcore.service.connections import PHASES, RECEIVABLE, Connection, Cue, Effect, Phase
 from rtmcore.service.desk import OPERATIONS

@@ -15,7 +15,7 @@ from rtmcore.limits import (
     UNREACHABLE_AFTER,
     WRITE_CHUNK,
 )
-from rtmcore.service.commands import Heard, Silent
+from rtmcore.service.commands.sessions import Heard, Silent
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.packets import (
     Beat,

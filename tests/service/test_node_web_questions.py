@@ -15,17 +15,10 @@ from rtmcore.limits import (
     OFFLINE_AFTER,
     SERVER_RATE_BURST,
 )
-from rtmcore.service.commands import (
-    RTM,
-    Answer,
-    Claim,
-    JoinChannel,
-    Membership,
-    Name,
-    Place,
-    Release,
-    Session,
-)
+from rtmcore.service.commands.channels import JoinChannel, Membership
+from rtmcore.service.commands.names import RTM, Name, Place, Session
+from rtmcore.service.commands.sessions import Claim, Release
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.config import NodeConfig
 from rtmcore.wire.packets import Done, Leave, MemberChanged, MessagePage, QueryHistory
 from tests.service.test_node_web import BASE, CHANNEL, PEER, Web

@@ -17,19 +17,12 @@ from rtmcore.client.events import (
 )
 from rtmcore.errors import OutcomeUnknown, RequestTimeout, RtmError
 from rtmcore.models import ChannelMessage, PeerMessage
-from rtmcore.service.commands import (
-    Answer,
-    ChannelNotice,
-    Claim,
-    Claimed,
-    Logged,
-    MemberNotice,
-    MemberStateNotice,
-    Page,
-    PresenceNotice,
-    PublishMessage,
-    ReadChannel,
-)
+from rtmcore.service.commands.channels import ChannelNotice, MemberNotice, MemberStateNotice, ReadChannel
+from rtmcore.service.commands.entries import Page
+from rtmcore.service.commands.messages import Logged, PublishMessage
+from rtmcore.service.commands.presence import PresenceNotice
+from rtmcore.service.commands.sessions import Claim, Claimed
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.memory.kept import HistoryRecord
 
 LONG: Final = 12.0

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from rtmcore.limits import READ_CHUNK
-from rtmcore.service.commands import Answer, Command, Output, Unwatch, Watch
+from rtmcore.service.commands.channels import Unwatch, Watch
+from rtmcore.service.commands.table import Answer, Command, Output
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.grants import Grant
 from rtmcore.service.memory import MemoryEngine

@@ -14,7 +14,7 @@ from rtmcore.client.pacing import Pacer
 from rtmcore.client.requests import RESTORE
 from rtmcore.client.users import Users
 from rtmcore.codes import MessageType, PeerOnlineState
-from rtmcore.service.commands import Kept
+from rtmcore.service.commands.history import Kept
 from rtmcore.service.counts import MemberCounter
 from rtmcore.service.memory import channel_attributes, presence, stored
 from rtmcore.service.memory.attributes import UserAttributes

@@ -22,7 +22,7 @@ from rtmcore.client.events import (
 from rtmcore.codes import CloseCode, ConnectionState, MessageType
 from rtmcore.errors import Aborted, RequestTimeout
 from rtmcore.models import ChannelMessage, SendStatus
-from rtmcore.service.commands import Ended
+from rtmcore.service.commands.sessions import Ended
 from tests.simulation.hosts import ClientHost
 from tests.simulation.scenario import Scenario
 

@@ -13,7 +13,9 @@ from rtmcore.service.admission import NameRates
 from rtmcore.service.blobs.jobs import Job, Jobs
 from rtmcore.service.blobs.routes import BlobRoute
 from rtmcore.service.blobs.tickets import BadTicket, Ticket, TicketOffice
-from rtmcore.service.commands import BANNED, RTM, CheckBearer, Name, Refusal, Trouble
+from rtmcore.service.commands.exclusions import BANNED, CheckBearer
+from rtmcore.service.commands.names import RTM, Name
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.config import HTTP_TICKETS
 from rtmcore.service.context import NodeContext
 from rtmcore.service.grants import Grant, TokenVerifier, login_code

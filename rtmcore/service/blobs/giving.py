@@ -5,7 +5,7 @@ from typing import Any
 
 from rtmcore.codes import UploadMediaError
 from rtmcore.service.blobs.tickets import TicketOffice
-from rtmcore.service.commands import Session
+from rtmcore.service.commands.names import Session
 from rtmcore.service.connections import Connection
 from rtmcore.service.context import NodeContext
 from rtmcore.service.desk import Desk

@@ -43,7 +43,8 @@ from rtmcore.service.blobs.routes import (
 )
 from rtmcore.service.blobs.tickets import TicketOffice
 from rtmcore.service.blobs.uploads import Uploads
-from rtmcore.service.commands import RTM, CheckBearer, Name, ShutOut
+from rtmcore.service.commands.exclusions import CheckBearer, ShutOut
+from rtmcore.service.commands.names import RTM, Name
 from rtmcore.service.connections import Connection, Phase
 from rtmcore.service.context import NodeContext
 from rtmcore.service.departures import Departures

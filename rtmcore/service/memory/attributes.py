@@ -4,14 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from rtmcore.codes import AttributeOperationError
-from rtmcore.service.commands import (
-    Attributes,
-    ChangeAttributes,
-    ReadAttributes,
-    Refusal,
-    Settled,
-    WriteAttributes,
-)
+from rtmcore.service.commands.attributes import Attributes, ChangeAttributes, ReadAttributes, WriteAttributes
+from rtmcore.service.commands.results import Refusal, Settled
 from rtmcore.service.memory.results import fitting
 from rtmcore.service.memory.state import FENCED, Outlet, State
 

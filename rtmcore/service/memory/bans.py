@@ -4,17 +4,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from rtmcore.limits import MEDIA_TICKET_SECONDS
-from rtmcore.service.commands import (
-    BANNED,
-    Ban,
-    CheckBearer,
-    Name,
-    Refusal,
-    Settled,
-    ShutOut,
-    Trouble,
-    Unban,
-)
+from rtmcore.service.commands.exclusions import BANNED, Ban, CheckBearer, ShutOut, Unban
+from rtmcore.service.commands.names import Name
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
 from rtmcore.service.memory.state import Outlet, State
 
 _PUT_OUT = Refusal(Trouble.UNAUTHORIZED, "The user was put out since.")

@@ -7,15 +7,14 @@ from typing import TypeAlias
 import attrs
 
 from rtmcore.limits import JOURNAL_RETRY
-from rtmcore.service.commands import (
+from rtmcore.service.commands.attributes import (
     AttributesNotice,
     ChangeChannelAttributes,
     ChannelAttributes,
     ChannelAttributeValue,
     ReadChannelAttributes,
-    Refusal,
-    Trouble,
 )
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.memory.attributes import oversize
 from rtmcore.service.memory.journal import AttributesRecord
 from rtmcore.service.memory.results import WRITTEN, Result, Written

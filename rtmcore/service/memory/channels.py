@@ -11,40 +11,31 @@ from rtmcore.limits import (
     CHANNEL_MEMORY,
     REPLAY_DRAIN,
 )
-from rtmcore.service.commands import (
+from rtmcore.service.commands.channels import (
     ALREADY_JOINED,
-    EXPELLED,
     NOT_A_MEMBER,
-    ROOM,
-    RTM,
     TOO_MANY_CHANNELS,
-    Answer,
     ChannelNotice,
     CountMembers,
     Counts,
-    Entry,
-    Expel,
-    ExpelNotice,
     JoinChannel,
     LeaveChannel,
     ListMembers,
-    Logged,
     MemberNotice,
     Membership,
     MemberStateNotice,
-    Name,
-    Page,
     Pages,
-    PublishMessage,
-    PutOut,
     ReadChannel,
     ReadChannels,
-    Refusal,
-    Settled,
-    Trouble,
     Unwatch,
     Watch,
 )
+from rtmcore.service.commands.entries import Entry, Page
+from rtmcore.service.commands.exclusions import EXPELLED, Expel, ExpelNotice, PutOut
+from rtmcore.service.commands.messages import Logged, PublishMessage
+from rtmcore.service.commands.names import ROOM, RTM, Name
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.memory.channel_attributes import AttributedChannels
 from rtmcore.service.memory.event_feeds import EventFeeds
 from rtmcore.service.memory.history import History, is_wanted

@@ -4,55 +4,39 @@ from collections.abc import Callable
 from typing import Any
 
 from rtmcore.limits import CLOCK_RESERVATION
-from rtmcore.service.commands import (
-    Acknowledge,
-    Answer,
-    AttachMedia,
-    Ban,
+from rtmcore.service.commands.attributes import (
     ChangeAttributes,
     ChangeChannelAttributes,
-    CheckBearer,
-    Claim,
-    Command,
-    CountMembers,
-    CountMembersOf,
-    DetachMedia,
-    DropStored,
-    Expel,
-    Heard,
-    JoinChannel,
-    Kept,
-    Kick,
-    LeaveChannel,
-    ListMembers,
-    ListStored,
-    ListSubscriptions,
-    Output,
-    PeerSend,
-    PublishAs,
-    PublishMessage,
-    QueryPresence,
     ReadAttributes,
-    ReadChannel,
     ReadChannelAttributes,
-    ReadChannels,
-    ReadHistory,
-    ReadInbox,
-    Record,
-    Refusal,
-    Release,
-    SendAs,
-    SendData,
-    Silent,
-    SubscribePresence,
-    TakeEvents,
-    Trouble,
-    Unban,
-    UnsubscribePresence,
-    Unwatch,
-    Watch,
     WriteAttributes,
 )
+from rtmcore.service.commands.channels import (
+    CountMembers,
+    CountMembersOf,
+    JoinChannel,
+    LeaveChannel,
+    ListMembers,
+    ReadChannel,
+    ReadChannels,
+    Unwatch,
+    Watch,
+)
+from rtmcore.service.commands.event_feeds import Record, TakeEvents
+from rtmcore.service.commands.exclusions import Ban, CheckBearer, Expel, Kick, Unban
+from rtmcore.service.commands.history import Kept, ReadHistory
+from rtmcore.service.commands.inboxes import Acknowledge, DropStored, ListStored, ReadInbox
+from rtmcore.service.commands.media import AttachMedia, DetachMedia, SendData
+from rtmcore.service.commands.messages import PeerSend, PublishAs, PublishMessage, SendAs
+from rtmcore.service.commands.presence import (
+    ListSubscriptions,
+    QueryPresence,
+    SubscribePresence,
+    UnsubscribePresence,
+)
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.sessions import Claim, Heard, Release, Silent
+from rtmcore.service.commands.table import Answer, Command, Output
 from rtmcore.service.memory.attributes import UserAttributes
 from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.caps import Caps

@@ -9,7 +9,8 @@ from rtmcore.limits import (
     EVENT_FEED_STORED,
     IDEMPOTENCY_SECONDS,
 )
-from rtmcore.service.commands import RTM, Events, FeedEvent, Name, Record, TakeEvents
+from rtmcore.service.commands.event_feeds import Events, FeedEvent, Record, TakeEvents
+from rtmcore.service.commands.names import RTM, Name
 from rtmcore.service.memory.state import Channel, Outlet
 
 _USERS: Final = 0

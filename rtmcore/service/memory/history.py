@@ -5,7 +5,10 @@ from typing import Final
 
 from rtmcore.codes import MessageType
 from rtmcore.limits import HISTORY_QUESTIONS
-from rtmcore.service.commands import RTM, Kept, PeerSend, PublishMessage, ReadHistory, Refusal, Trouble
+from rtmcore.service.commands.history import Kept, ReadHistory
+from rtmcore.service.commands.messages import PeerSend, PublishMessage
+from rtmcore.service.commands.names import RTM
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.memory.kept import HistoryQuestion, HistoryRecord, MemoryHistory
 from rtmcore.service.memory.state import FENCED, Outlet, State
 

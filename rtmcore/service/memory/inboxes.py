@@ -7,18 +7,11 @@ import attrs
 
 from rtmcore.codes import SendPeerMessageError
 from rtmcore.limits import INBOX_ENTRY_OVERHEAD
-from rtmcore.service.commands import (
-    Acknowledge,
-    Answer,
-    Entry,
-    InboxNotice,
-    Page,
-    PeerOutcome,
-    PeerSend,
-    ReadInbox,
-    Refusal,
-    Trouble,
-)
+from rtmcore.service.commands.entries import Entry, Page
+from rtmcore.service.commands.inboxes import Acknowledge, InboxNotice, ReadInbox
+from rtmcore.service.commands.messages import PeerOutcome, PeerSend
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.memory.journal import Mark
 from rtmcore.service.memory.state import FENCED, Account, Inbox, Item, Live, Outlet, State, Storage
 from rtmcore.service.memory.stores import Stores

@@ -9,7 +9,8 @@ from typing import TypeAlias
 import attrs
 
 from rtmcore.limits import JOURNAL_RETRY
-from rtmcore.service.commands import ChannelAttributeValue, Name
+from rtmcore.service.commands.attributes import ChannelAttributeValue
+from rtmcore.service.commands.names import Name
 from rtmcore.service.memory.kept import HistoryRecord, MemoryHistory
 
 ChannelName: TypeAlias = tuple[str, str, str]

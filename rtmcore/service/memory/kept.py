@@ -8,7 +8,7 @@ from typing import TypeAlias
 import attrs
 
 from rtmcore.limits import HISTORY_ENTRY_OVERHEAD
-from rtmcore.service.commands import Kept, KeptEntry, ReadHistory
+from rtmcore.service.commands.history import Kept, KeptEntry, ReadHistory
 
 Origin: TypeAlias = tuple[str, str, str, int]
 """App, source, its instance and the request: unique in the history."""

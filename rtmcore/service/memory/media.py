@@ -4,20 +4,10 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
 
-from rtmcore.service.commands import (
-    ROOM,
-    AttachMedia,
-    DataNotice,
-    DetachMedia,
-    Ended,
-    Ending,
-    Refusal,
-    SendData,
-    Session,
-    Settled,
-    Trouble,
-    media_secret,
-)
+from rtmcore.service.commands.media import AttachMedia, DataNotice, DetachMedia, SendData, media_secret
+from rtmcore.service.commands.names import ROOM, Session
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.sessions import Ended, Ending
 from rtmcore.service.memory.state import FENCED, Attachment, Live, Outlet, State
 
 _SETTLED: Final = Settled()

@@ -8,7 +8,10 @@ import attrs
 
 from rtmcore.codes import SendPeerMessageError
 from rtmcore.limits import RESULT_MEMORY
-from rtmcore.service.commands import Entry, Name, PeerOutcome, Refusal, Trouble
+from rtmcore.service.commands.entries import Entry
+from rtmcore.service.commands.messages import PeerOutcome
+from rtmcore.service.commands.names import Name
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.journal import Mark, StoredEntry
 from rtmcore.service.memory.state import Account, Inbox, Item, State, Storage

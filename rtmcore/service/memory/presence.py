@@ -5,18 +5,17 @@ from typing import Final
 import attrs
 
 from rtmcore.codes import PeerOnlineState, PeerSubscriptionStatusError
-from rtmcore.service.commands import (
+from rtmcore.service.commands.names import Name
+from rtmcore.service.commands.presence import (
     ListSubscriptions,
-    Name,
     PresenceNotice,
     QueryPresence,
-    Refusal,
-    Settled,
     States,
     SubscribePresence,
     UnsubscribePresence,
     UserNames,
 )
+from rtmcore.service.commands.results import Refusal, Settled
 from rtmcore.service.memory.results import fitting
 from rtmcore.service.memory.state import FENCED, Account, Live, Outlet, State
 

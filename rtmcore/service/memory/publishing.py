@@ -6,30 +6,12 @@ from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 from rtmcore.limits import IDEMPOTENCY_KEYS, IDEMPOTENCY_SECONDS, SWEEP_INTERVAL
-from rtmcore.service.commands import (
-    RTM,
-    Accepted,
-    Answer,
-    Ban,
-    Command,
-    CountMembers,
-    CountMembersOf,
-    Expel,
-    Kick,
-    Name,
-    PeerSend,
-    Place,
-    PublishAs,
-    PublishMessage,
-    Refusal,
-    SendAs,
-    Session,
-    Trouble,
-    Unban,
-    Unwatch,
-    Value,
-    Watch,
-)
+from rtmcore.service.commands.channels import CountMembers, CountMembersOf, Unwatch, Watch
+from rtmcore.service.commands.exclusions import Ban, Expel, Kick, Unban
+from rtmcore.service.commands.messages import Accepted, PeerSend, PublishAs, PublishMessage, SendAs
+from rtmcore.service.commands.names import RTM, Name, Place, Session
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.table import Answer, Command, Value
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.results import Results, Written
 from rtmcore.service.memory.sends import Sends

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from rtmcore.service.commands import Logged, Membership, PeerOutcome, Refusal, Settled, Trouble
+from rtmcore.service.commands.channels import Membership
+from rtmcore.service.commands.messages import Logged, PeerOutcome
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
 
 if TYPE_CHECKING:
     from rtmcore.service.memory.state import Item, Pending

@@ -5,7 +5,9 @@ from typing import Final
 
 from rtmcore.codes import SendPeerMessageError
 from rtmcore.limits import COMMAND_TIMEOUT, DELIVERY_JOURNAL_DELAY
-from rtmcore.service.commands import InboxNotice, PeerOutcome, PeerSend, Refusal, Trouble
+from rtmcore.service.commands.inboxes import InboxNotice
+from rtmcore.service.commands.messages import PeerOutcome, PeerSend
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.memory.history import History, is_wanted
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.kept import HistoryRecord

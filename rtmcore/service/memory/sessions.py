@@ -4,24 +4,10 @@ from hashlib import sha256
 from hmac import compare_digest
 
 from rtmcore.limits import INSTANCES_REMEMBERED, NAME_MEMORY, RESULT_MEMORY, UNREACHABLE_AFTER
-from rtmcore.service.commands import (
-    BANNED,
-    Ban,
-    Claim,
-    Claimed,
-    Ended,
-    Ending,
-    Heard,
-    Kick,
-    Place,
-    PutOut,
-    Refusal,
-    Release,
-    Session,
-    Settled,
-    Silent,
-    Trouble,
-)
+from rtmcore.service.commands.exclusions import BANNED, Ban, Kick, PutOut
+from rtmcore.service.commands.names import Place, Session
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.sessions import Claim, Claimed, Ended, Ending, Heard, Release, Silent
 from rtmcore.service.memory.bans import Bans
 from rtmcore.service.memory.channels import Channels
 from rtmcore.service.memory.event_feeds import EventFeeds

@@ -7,21 +7,13 @@ from typing import TypeAlias
 import attrs
 
 from rtmcore.limits import SWEEP_INTERVAL
-from rtmcore.service.commands import (
-    Answer,
-    ChangeChannelAttributes,
-    Command,
-    DropStored,
-    Entry,
-    Name,
-    Output,
-    PeerSend,
-    PublishMessage,
-    Refusal,
-    Session,
-    Trouble,
-    Value,
-)
+from rtmcore.service.commands.attributes import ChangeChannelAttributes
+from rtmcore.service.commands.entries import Entry
+from rtmcore.service.commands.inboxes import DropStored
+from rtmcore.service.commands.messages import PeerSend, PublishMessage
+from rtmcore.service.commands.names import Name, Session
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.table import Answer, Command, Output, Value
 from rtmcore.service.memory.alarms import Alarms
 from rtmcore.service.memory.caps import Caps
 from rtmcore.service.memory.clock import IdClock

@@ -3,13 +3,9 @@
 from collections import deque
 
 from rtmcore.codes import SendPeerMessageError
-from rtmcore.service.commands import (
-    DropStored,
-    Kept,
-    KeptEntry,
-    ListStored,
-    PeerOutcome,
-)
+from rtmcore.service.commands.history import Kept, KeptEntry
+from rtmcore.service.commands.inboxes import DropStored, ListStored
+from rtmcore.service.commands.messages import PeerOutcome
 from rtmcore.service.memory.inboxes import Inboxes
 from rtmcore.service.memory.results import WRITTEN, Written
 from rtmcore.service.memory.state import FENCED, Account, Item, Outlet, Pending, State, Storage

@@ -3,7 +3,7 @@
 import attrs
 
 from rtmcore.limits import DAY
-from rtmcore.service.commands import Name
+from rtmcore.service.commands.names import Name
 from rtmcore.service.memory.journal import StoredEntry
 from rtmcore.service.memory.state import Item, State, Storage
 

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from rtmcore.service.commands import Answer, Refusal, Settled, Trouble
+from rtmcore.service.commands.results import Refusal, Settled, Trouble
+from rtmcore.service.commands.table import Answer
 from rtmcore.service.memory.results import Result, Written, fitting
 from rtmcore.service.memory.state import Live, Outlet, Pending, State
 

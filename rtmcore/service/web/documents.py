@@ -5,18 +5,12 @@ from typing import Any, Final
 
 from rtmcore.codes import SendPeerMessageError
 from rtmcore.limits import HTTP_BODY_BYTES
-from rtmcore.service.commands import (
-    Accepted,
-    Counts,
-    Events,
-    FeedEvent,
-    Kept,
-    KeptEntry,
-    Logged,
-    PeerOutcome,
-    PutOut,
-    Settled,
-)
+from rtmcore.service.commands.channels import Counts
+from rtmcore.service.commands.event_feeds import Events, FeedEvent
+from rtmcore.service.commands.exclusions import PutOut
+from rtmcore.service.commands.history import Kept, KeptEntry
+from rtmcore.service.commands.messages import Accepted, Logged, PeerOutcome
+from rtmcore.service.commands.results import Settled
 from rtmcore.service.web.routes import HISTORY_COUNT, Job
 
 _OUTCOMES: Final = {

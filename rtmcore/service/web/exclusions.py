@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from rtmcore.limits import BAN_REASON_LENGTH
-from rtmcore.service.commands import RTM, Ban, Expel, Kick, Name, Unban
+from rtmcore.service.commands.exclusions import Ban, Expel, Kick, Unban
+from rtmcore.service.commands.names import RTM, Name
 from rtmcore.service.context import NodeContext
 from rtmcore.service.orders import Orders
 from rtmcore.service.web.problems import invalid

@@ -9,7 +9,8 @@ from rtmcore.limits import (
     SEND_TIMEOUT,
 )
 from rtmcore.service.admission import SharedRates
-from rtmcore.service.commands import RTM, Name, PublishAs, SendAs
+from rtmcore.service.commands.messages import PublishAs, SendAs
+from rtmcore.service.commands.names import RTM, Name
 from rtmcore.service.config import HTTP_PUBLISHES, HTTP_SENDS
 from rtmcore.service.context import NodeContext
 from rtmcore.service.requests import explain_invalid_message

@@ -5,7 +5,7 @@ from typing import Any
 
 from rtmcore.codes import ChannelMemberCountError, QueryPeersOnlineError
 from rtmcore.limits import BUSY_RETRY
-from rtmcore.service.commands import Refusal, Trouble
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.web.routes import Job
 
 

@@ -10,7 +10,9 @@ from rtmcore.codes import ChannelMemberCountError
 from rtmcore.figures import HISTORY as HISTORY_RATE
 from rtmcore.limits import HISTORY_PAGE_SIZES
 from rtmcore.service.admission import SharedRates
-from rtmcore.service.commands import CountMembersOf, ReadHistory, TakeEvents
+from rtmcore.service.commands.channels import CountMembersOf
+from rtmcore.service.commands.event_feeds import TakeEvents
+from rtmcore.service.commands.history import ReadHistory
 from rtmcore.service.config import HTTP_EVENTS
 from rtmcore.service.context import NodeContext
 from rtmcore.service.web.admission import admit

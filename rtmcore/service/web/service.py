@@ -8,17 +8,12 @@ from typing import Any, Final, TypeAlias
 
 from rtmcore.limits import BUSY_RETRY, COMMAND_TIMEOUT, HTTP_IDLE_TIMEOUT, IDEMPOTENCY_KEY_LENGTH
 from rtmcore.service.admission import SharedRates
-from rtmcore.service.commands import (
-    CountMembersOf,
-    Expel,
-    Kick,
-    PublishAs,
-    ReadHistory,
-    Refusal,
-    SendAs,
-    TakeEvents,
-    Trouble,
-)
+from rtmcore.service.commands.channels import CountMembersOf
+from rtmcore.service.commands.event_feeds import TakeEvents
+from rtmcore.service.commands.exclusions import Expel, Kick
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.messages import PublishAs, SendAs
+from rtmcore.service.commands.results import Refusal, Trouble
 from rtmcore.service.connections import Connection, Cue, Phase
 from rtmcore.service.context import NodeContext
 from rtmcore.service.departures import Departures

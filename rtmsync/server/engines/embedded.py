@@ -12,7 +12,8 @@ from typing import IO, Final, Protocol
 
 from rtmcore.errors import ServerFailure
 from rtmcore.limits import JOURNAL_CLOSE_TIMEOUT
-from rtmcore.service.commands import Command, Kept, Output
+from rtmcore.service.commands.history import Kept
+from rtmcore.service.commands.table import Command, Output
 from rtmcore.service.memory import Caps, MemoryEngine, MemoryPort
 from rtmcore.service.memory.journal import Batch, Image
 from rtmcore.service.memory.kept import HistoryQuestion

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from rtmcore.limits import HISTORY_DROPPED_AT_ONCE
-from rtmcore.service.commands import Kept, KeptEntry
+from rtmcore.service.commands.history import Kept, KeptEntry
 from rtmcore.service.memory.journal import Batch
 from rtmcore.service.memory.kept import HistoryQuestion
 

@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from rtmcore.errors import ServerFailure
 from rtmcore.limits import DAY
-from rtmcore.service.commands import ChannelAttributeValue, Name
+from rtmcore.service.commands.attributes import ChannelAttributeValue
+from rtmcore.service.commands.names import Name
 from rtmcore.service.memory.journal import Batch, Image, SessionRecord, StoredEntry
 from rtmsync.server.engines.sqlite_history import HISTORY_TABLES, SqliteHistory, errors_as_text, write_history
 

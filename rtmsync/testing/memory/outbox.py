@@ -4,19 +4,9 @@ import attrs
 
 from rtmcore.codes import MessageType
 from rtmcore.models import SendStatus
-from rtmcore.service.commands import (
-    Answer,
-    Command,
-    Logged,
-    Output,
-    PeerOutcome,
-    PeerSend,
-    PublishAs,
-    PublishMessage,
-    Refusal,
-    SendAs,
-    Trouble,
-)
+from rtmcore.service.commands.messages import Logged, PeerOutcome, PeerSend, PublishAs, PublishMessage, SendAs
+from rtmcore.service.commands.results import Refusal, Trouble
+from rtmcore.service.commands.table import Answer, Command, Output
 from rtmcore.service.engine import EnginePort
 from rtmcore.wire.described import read_body
 

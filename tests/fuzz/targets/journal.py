@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 
 from rtmcore.errors import ServerFailure
-from rtmcore.service.commands import ChannelAttributeValue, Name, ReadHistory
+from rtmcore.service.commands.attributes import ChannelAttributeValue
+from rtmcore.service.commands.history import ReadHistory
+from rtmcore.service.commands.names import Name
 from rtmcore.service.memory import MemoryEngine
 from rtmcore.service.memory.journal import AttributesRecord, Batch, Mark, SessionRecord, StoredEntry
 from rtmcore.service.memory.kept import HistoryQuestion, HistoryRecord

@@ -14,7 +14,8 @@ from rtmcore.limits import (
     READ_CHUNK,
     SERVER_OUTBOUND_BYTES,
 )
-from rtmcore.service.commands import KINDS, ROOM, RTM, media_secret
+from rtmcore.service.commands.media import media_secret
+from rtmcore.service.commands.names import KINDS, ROOM, RTM
 from rtmcore.service.config import NodeConfig
 from rtmcore.service.grants import Grant
 from rtmcore.service.memory import MemoryEngine
