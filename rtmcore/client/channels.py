@@ -259,13 +259,14 @@ class Channels:
             if channel.leaving and name not in restored:
                 self.left(name)
                 continue
-            channel.barrier = None
             reader = channel.reader
-            reader.restart(
-                replaying=name in restored, surplus=max(0, reader.taken - restored.get(name, reader.taken))
-            )
+            surplus = max(0, reader.taken - restored.get(name, reader.taken))
             if new_epoch:
                 channel.reborn = channel.log_reborn = True
+                self._hand_over_held(channel)
+                surplus = 0  # what was taken is of the old log, of which the server counts nothing
+            channel.barrier = None
+            reader.restart(replaying=name in restored, surplus=surplus)
             if name not in restored:
                 self._ask_for_top(channel)
 
@@ -355,6 +356,18 @@ class Channels:
             self._give(entry)
         if channel.reader.gap:
             self._mind_gap(channel)
+
+    def _hand_over_held(self, channel: Channel) -> None:
+        """Give out what is held of a log that has ended, and tell of what is missing where it was surely others'.
+
+        How much that is nobody knows any more. An own message without an answer may be all of it.
+        """
+        others = not channel.own and channel.name not in self._given_up.values()
+        for entry, missing in channel.reader.release():
+            if missing and others:
+                self._emit(ChannelGap(channel.name, 1))
+            if entry is not None:
+                self._give(entry)
 
     def _give(self, entry: ChannelEntry) -> None:
         """Hand a message to the application, unless its sender has repeated it."""

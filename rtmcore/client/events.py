@@ -49,7 +49,7 @@ class ChannelGap:
 
     channel: str
     lost: int
-    """How many, at least 1; one's own are not counted."""
+    """How many, at least 1; one's own are not counted. Where the server has lost the log, 1 says that it was some."""
 
 
 @attrs.frozen

@@ -133,6 +133,22 @@ class LogReader(Generic[T]):
         self._newest = self.last
         self._had.clear()
 
+    def release(self) -> list[tuple[T | None, bool]]:
+        """Let go of what is held because the log has ended: neither it nor what is missing comes any more.
+
+        The position stays: the server reads the log that begins now from there.
+
+        Returns:
+            What was held, oldest first, None for one's own; each with whether something before it is missing.
+        """
+        released: list[tuple[T | None, bool]] = []
+        before = self.last
+        for prev, (position, entry, _) in sorted(self._held.items(), key=lambda held: held[1][0]):
+            released.append((entry, prev != before))
+            before = position
+        self.forget_held()
+        return released
+
     def forget_held(self) -> None:
         """Let go of what is held; the server's answer brings it again, or counts it as lost."""
         self._had.difference_update(position for position, _, _ in self._held.values())

@@ -544,6 +544,83 @@ def test_a_new_epoch_begins_a_new_log() -> None:
     assert bench.server.last.got(Sync) == []
 
 
+def test_what_is_held_of_an_old_log_is_handed_over_behind_a_gap() -> None:
+    bench = in_room()
+    # 11 and 14 have not come; 16 is held by way of an own message.
+    bench.server.last.send(entry(13, 12), entry(12, 11), entry(15, 14))
+    own = publish(bench)
+    bench.turn()
+    bench.server.last.send(Published(own.request_id or 0, 16, 15), entry(17, 16))
+    bench.turn()
+    assert ids(bench) == []
+    bench.server.on_hello = answering(Top(0, 0, "room"), Top(0, 0), entry(500, 0), epoch="e2")
+    bench.reset()
+    bench.turn()
+    shown = [e.lost if isinstance(e, ChannelGap) else e.body for e in bench.of(ChannelGap, ChannelMessage)]
+    assert shown == [1, b"12", b"13", 1, b"15", b"17", b"500"]
+    assert bench.server.last.hello is not None
+    assert bench.server.last.hello.channels[0].id == 10
+    assert bench.server.last.got(Sync) == []
+
+
+def test_what_an_own_message_may_explain_is_not_called_lost_with_an_old_log() -> None:
+    bench = in_room()
+    own = publish(bench, timeout=20)
+    bench.turn()
+    bench.server.last.send(entry(12, 11))
+    bench.turn()
+    bench.server.on_hello = answering(Top(0, 0, "room"), Top(0, 0), epoch="e2")
+    bench.reset()
+    bench.turn()
+    assert ids(bench) == [12]
+    bench.server.last.send(entry(500, 0, i=13), Published(own.request_id or 0, 501, 500))
+    bench.turn()
+    assert ids(bench) == [12, 500]
+    assert own.error is None
+    assert own.done
+    assert bench.of(ChannelGap) == []
+
+
+def test_an_own_message_that_was_given_up_may_explain_it_too() -> None:
+    bench = in_room()
+    own = publish(bench, timeout=1)
+    bench.turn()
+    bench.run(1.5)
+    assert own.done
+    bench.server.last.send(entry(12, 11))
+    bench.turn()
+    bench.server.on_hello = answering(Top(0, 0, "room"), Top(0, 0), epoch="e2")
+    bench.reset()
+    bench.turn()
+    assert (ids(bench), bench.of(ChannelGap)) == ([12], [])
+
+
+def test_what_is_held_at_a_return_to_the_same_log_comes_again() -> None:
+    bench = in_room()
+    bench.server.last.send(entry(12, 11))
+    bench.turn()
+    bench.server.on_hello = answering(entry(11, 10), entry(12, 11), Top(12, 0, "room"), Top(0, 0))
+    bench.reset()
+    bench.turn()
+    assert (ids(bench), bench.of(ChannelGap)) == ([11, 12], [])
+
+
+def test_what_came_of_an_old_log_behind_a_hello_hides_no_loss_in_the_new_one() -> None:
+    bench = in_room()
+    old = bench.server.last
+    bench.server.answer_hello = False
+    old.hole_down = True
+    bench.run(3.5)
+    new = bench.server.last
+    old.hole_down = False
+    old.send(entry(11, 10), entry(12, 11))
+    bench.turn()
+    new.send(welcome(epoch="e2"), Restored("room"), Ready(), entry(540, 539), Top(540, 2, "room"))
+    bench.turn()
+    shown = [e.lost if isinstance(e, ChannelGap) else e.id for e in bench.of(ChannelGap, ChannelMessage)]
+    assert shown == [11, 12, 2, 540]
+
+
 def test_messages_repeated_by_their_sender_after_a_restart_are_dropped() -> None:
     bench = in_room()
     bench.server.last.send(entry(11, 10, b"a", i=1), entry(12, 11, b"b", i=2))

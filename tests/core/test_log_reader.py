@@ -37,3 +37,17 @@ def test_positions_that_go_back_do_not_hang_the_reader() -> None:
     reader.ask()
     reader.take(31, 7, "entry 31")
     assert reader.gap
+
+
+def test_what_is_held_is_released_in_order_each_with_what_is_missing_before_it() -> None:
+    reader: LogReader[str] = LogReader(10)
+    assert reader.release() == []
+    for position, prev, text in (
+        (15, 14, "entry 15"),
+        (13, 12, None),
+        (16, 15, "entry 16"),
+        (12, 11, "entry 12"),
+    ):
+        assert reader.take(position, prev, text, 5) == ()
+    assert reader.release() == [("entry 12", True), (None, False), ("entry 15", True), ("entry 16", False)]
+    assert (reader.gap, reader.held, reader.held_bytes, reader.last) == (False, 0, 0, 10)
