@@ -2,6 +2,7 @@
 
 import ipaddress
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +22,10 @@ DEV_APP_ID: Final = "dev00000000000000000000000000000"
 """The app id that `rtm serve --dev` prints: fixed, so that a pasted line works again tomorrow."""
 
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
+_ORIGIN: Final = re.compile(
+    r"null|(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://[\w.:\[\]-]+", re.ASCII | re.IGNORECASE
+)
+"""What browsers send: an origin with a path or with the usual port would never be met."""
 
 
 def is_loopback(host: str) -> bool:
@@ -123,6 +128,13 @@ class ServerConfig:
         if not 0 <= self.drain_seconds < math.inf:
             yield f"drain_seconds is {self.drain_seconds:g}.", "Use a number of seconds from 0 on."
         yield from self._mistakes_of_limits()
+        for origin in self.allowed_origins:
+            if not _ORIGIN.fullmatch(origin):
+                yield (
+                    f"No page has the origin {origin!r}.",
+                    "An origin is a scheme and a host, and a port where it is not the usual one, such as "
+                    "https://example.org, with nothing behind.",
+                )
         if self.tls_key is not None and self.tls_certificate is None:
             yield "There is a TLS key but no certificate.", "Name the certificate's file too."
         if is_loopback(self.host):

@@ -12,9 +12,10 @@ import attrs
 
 from rtmcore.codes import LoginError, RoomErrorCode
 from rtmcore.errors import AuthError, InvalidArgument
-from rtmcore.identifiers import explain_invalid_id
+from rtmcore.identifiers import explain_invalid_id, is_valid_app_id
 from rtmcore.limits import (
     APP_CERTIFICATES,
+    APP_ID_LENGTH,
     TOKEN_BYTES,
     TOKEN_ISSUED_AHEAD,
     TOKEN_KEY_BYTES_MIN,
@@ -133,11 +134,13 @@ def make_token(
         The token's text.
 
     Raises:
-        InvalidArgument: The user id or the lifetime is not allowed.
+        InvalidArgument: The app id, the user id or the lifetime is not allowed.
     """
     import jwt
 
     wrong = explain_invalid_id(user, "user id")
+    if not is_valid_app_id(app):
+        wrong = f"The app id is not {APP_ID_LENGTH} visible ASCII characters long."
     if wrong:
         raise InvalidArgument(wrong, operation="token")
     if not 0 < seconds <= TOKEN_SECONDS_MAX:

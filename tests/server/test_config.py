@@ -40,11 +40,35 @@ def test_loopback_needs_no_secret(host: str) -> None:
         ({"metrics_keys": ["short"]}, "16 to 128"),
         ({"server_keys": {"x" * 32: ["k" * 32]}}, "does not hold"),
         ({"server_keys": {DEV_APP_ID: "k" * 32}}, "list of texts"),
+        ({"allowed_origins": ["example.org"]}, "No page has the origin 'example.org'"),
+        ({"allowed_origins": ["https://example.org/"]}, "with nothing behind"),
+        ({"allowed_origins": ["https://example.org/shop"]}, "with nothing behind"),
+        ({"allowed_origins": ["https://ann@example.org"]}, "No page"),
+        ({"allowed_origins": ["https://example.org:443"]}, "not the usual one"),
+        ({"allowed_origins": ["http://example.org:80"]}, "not the usual one"),
+        ({"allowed_origins": ["*"]}, "No page"),
+        ({"allowed_origins": ["https://bücher.example.org"]}, "No page"),
     ],
 )
 def test_what_is_not_possible_is_refused_with_a_sentence(settings: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
         ServerConfig(**{"apps": [OPEN], **settings})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.org",
+        "HTTPS://Example.org:8443",
+        "http://127.0.0.1:8000",
+        "http://[::1]:8000",
+        "http://localhost:443",
+        "chrome-extension://abcdefghijklmnop",
+        "null",
+    ],
+)
+def test_origins_as_browsers_send_them_can_be_allowed(origin: str) -> None:
+    ServerConfig(apps=[OPEN], allowed_origins=[origin])
 
 
 def test_a_port_in_use_is_named(serve) -> None:

@@ -194,6 +194,8 @@ def test_made_tokens_and_keys_are_checked_at_once() -> None:
             make_token(KEY, app=APP, user="alice", now=0.0, seconds=seconds)
     with pytest.raises(InvalidArgument):
         make_token(KEY, app=APP, user="al*ce", now=0.0)
+    with pytest.raises(InvalidArgument, match="app id is not 32"):
+        make_token(KEY, app="short", user="alice", now=0.0)
     with pytest.raises(InvalidArgument):
         TokenKey(b"short")
     with pytest.raises(InvalidArgument):

@@ -1,5 +1,6 @@
 """A publisher that asks for events and the history and puts people out, against real servers and clients."""
 
+import logging
 import socket
 import threading
 import time
@@ -281,3 +282,31 @@ def test_a_server_that_starts_again_begins_with_empty_feeds(tmp_path: Path) -> N
         alice.close()
         (gone,) = publisher.user_events().events
         assert (gone.user, gone.online) == ("alice", False)
+
+
+# --- Logs -------------------------------------------------------------------------
+
+
+def test_the_log_says_who_was_put_out_and_whose_key_was_refused(
+    server: Server, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="rtmsync.server")
+    publisher.ban("mallory", "a secret reason")
+    publisher.unban("mallory")
+    publisher.kick("mallory", "a secret reason")
+    publisher.kick_member("shop-news", "mallory", "a secret reason")
+    with Publisher(server.url, app_id=DEV_APP_ID, server_key="another-key-than-that") as stranger:
+        with pytest.raises(rtmsync.NotAuthorized):
+            stranger.kick("mallory")
+    fields = [record.fields for record in caplog.records if hasattr(record, "fields")]
+    who = {"app": DEV_APP_ID, "user": "mallory"}
+    assert [each for each in fields if each.get("user") == "mallory"] == [
+        {"event": "ban", **who},
+        {"event": "unban", **who},
+        {"event": "kick", **who},
+        {"event": "kick of a member", **who, "channel": "shop-news"},
+    ]
+    (refused,) = [each for each in fields if each.get("event") == "server key refused"]
+    assert (refused["app"], refused["address"]) == (DEV_APP_ID, "127.0.0.1")
+    assert "secret" not in caplog.text
+    assert "key-than-that" not in caplog.text

@@ -36,25 +36,33 @@ class Exclusions:
     def _ban(self, job: Job, body: bytes) -> float:
         name, number = _user(job), job.number
         order = Ban(name, _text(job, body, "The user is banned"), job.key)
+        self._note("ban", job)
         self._orders.submit(order, lambda value: self._answered(number, value))
         return 0.0
 
     def _unban(self, job: Job, body: bytes) -> float:
-        number = job.number
-        self._orders.submit(Unban(_user(job), job.key), lambda value: self._answered(number, value))
+        name, number = _user(job), job.number
+        self._note("unban", job)
+        self._orders.submit(Unban(name, job.key), lambda value: self._answered(number, value))
         return 0.0
 
     def _kick(self, job: Job, body: bytes) -> float:
         name = _user(job)
-        self._context.submit(Kick(job.number, name, job.key, _text(job, body, "The user was put out")))
+        text = _text(job, body, "The user was put out")
+        self._note("kick", job)
+        self._context.submit(Kick(job.number, name, job.key, text))
         return 0.0
 
     def _expel(self, job: Job, body: bytes) -> float:
         name, channel = _user(job), job.names["channel"]
         check_id(job, channel, "channel id")
         text = _text(job, body, "The member was taken out of the channel")
+        self._note("kick of a member", job)
         self._context.submit(Expel(job.number, name, job.key, channel, text))
         return 0.0
+
+    def _note(self, what: str, job: Job) -> None:
+        self._context.note(what, {"app": job.app, **job.names})
 
 
 def _user(job: Job) -> Name:

@@ -108,6 +108,10 @@ class WebService:
         if known is None:
             raise nothing_here()
         if not known:
+            self._context.note(
+                "server key refused",
+                {"connection": connection.number, "address": connection.address, "app": app},
+            )
             raise Problem(HTTPStatus.UNAUTHORIZED, "The server key is missing or wrong.")
         found = routes_of(path)
         if not found:
