@@ -150,8 +150,8 @@ if TYPE_CHECKING:
     from rtmsync.config import Config, RoomConfig, RtcConfig, Secret
     from rtmsync.driver.clock import FOREVER, Deadline
     from rtmsync.driver.dispatcher import CallbackFailed
-    from rtmsync.driver.driver import ClientStats
     from rtmsync.driver.queues import Lagged
+    from rtmsync.driver.stats import ClientStats
     from rtmsync.driver.tls import TlsConfig
     from rtmsync.invitation import LocalInvitation, RemoteInvitation
     from rtmsync.invitation_events import (
@@ -441,8 +441,8 @@ _ELSEWHERE: Final = {
     "rtmsync.config": ("Config", "RoomConfig", "RtcConfig", "Secret"),
     "rtmsync.driver.clock": ("FOREVER", "Deadline"),
     "rtmsync.driver.dispatcher": ("CallbackFailed",),
-    "rtmsync.driver.driver": ("ClientStats",),
     "rtmsync.driver.queues": ("Lagged",),
+    "rtmsync.driver.stats": ("ClientStats",),
     "rtmsync.driver.tls": ("TlsConfig",),
     "rtmsync.logs": ("set_log_file", "set_log_file_size", "set_log_filters"),
     "rtmsync.invitation": ("LocalInvitation", "RemoteInvitation"),

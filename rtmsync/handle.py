@@ -15,9 +15,10 @@ from rtmcore.models import ConnectionInfo
 from rtmsync.driver.clock import Timeout, seconds_of
 from rtmsync.driver.core import Core
 from rtmsync.driver.dispatcher import CallbackFailed
-from rtmsync.driver.driver import ClientStats, Driver, Intent
+from rtmsync.driver.driver import Driver, Intent
 from rtmsync.driver.futures import ClientFuture
 from rtmsync.driver.router import Callback
+from rtmsync.driver.stats import ClientStats
 from rtmsync.subscriptions import EventSource
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from rtmcore.images import HEAD_BYTES, image_size, media_type
 from rtmcore.limits import MEDIA_CHUNK_BYTES, MEDIA_ID_LENGTH, MEDIA_NAME_BYTES
 from rtmcore.models import ChannelMessage, HistoricalMessage, PeerMessage
 from rtmsync.driver.contents import FileSink, MemorySink, Sink, Source, StreamSink, TooLarge
-from rtmsync.driver.driver import Driver, uniform
+from rtmsync.driver.driver import Driver
+from rtmsync.driver.randomness import uniform
 
 Origin: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
 """What is uploaded: the path of a file, bytes, or a stream that is open for reading bytes."""

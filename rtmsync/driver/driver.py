@@ -6,18 +6,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-import attrs
-
 from rtmcore.client.requests import Ticket
-from rtmcore.codes import InitError, PeerConnectionState
-from rtmcore.errors import (
-    ClientClosed,
-    LimitExceeded,
-    RequestTimeout,
-    RtmError,
-    StateError,
-    error_for,
-)
+from rtmcore.codes import PeerConnectionState
+from rtmcore.errors import ClientClosed, LimitExceeded, RequestTimeout, RtmError, StateError
 from rtmcore.limits import OUTBOUND_BYTES, OUTCOME_GRACE
 from rtmcore.models import ConnectionInfo
 from rtmsync.driver.clock import FOREVER, Clock
@@ -29,7 +20,10 @@ from rtmsync.driver.lock import inside
 from rtmsync.driver.network import Network
 from rtmsync.driver.notice import Notice
 from rtmsync.driver.queues import EventQueue, Lagged
+from rtmsync.driver.randomness import instance_id, mask_key, nonce, uniform
 from rtmsync.driver.router import Callback, Feed, Router, Sink
+from rtmsync.driver.stats import ClientStats
+from rtmsync.driver.thread import NetworkThread
 from rtmsync.timeline.recorder import Timeline
 
 if TYPE_CHECKING:
@@ -41,45 +35,6 @@ logger: Final = logging.getLogger("rtmsync")
 
 Intent = Callable[[float], Ticket]
 """States what is wanted to the core, with the time."""
-
-_RANDOM_BYTES: Final = 7
-
-
-@attrs.frozen
-class ClientStats:
-    """What a client has done so far, and what waits in it."""
-
-    bytes_received: int
-    bytes_sent: int
-    requests_waiting: int
-    """Calls without an answer yet."""
-    peer_messages_held: int
-    """Peer messages that no subscription had room for; they are not acknowledged."""
-    callbacks_called: int
-    callbacks_failed: int
-    """Callbacks that raised."""
-    events_dropped: int
-    """Events that callbacks were too slow for."""
-    threads: int
-    """Threads of this client that run now."""
-
-
-def uniform() -> float:
-    """A number from 0 up to 1, independent between forked processes."""
-    return int.from_bytes(os.urandom(_RANDOM_BYTES), "big") / (1 << 8 * _RANDOM_BYTES)
-
-
-def _mask_key() -> bytes:
-    return os.urandom(4)
-
-
-def _nonce() -> bytes:
-    return os.urandom(16)
-
-
-def _not_made(text: str, operation: str) -> RtmError:
-    """The system does not give what a client needs; it is taken at the login only."""
-    return error_for(InitError.FAILURE, text, operation=operation)
 
 
 class Driver(Generic[C]):
@@ -127,18 +82,15 @@ class Driver(Generic[C]):
         #: For intents, which run under the lock.
         self.core: Final = profile.make(
             config.for_core(),
-            iid=os.urandom(12).hex(),
+            iid=instance_id(),
             random=uniform,
-            mask_key=_mask_key,
-            nonce=_nonce,
+            mask_key=mask_key,
+            nonce=nonce,
         )
         self._network = self._make_network(observe, translate)
         self._lock = self._network.lock
-        self._thread: threading.Thread | None = None
-        # False as soon as the network thread has decided to end; it may still be telling what came of its last step.
-        self._running = False
+        self._thread = self._make_thread()
         self._ending = False
-        self._ident = 0
         self._pending: set[Completion] = set()
         self._settled: list[tuple[Completion, Any, BaseException | None]] = []
         self._notice = Notice()
@@ -238,7 +190,7 @@ class Driver(Generic[C]):
             if self._broken is not None:
                 raise self._closed_error(operation)
             action(self.now())
-            if not self._running:
+            if not self._thread.running:
                 self._network.step([])
 
         self._lock.run(run, operation)
@@ -273,7 +225,7 @@ class Driver(Generic[C]):
         """An intent after which there is a network thread: a login."""
 
         def start(now: float) -> Ticket:
-            self._start_thread(operation)
+            self._thread.start(operation)
             return intent(now)
 
         return start
@@ -287,7 +239,7 @@ class Driver(Generic[C]):
         if self._lock.held_here():
             raise inside(operation)
         ident = threading.get_ident()
-        if ident == self._ident:
+        if ident == self._thread.ident:
             raise on_own_thread(operation, "the network thread")
         if ident in self._network.providers:
             raise on_own_thread(operation, "a token provider")
@@ -317,7 +269,7 @@ class Driver(Generic[C]):
     @property
     def running(self) -> bool:
         """Whether there is a network thread, and nobody has closed the client."""
-        return self._running and not self._closing
+        return self._thread.running and not self._closing
 
     def connection(self) -> ConnectionInfo:
         """How the connection stands."""
@@ -331,7 +283,7 @@ class Driver(Generic[C]):
         """What was done so far, and what waits."""
         received, sent = self._network.traffic
         dispatcher = self._dispatcher
-        threads = [self._thread, dispatcher.thread]
+        threads = [self._thread.thread, dispatcher.thread]
         return ClientStats(
             bytes_received=received,
             bytes_sent=sent,
@@ -429,7 +381,7 @@ class Driver(Generic[C]):
             self._network.abandon = True
             self._network.nudge()
             self.wait(lambda: self.finished, self.now() + OUTCOME_GRACE, "close")
-        for thread in (self._thread, self._dispatcher.thread):
+        for thread in (self._thread.thread, self._dispatcher.thread):
             if thread is not None and thread.ident is not None:
                 thread.join(max(0.0, until - self.now()))
 
@@ -461,12 +413,12 @@ class Driver(Generic[C]):
     def begin_exit(self) -> None:
         """The interpreter ends: say goodbye, log nothing more."""
         self._network.silent = True
-        if self._running:
+        if self._thread.running:
             self._lock.run_or_leave(self._start_closing)
 
     def await_end(self, until: float) -> bool:
         """Wait for the goodbye to be said."""
-        return not self._running or self._notice.wait(lambda: self.finished, until)
+        return not self._thread.running or self._notice.wait(lambda: self.finished, until)
 
     def _start_closing(self) -> None:
         if not self._closing and self._broken is None:
@@ -478,13 +430,13 @@ class Driver(Generic[C]):
         """Without a network thread, the one who closes does what is left to do."""
 
         def step() -> bool:
-            if self._running or self._ending:
+            if self._thread.running or self._ending:
                 return False
             self._ending = True
             self._network.step([])
             return True
 
-        if not self._running and not self._lock.held_here() and self._lock.run(step, "close"):
+        if not self._thread.running and not self._lock.held_here() and self._lock.run(step, "close"):
             self._aftermath()
             self._finish()
 
@@ -511,7 +463,9 @@ class Driver(Generic[C]):
 
     def _is_own_thread(self) -> bool:
         ident = threading.get_ident()
-        return ident == self._ident or self._dispatcher.is_current() or ident in self._network.providers
+        return (
+            ident == self._thread.ident or self._dispatcher.is_current() or ident in self._network.providers
+        )
 
     # --- Of the process: a driver in virtual time has all of this otherwise --------------------------------------
 
@@ -540,6 +494,16 @@ class Driver(Generic[C]):
             self._profile, self.config, self.core, self._router, self.timeline, observe, translate, self.now
         )
 
+    def _make_thread(self) -> NetworkThread:
+        return NetworkThread(
+            self.config.who,
+            self._network,
+            self,
+            go_on=self._go_on,
+            ended=self._thread_ended,
+            crashed=self._crash,
+        )
+
     def _await(self, waiter: Waiter, until: float, operation: str) -> bool:
         return waiter.wait(until)
 
@@ -555,7 +519,7 @@ class Driver(Generic[C]):
         else:
             self._pending.add(completion)
             completion.ticket = ticket
-        if not self._running:
+        if not self._thread.running:
             self._network.step([])
 
     def _withdraw(self, completion: Completion) -> bool:
@@ -569,44 +533,7 @@ class Driver(Generic[C]):
             return True
         return False
 
-    def _start_thread(self, operation: str) -> None:
-        if self._running:
-            return
-        previous = self._thread
-        thread = threading.Thread(
-            target=self._run, args=(previous,), name=f"rtm-network-{self.config.who}", daemon=True
-        )
-        try:
-            self._network.open_waker()
-        except OSError as error:
-            raise _not_made(f"Nothing to wait with could be opened: {error}.", operation) from error
-        self._running = True
-        self._thread = thread
-        LIFECYCLE.enter(self)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            self._running = False
-            self._thread = previous
-            self._network.close_waker()
-            raise _not_made(f"No thread could be started: {error}.", operation) from error
-
     # --- The network thread -------------------------------------------------------------------------------------
-
-    def _run(self, previous: threading.Thread | None) -> None:
-        if previous is not None:
-            previous.join()  # it may still be telling what came of its last step
-        self._ident = threading.get_ident()
-        network = self._network
-        try:
-            alive = True
-            while alive:
-                alive = self._go_on(network.wait())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for this thread has to hear of its end
-            self._crash(error)
-        else:
-            if self._ending:
-                self._finish()
 
     def _go_on(self, ready: list[Any]) -> bool:
         alive = self._lock.run_first(lambda: self._step(ready))
@@ -618,12 +545,13 @@ class Driver(Generic[C]):
             raise self._broken
         if self._network.step(ready):
             return True
-        # From here on another login starts a thread of its own.
-        self._network.close_waker()
-        self._running = False
+        self._thread.retire()
         self._ending = self._closing or self.core.state in self._profile.final
-        self._ident = 0
         return False
+
+    def _thread_ended(self) -> None:
+        if self._ending:
+            self._finish()
 
     def _aftermath(self) -> None:
         """Tell everybody what came of a step."""
@@ -645,7 +573,7 @@ class Driver(Generic[C]):
     def _after_call(self) -> None:
         if self._settled:
             self._tell_settled()
-        if not self._running and not self._lock.held_here():
+        if not self._thread.running and not self._lock.held_here():
             self._aftermath()  # nobody else would
             if self._closing and not self._ending:
                 self._finish_if_idle()
@@ -668,7 +596,7 @@ class Driver(Generic[C]):
             self._closing = True
             self._lock.poisoned = True
             self._network.break_down()
-            self._running = False
+            self._thread.running = False
             self._ending = True
             waiting, self._pending = list(self._pending), set()
             cause = self._closed_error(None)

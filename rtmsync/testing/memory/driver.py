@@ -19,6 +19,7 @@ from rtmsync.driver.network import Network
 from rtmsync.driver.notice import Notice
 from rtmsync.driver.queues import EventQueue, Lagged
 from rtmsync.driver.router import Callback, Sink
+from rtmsync.driver.thread import NetworkThread
 from rtmsync.driver.transfers import TransferThread
 from rtmsync.testing.memory.machine import Machine
 from rtmsync.testing.memory.network import MemoryNetwork
@@ -104,6 +105,14 @@ class MemoryDispatcher(Dispatcher):
         return True
 
 
+class MemoryThread(NetworkThread):
+    """No thread: the machine has its members go on while they run."""
+
+    def start(self, operation: str) -> None:
+        """See `NetworkThread`."""
+        self.running = True
+
+
 class MemoryDriver(Driver[C], Generic[C]):
     """Runs one core in virtual time, together with a node.
 
@@ -121,7 +130,7 @@ class MemoryDriver(Driver[C], Generic[C]):
 
     def turn(self) -> bool:
         """See `Part`."""
-        if not self._running:
+        if not self._thread.running:
             return False
         network = self._memory_network
         rung, network.rung = network.rung, False
@@ -131,8 +140,8 @@ class MemoryDriver(Driver[C], Generic[C]):
         except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
             self._crash(error)
         else:
-            if not alive and self._ending:
-                self._finish()
+            if not alive:
+                self._thread_ended()
         return bool(ready) or rung
 
     def call_back(self) -> bool:
@@ -148,7 +157,7 @@ class MemoryDriver(Driver[C], Generic[C]):
 
     def next_deadline(self) -> float | None:
         """See `Part`."""
-        due = self._memory_network.next_deadline() if self._running else math.inf
+        due = self._memory_network.next_deadline() if self._thread.running else math.inf
         return None if due == math.inf else due
 
     # --- What a driver has threads and sockets for --------------------------------------------------------------
@@ -198,6 +207,16 @@ class MemoryDriver(Driver[C], Generic[C]):
             self.now,
         )
 
+    def _make_thread(self) -> NetworkThread:
+        return MemoryThread(
+            self.config.who,
+            self._network,
+            self,
+            go_on=self._go_on,
+            ended=self._thread_ended,
+            crashed=self._crash,
+        )
+
     def _await(self, waiter: Waiter, until: float, operation: str) -> bool:
         return self._machine.clock.wait(lambda: waiter.done, until, operation)
 
@@ -209,9 +228,6 @@ class MemoryDriver(Driver[C], Generic[C]):
 
     def _pump(self, condition: Callable[[], bool], seconds: float, operation: str) -> bool:
         return self._machine.clock.wait(condition, self.now() + seconds, operation)
-
-    def _start_thread(self, operation: str) -> None:
-        self._running = True
 
     def _is_own_thread(self) -> bool:
         return super()._is_own_thread() or self._machine.clock.turning_here
