@@ -15,7 +15,7 @@ from rtmsync.contrib.settings import Settings
 from tests.contrib.conftest import Configure
 
 
-def received(queue: "rtmsync.Subscription", timeout: float = 20.0):
+def received(queue: "rtmsync.Subscription", timeout: float = 60.0):
     return queue.get(timeout=timeout)
 
 
@@ -109,7 +109,7 @@ def test_a_sibling_of_the_same_name_is_told_in_the_log(connections: Configure, c
         one.client.send_peer("bob", "hi")
 
 
-def wait_for(condition, seconds: float = 20.0):
+def wait_for(condition, seconds: float = 60.0):
     event = threading.Event()
     for _ in range(int(seconds / 0.02)):
         if condition():

@@ -29,8 +29,8 @@ from tests.system.processes import free_port
 
 pytestmark = pytest.mark.timeout(300)  # several programs start, one after another
 
-RELOAD = 3.0
-"""Seconds that a reload takes, or not much more."""
+LOOKS_AGAIN = 3.0
+"""Seconds in which a reloader sees a change, or not much more."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,7 +94,7 @@ application = get_wsgi_application()
     "shop/rtm_handlers.py": """
 import time
 from django.db import connection
-from rtmsync.contrib.django import on_channel
+from rtmsync.contrib.django import on_channel, on_peer_message
 
 @on_channel("orders")
 def handled(message):
@@ -103,11 +103,15 @@ def handled(message):
     if message.text == "slow":
         print("begun", flush=True)
         time.sleep(1.5)
-    print("handled", message.text, flush=True)
+    print("handled " + message.text, flush=True)
 
 @on_channel("orders")
 def looked(message):
-    print("connection is", "open" if connection.connection else "closed", flush=True)
+    print("connection is " + ("open" if connection.connection else "closed"), flush=True)
+
+@on_peer_message
+def asked(message):
+    print("asked " + message.text, flush=True)
 """,
 }
 
@@ -147,18 +151,24 @@ class Site:
         return ended.stdout
 
     def touch(self, name: str, program: Program, words: str, times: int) -> None:
-        """Change a file, and wait until a reloading program has said for the so-manyth time that it is ready.
+        """Change a file, and wait until a reloading program has said for the so-manyth time that it is ready."""
+        touch(self.folder / name, program, "changed, reloading", times - 1)
+        program.has_said(words, times)
 
-        Django's reloader sees no change that was before its first look at the file, so it is changed until it does.
-        """
-        path, due = self.folder / name, time.monotonic() + PATIENCE
-        while program.said.count(words) < times:
-            assert time.monotonic() < due, program.said
-            changed = path.stat().st_mtime + 1
-            os.utime(path, (changed, changed))
-            look_again = time.monotonic() + RELOAD
-            while program.said.count(words) < times and time.monotonic() < look_again:
-                time.sleep(0.02)
+
+def touch(path: Path, program: Program, words: str, times: int) -> None:
+    """Change a file until a reloader has said for the so-manyth time that it has seen it, and so reloads once only.
+
+    A reloader sees no change that was before its first look at the file.
+    """
+    due = time.monotonic() + PATIENCE
+    while program.said.count(words) < times:
+        assert time.monotonic() < due, program.said
+        changed = path.stat().st_mtime + 1
+        os.utime(path, (changed, changed))
+        look_again = time.monotonic() + LOOKS_AGAIN
+        while program.said.count(words) < times and time.monotonic() < look_again:
+            time.sleep(0.02)
 
 
 def make_site(folder: Path, url: str) -> Site:
@@ -303,11 +313,15 @@ def test_workers_publish_each_commit_once(
 
 
 @pytest.mark.slow
-def test_a_signal_lets_the_handler_finish(site: Site, publisher: rtmsync.Publisher) -> None:
+def test_a_signal_lets_the_handler_finish(
+    site: Site, publisher: rtmsync.Publisher, alice: rtmsync.Client
+) -> None:
     with site.manage("rtm_listen", debug=False) as listener:
         listener.has_said("Listening to orders")
         publisher.publish("orders", "slow", sender="till")
         publisher.publish("orders", "next", sender="till")
+        # Its client has acknowledged this, and so has read what came before it.
+        assert alice.send_peer(site.listener, "hello").status is rtmsync.SendStatus.DELIVERED
         listener.has_said("begun")
         assert listener.end(signal.SIGTERM) == 0
         assert "handled slow" in listener.said

@@ -20,10 +20,12 @@ import rtmsync
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
 from tests.contrib.conftest import KEY, SECRET
-from tests.contrib.test_django_processes import RELOAD, comings_and_goings, one_at_a_time, page
+from tests.contrib.test_django_processes import comings_and_goings, one_at_a_time, page, touch
 from tests.examples.flask_sites import environment
 from tests.examples.support_chat import Program
-from tests.system.processes import PATIENCE, free_port
+from tests.system.processes import free_port
+
+pytestmark = pytest.mark.timeout(300)  # programs start again and again
 
 SITE = f"""
 import os
@@ -62,6 +64,10 @@ WAYS = {
 }
 
 
+ENDS_WITHIN = 20.0
+"""Seconds in which a site ends that is told to. The aim is 5; a busy machine is no failure."""
+
+
 @attrs.define
 class Site:
     """The site in a folder, run in one of the ways."""
@@ -82,15 +88,9 @@ class Site:
             yield program, f"http://127.0.0.1:{port}"
 
     def touch(self, program: Program, times: int) -> None:
-        """Change the code until the reloader has noticed."""
-        path, due = self.folder / "site_code.py", time.monotonic() + PATIENCE
-        while program.said.count("imported true") < times:
-            assert time.monotonic() < due, program.said
-            changed = path.stat().st_mtime + 1
-            os.utime(path, (changed, changed))
-            look_again = time.monotonic() + RELOAD
-            while program.said.count("imported true") < times and time.monotonic() < look_again:
-                time.sleep(0.02)
+        """Change the code, and wait until it is running for the so-manyth time."""
+        touch(self.folder / "site_code.py", program, "Detected change in", times - 1)
+        program.has_said("imported true", times)
 
 
 @pytest.fixture
@@ -135,6 +135,6 @@ def test_a_reloading_site_is_one_session_at_a_time(
         os.killpg(program.pid, signal.SIGINT)  # as Ctrl-C does
         begun = time.monotonic()
         assert program.wait() in (0, 130, -signal.SIGINT)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < ENDS_WITHIN
         assert one_at_a_time(comings_and_goings(publisher, "site-", 6))
         assert "ResourceWarning" not in program.said

@@ -11,4 +11,4 @@ if __name__ == "__main__":
         for number in range(count)
     ]
     for order in orders:
-        print("answer:", order.get(timeout=30, interval=0.05), flush=True)
+        print("answer:", order.get(timeout=60, interval=0.05), flush=True)

@@ -7,7 +7,7 @@ import pytest
 from rtmsync.server.server import Server
 from rtmsync.testing import FaultProxy
 from tests.forks.conftest import Watcher
-from tests.forks.programs import Program, alone_again, python
+from tests.forks.programs import ENDS_WITHIN, GONE_WITHIN, Program, alone_again, python
 
 PRELUDE = """
 import os, signal, sys, threading, time
@@ -20,6 +20,10 @@ client = rtmsync.Client(
 channel = client.channel(os.environ["SHOP_CHANNEL"])
 def ready():
     print("ready", flush=True)
+def ready_with_a_handler():
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.01)
+    ready()
 def join():
     client.login()
     channel.join()
@@ -44,7 +48,7 @@ ENDS = {
     ),
     "Ctrl-C while connecting": ("ready(); client.login(60)", signal.SIGINT, -signal.SIGINT),
     "Ctrl-C while reconnecting": (
-        "join(); client.wait_until(ConnectionState.RECONNECTING, 30); ready()\nchannel.send('x', timeout=60)",
+        "join(); client.wait_until(ConnectionState.RECONNECTING, 60); ready()\nchannel.send('x', timeout=60)",
         signal.SIGINT,
         -signal.SIGINT,
     ),
@@ -62,7 +66,8 @@ ENDS = {
     ),
     "SIGTERM": ("join(); ready(); client.run_forever()", signal.SIGTERM, -signal.SIGTERM),
     "SIGTERM to run_forever": (
-        "join(); ready(); client.run_forever(install_signal_handlers=True)",
+        "join(); threading.Thread(target=ready_with_a_handler, daemon=True).start()\n"
+        "client.run_forever(install_signal_handlers=True)",
         signal.SIGTERM,
         0,
     ),
@@ -72,7 +77,7 @@ ENDS = {
         6,
     ),
     "SIGTERM with sys.exit, while reconnecting": (
-        "join(); client.wait_until(ConnectionState.RECONNECTING, 30)\n"
+        "join(); client.wait_until(ConnectionState.RECONNECTING, 60)\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); ready(); client.run_forever()",
         signal.SIGTERM,
         7,
@@ -80,6 +85,7 @@ ENDS = {
 }
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("way", ENDS)
 def test_a_program_ends(server: Server, watcher: Watcher, way: str) -> None:
     code, number, expected = ENDS[way]
@@ -97,8 +103,8 @@ def test_a_program_ends(server: Server, watcher: Watcher, way: str) -> None:
             status, seconds = program.wait() if number is None else program.stop(number)
     print(f"{way}: status {status} after {seconds:.2f} s")
     assert status == expected, program.output
-    assert seconds < 10
+    assert seconds < ENDS_WITHIN
     assert "Fatal" not in program.output
     assert "Exception ignored" not in program.output
     if way != "SIGTERM" and "connecting" not in way:
-        assert alone_again(watcher.channel) < 5  # there was a goodbye
+        assert alone_again(watcher.channel) < GONE_WITHIN  # there was a goodbye

@@ -7,7 +7,7 @@ from tests.peers import require
 
 require("gevent")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PATCHED = """
 from gevent import monkey, hub
@@ -35,6 +35,6 @@ def test_the_client_behaves_as_on_threads(names: list[str], only: str) -> None:
     files = [f"tests/sync/test_{name}.py" for name in names]
     options = ["-q", "-p", "no:cacheprovider", "--timeout", "60", *(["-k", only] if only else [])]
     with Program(python("-c", PATCHED, *files, *options), PYTHONWARNINGS="") as program:
-        status, _ = program.wait(110)
+        status, _ = program.wait(280)
     assert status == 0, program.output
     print(f"{', '.join(names)}: {program.said[-1].strip()}")

@@ -1,17 +1,24 @@
 """Two workers of gunicorn publish what 200 requests want, each of it once, and end when they are told to."""
 
-from collections import Counter
-
 import pytest
 
 import rtmsync
 from tests.forks.conftest import Watcher
-from tests.forks.programs import ENDS_WITHIN, PATIENCE, Program, alone_again, ask, ask_all, python, texts
+from tests.forks.programs import (
+    ENDS_WITHIN,
+    PATIENCE,
+    Program,
+    alone_again,
+    ask,
+    ask_until_all_answer,
+    python,
+    texts,
+)
 from tests.peers import require
 
 require("gunicorn")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 REQUESTS = 200
 
@@ -43,9 +50,8 @@ def test_every_request_publishes_once(watcher: Watcher, kind: str, preload: bool
     with gunicorn(kind, preload, watcher) as program:
         port = port_of(program)
         for view in ("publisher", "session"):
-            expected = [f"{view}-{number}" for number in range(REQUESTS)]
-            answers = ask_all(port, [f"/{view}/{what}" for what in expected])
-            assert texts(watcher.messages, REQUESTS) == Counter(expected)
+            expected, answers = ask_until_all_answer(port, view, REQUESTS)
+            assert texts(watcher.messages, expected.total()) == expected
             assert len(answers.by_process) == 2
             print(f"{kind}, {'preload' if preload else 'alone'}, {view}: {answers}, each once")
         status, seconds = program.stop()
@@ -65,9 +71,8 @@ def test_a_session_of_the_master_survives_its_workers(watcher: Watcher, kind: st
     master = f"master-of-{watcher.client.user_id}"
     with gunicorn(kind, True, watcher, SHOP_MASTER=master) as program:
         port = port_of(program)
-        expected = [f"session-{number}" for number in range(20)]
-        ask_all(port, [f"/session/{what}" for what in expected])
-        assert texts(watcher.messages, 20) == Counter(expected)
+        expected, _ = ask_until_all_answer(port, "session", 20)
+        assert texts(watcher.messages, expected.total()) == expected
         assert {ask(port, "/inherited/x")[1] for _ in range(10)} == {"DISCONNECTED NotLoggedIn"}
         watcher.client.send_peer(master, "how are you?")
         answer = watcher.answers.get(timeout=PATIENCE)

@@ -1,5 +1,6 @@
 """A listener whose server is killed and comes back five seconds later: it resumes, and misses no peer message."""
 
+import contextlib
 import secrets
 import threading
 import time
@@ -17,7 +18,7 @@ from tests.forks.conftest import KEY
 from tests.forks.programs import PATIENCE
 from tests.system.processes import ServerProcess
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SECRET = "a-secret-of-these-tests-that-is-long-enough"
 
@@ -49,11 +50,12 @@ def test_a_listener_resumes_and_gets_what_it_has_missed(tmp_path: Path) -> None:
         FaultProxy("127.0.0.1", server.port) as proxy,
         rtmsync.Publisher(server.url, app_id=DEV_APP_ID, server_key=KEY) as publisher,
         rtmsync.Client(proxy.url, app_id=DEV_APP_ID, user_id=user, token=token, proxy=None) as listener,
+        contextlib.ExitStack() as stack,
     ):
         listener.on(rtmsync.PeerMessage, lambda message: got.append(message.text))
         listener.on(rtmsync.StateChanged, lambda change: states.append(change.state.name))
         listener.login()
-        stop = threading.Event()
+        stop, given_up = threading.Event(), threading.Event()
         accepted: list[str] = []
 
         def publish() -> None:
@@ -61,7 +63,9 @@ def test_a_listener_resumes_and_gets_what_it_has_missed(tmp_path: Path) -> None:
             while not stop.is_set():
                 number += 1
                 key = secrets.token_hex(8)
-                while not stop.is_set():
+                due = time.monotonic() + PATIENCE
+                # What was begun is finished: it may have arrived already.
+                while time.monotonic() < due and not given_up.is_set():
                     try:
                         publisher.send_peer(
                             listener.user_id,
@@ -80,6 +84,9 @@ def test_a_listener_resumes_and_gets_what_it_has_missed(tmp_path: Path) -> None:
 
         publishing = threading.Thread(target=publish)
         publishing.start()
+        stack.callback(publishing.join)
+        stack.callback(given_up.set)
+        stack.callback(stop.set)
         wait(lambda: len(accepted) > 50)
         proxy.blackhole()  # what is accepted from now on, the listener misses
         before = len(accepted)
@@ -113,5 +120,5 @@ def test_a_listener_resumes_and_gets_what_it_has_missed(tmp_path: Path) -> None:
 def wait(condition: Callable[[], bool]) -> None:
     due = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < due
+        assert time.monotonic() < due, "it did not happen in time"
         time.sleep(0.01)

@@ -18,7 +18,8 @@ from rtmsync.contrib.settings import Settings
 from rtmsync.exits import ExitCode
 from tests.contrib.conftest import Configure
 
-HASTY = {"OPTIONS": {"timeouts": {"login": 0.5}}}
+HASTY = {"OPTIONS": {"timeouts": {"login": 2.0}}}
+"""Long enough for a first try, which is what tells a server that is not there from one that is slow."""
 
 
 @pytest.fixture(autouse=True)
