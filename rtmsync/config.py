@@ -28,6 +28,7 @@ from rtmcore.limits import (
 )
 from rtmcore.wire.codec import MSGPACK
 from rtmsync.driver.proxies import Proxy, parse_proxy
+from rtmsync.driver.rivals import USUAL_REMEDY, Remedy
 
 if TYPE_CHECKING:
     import ssl
@@ -139,6 +140,7 @@ class ClientOptions(Options, total=False):
     inbox_window: int
     inbox_window_bytes: int
     replay_total: bool
+    remedy: Remedy
 
 
 def _as_strings(url: str | Iterable[str]) -> tuple[str, ...]:
@@ -192,6 +194,8 @@ class Settings:
             RateLimited, ``"wait"`` lets it wait for its turn inside its own timeout. Logins are refused in any case.
         aggregate_rules: How `peer_connection_state` is made: ``"w3c"`` (the default), or ``"mdn2021"`` as in seed 003.
         policy: When the connection counts as interrupted, and what is done about it.
+        remedy: What the log advises, and which log, where another login of the same user puts a client out; see
+            `rtmsync.driver.rivals.Remedy`.
 
     Raises:
         InvalidArgument: A value is not possible.
@@ -212,6 +216,7 @@ class Settings:
     on_rate_limit: OnRateLimit = "raise"
     aggregate_rules: AggregateRules = "w3c"
     policy: Policy = attrs.field()
+    remedy: Remedy = attrs.field(default=USUAL_REMEDY, repr=False)
 
     @policy.default
     def _default_policy(self) -> Policy:

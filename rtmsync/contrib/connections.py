@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from rtmcore.client.events import StateChanged
-from rtmcore.codes import ConnectionChangeReason, ConnectionState
+from rtmcore.codes import ConnectionState
 from rtmcore.errors import AlreadyJoined, ClientClosed, InvalidArgument, LimitExceeded
 from rtmcore.limits import TOKEN_SECONDS_DEFAULT
 from rtmsync.client import Client
 from rtmsync.config import Secret, TokenProvider
 from rtmsync.contrib.settings import MEMORY, Settings
 from rtmsync.driver.clock import Timeout
+from rtmsync.driver.rivals import Remedy
 from rtmsync.driver.tls import TlsConfig
 from rtmsync.publisher import Publisher, PublishStatus
 
@@ -67,7 +67,7 @@ class Connections:
         around: What the application's code runs in where this library calls it by itself: what makes the tokens for
             sessions.
         dumps: Makes JSON of a message that is neither text nor bytes.
-        log: Is told where another process has put this one out.
+        log: Says it where another process has put this one out.
     """
 
     def __init__(
@@ -322,20 +322,26 @@ class Connections:
 
     def _make_client(self, mine: _Process, user_id: str) -> Client:
         settings = self.settings
+        options = {"remedy": self._remedy(user_id), **settings.options}
         if settings.transport == MEMORY:
-            options = {name: value for name, value in settings.options.items() if name != "tls"}
-            client = self._memory(mine).client(user_id, **options)
-        else:
-            client = Client(
-                settings.url,
-                app_id=settings.app_id,
-                user_id=user_id,
-                token=self._token(),
-                **settings.options,
+            options.pop("tls", None)
+            return self._memory(mine).client(user_id, **options)
+        return Client(settings.url, app_id=settings.app_id, user_id=user_id, token=self._token(), **options)
+
+    def _remedy(self, user_id: str) -> Remedy:
+        """What is wrong with the deployment where a process is put out by its sibling."""
+        if user_id == self.settings.listener:
+            advice = "run one listener at a time"
+        elif self.settings.shared_user_id:
+            advice = (
+                "all workers of this application have this user id, so set SERVER_KEY to publish over HTTP, or a "
+                "USER_ID with {pid}"
             )
-        listening = user_id == settings.listener
-        client.on(StateChanged, lambda event: self._note(event, user_id, listening))
-        return client
+        else:
+            advice = (
+                "let nobody else log in with this user id; a USER_ID with {rand} is one that nobody else has"
+            )
+        return Remedy(advice, self._log)
 
     def _token(self) -> str | TokenProvider | None:
         token = self.settings.token
@@ -351,23 +357,6 @@ class Connections:
                 return self.token_for(user)
 
         return provide
-
-    def _note(self, event: StateChanged, user_id: str, listening: bool) -> None:
-        """Say in the log what is wrong with the deployment where a process was put out by its sibling."""
-        if event.reason is not ConnectionChangeReason.REMOTE_LOGIN:
-            return
-        if listening:
-            text = (
-                "Another process logged in as %r, so this listener was put out: run one listener at a time."
-            )
-        elif self.settings.shared_user_id:
-            text = (
-                "Another worker of this application logged in as %r, so this one was put out: set SERVER_KEY to "
-                "publish over HTTP, or a USER_ID with {pid}."
-            )
-        else:
-            text = "Somebody else logged in as %r, so this process was put out."
-        self._log.error(text, user_id)
 
     def _memory(self, mine: _Process) -> "MemorySystem":
         if self.settings.transport != MEMORY:

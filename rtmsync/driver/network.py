@@ -490,7 +490,7 @@ class Network(Generic[C]):
         self.changed = True
         self._later(logger.info, "%s is %s", self._config.who, self._profile.describe(event))
         if isinstance(event, StateChanged) and event.reason is ConnectionChangeReason.REMOTE_LOGIN:
-            self._later(RIVALS.put_out, self._config.who, self.inherited)
+            self._later(RIVALS.put_out, self._config.who, self.inherited, self._config.remedy)
 
     def _later(self, function: Callable[..., None], *arguments: object) -> None:
         """Log something, but not under the lock: handlers of logs are code of the application."""

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ import rtmsync
 from rtmcore.errors import InvalidArgument
 from rtmsync.contrib.connections import Connections, as_body
 from rtmsync.contrib.settings import Settings
+from rtmsync.driver.rivals import Remedy
 from tests.contrib.conftest import Configure
 
 
@@ -94,19 +96,65 @@ def test_after_close_the_next_use_opens_anew(connections: Configure):
     assert made.client.state is rtmsync.ConnectionState.CONNECTED
 
 
-def test_a_sibling_of_the_same_name_is_told_in_the_log(connections: Configure, caplog):
-    caplog.set_level(logging.ERROR, "rtmsync.contrib")
-    one, two = connections(USER_ID="web"), connections(USER_ID="web")
+def line_of_one_put_out(
+    made: Connections, client: rtmsync.Client, caplog: pytest.LogCaptureFixture
+) -> logging.LogRecord:
+    """What the log says of a client that another one puts out: one line in all."""
+
+    def lines() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if "logged in as" in record.getMessage()]
+
+    client.wait_until(rtmsync.ConnectionState.ABORTED, timeout=20)
+    wait_for(lines)
+    made.close()  # when its threads have ended, they have logged what there was to be logged
+    (record,) = lines()
+    assert record.levelname == "WARNING"
+    return record
+
+
+@pytest.fixture
+def web() -> str:
+    """The one user id of all workers; of each test its own, since a third time within a minute is told otherwise."""
+    return f"web-{secrets.token_hex(4)}"
+
+
+def test_a_sibling_of_the_same_name_is_told_in_the_log_in_one_sentence(
+    connections: Configure, web: str, caplog
+):
+    one, two = connections(USER_ID=web), connections(USER_ID=web)
     first = one.client
-    assert two.client.user_id == "web"
+    assert two.client.user_id == web
     first.wait_until(rtmsync.ConnectionState.ABORTED, timeout=20)
-    wait_for(lambda: caplog.records)
-    assert caplog.messages == [
-        "Another worker of this application logged in as 'web', so this one was put out: set SERVER_KEY to publish "
-        "over HTTP, or a USER_ID with {pid}."
-    ]
     with pytest.raises(rtmsync.Aborted):
         one.client.send_peer("bob", "hi")
+    line = line_of_one_put_out(one, first, caplog)
+    assert line.name == "rtmsync.contrib"
+    assert line.getMessage() == (
+        f"Another client has logged in as {web}, so this one in process {os.getpid()} was put out: all workers of this "
+        "application have this user id, so set SERVER_KEY to publish over HTTP, or a USER_ID with {pid}."
+    )
+
+
+def test_a_worker_with_a_name_of_its_own_is_told_otherwise(connections: Configure, caplog):
+    one = connections(USER_ID="web-{pid}-{rand}")
+    first = one.client
+    second = connections(USER_ID=first.user_id).client
+    assert second.user_id == first.user_id
+    sentence = line_of_one_put_out(one, first, caplog).getMessage()
+    assert sentence.startswith(f"Another client has logged in as {first.user_id}, so this one in process ")
+    assert sentence.endswith(
+        "let nobody else log in with this user id; a USER_ID with {rand} is one that nobody else has."
+    )
+
+
+def test_a_remedy_of_ones_own_among_the_options_counts(connections: Configure, web: str, caplog):
+    remedy = Remedy("ask the shop's operators", logging.getLogger("shop.rtm"))
+    one = connections(USER_ID=web, OPTIONS={"remedy": remedy})
+    first = one.client
+    assert connections(USER_ID=web).client.user_id == web
+    line = line_of_one_put_out(one, first, caplog)
+    assert line.name == "shop.rtm"
+    assert line.getMessage().endswith("was put out: ask the shop's operators.")
 
 
 def wait_for(condition, seconds: float = 60.0):

@@ -340,7 +340,9 @@ def test_handlers_keep_no_database_connection_and_logs_are_seen(
         token = Settings.from_mapping(values).make_token(site.listener)
         with rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id=site.listener, token=token):
             assert listener.wait() == 1
-        assert "ERROR rtmsync.contrib: Another process logged in as" in listener.said
+        (told,) = [line for line in listener.said.splitlines() if "logged in as" in line]
+        assert "WARNING rtmsync.contrib: Another client has logged in as" in told
+        assert told.endswith("was put out: run one listener at a time.")
         assert "connection is open" not in listener.said
 
 

@@ -152,7 +152,8 @@ def test_a_second_listener_puts_out_the_first_which_says_so_and_ends(connections
         with Listening(connections(), Handlers()):
             assert first.ended() == ExitCode.FAILURE
         assert any(each.startswith("ABORTED, REMOTE_LOGIN") for each in first.told)
-    assert any("run one listener at a time" in each for each in caplog.messages)
+    (sentence,) = [each for each in caplog.messages if "logged in as" in each]
+    assert sentence.endswith(" run one listener at a time.")
     assert any(
         each.startswith("The listener has ended: The session was ended (REMOTE_LOGIN)")
         for each in caplog.messages
