@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
 
@@ -18,6 +19,10 @@ SETTLE = 5.0
 
 _monotonic, _sleep = time.monotonic, time.sleep
 _failed = pytest.StashKey[bool]()
+
+# A busy machine may take any time for one example: that is no failure.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

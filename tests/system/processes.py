@@ -148,9 +148,9 @@ for line in sys.stdin:
     if not child:
         os.close(writing)
         os.dup2(reading, 0)
+        print(os.getpid(), flush=True)  # here, so that it comes before what the server prints
         os._exit(run(sys.argv[1:]))
     os.close(reading)
-    print(child, flush=True)
     os.waitpid(child, 0)
     os.close(writing)
     print("ended", flush=True)
