@@ -1,45 +1,44 @@
 """Acting without a session: for web applications and scripts that have something to say, or to ask."""
 
-import base64
 import enum
-import json
 import os
-import secrets
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from rtmcore.client.config import Endpoint
 from rtmcore.codes import (
     ChannelMemberCountError,
-    MessageType,
     QueryPeersOnlineError,
     SendChannelMessageError,
     SendPeerMessageError,
 )
 from rtmcore.errors import ClientClosed, ConnectionFailed, InvalidArgument, RtmError
 from rtmcore.limits import BAN_TIMEOUT, HISTORY_PAGE_SIZES, OPERATION_TIMEOUT, SEND_TIMEOUT
-from rtmcore.models import EventBatch, HistoricalMessage, HistoryPage, MembershipEvent, UserEvent
+from rtmcore.models import EventBatch, HistoryPage, MembershipEvent, UserEvent
 from rtmcore.wire.exchange import HttpResponse
+from rtmsync import http_answers
 from rtmsync.config import Secret
 from rtmsync.driver.clock import Deadline, Timeout, seconds_of
 from rtmsync.driver.http import HttpLine, Line
 from rtmsync.driver.lifecycle import LIFECYCLE
 from rtmsync.driver.tls import TlsConfig
-from rtmsync.http_answers import late, understood
+from rtmsync.http_answers import Found, late, understood
+from rtmsync.http_questions import check_key, message_fields, new_key, question, quoted, written
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_KEY_BYTES: Final = 16
 _ANSWERED_WITHIN: Final = 1.0
 """Seconds of the network besides those for which the server waits for the peer."""
 _USER_EVENTS: Final = "/user_events"
 _CHANNEL_EVENTS: Final = "/channel_events"
+
+_E = TypeVar("_E", UserEvent, MembershipEvent)
 
 
 class PublishStatus(enum.Enum):
@@ -89,7 +88,7 @@ class Publisher:
                 "The server key is a text of visible ASCII characters.", operation="publisher"
             )
         self._key = Secret(server_key)
-        self._base = f"/rtm/v1/apps/{_quoted(app_id)}"
+        self._base = f"/rtm/v1/apps/{quoted(app_id, 'publisher')}"
         self._tls = tls
         self._closed = False
         self._owns = {os.getpid(): _Own()}
@@ -133,15 +132,14 @@ class Publisher:
             ConnectionFailed: The server cannot be reached.
         """
         document = {"destination": user, "offline": offline, "history": history, "wait_for_ack": wait_for_ack}
-        document.update(_message(message))
+        document.update(message_fields(message, SendPeerMessageError.INVALID_MESSAGE, "send_peer"))
         if ttl is not None:
             document["ttl"] = ttl
         budget = Deadline(seconds_of(timeout, SEND_TIMEOUT + _ANSWERED_WITHIN))
-        path = f"/users/{_quoted(sender)}/peer_messages"
-        answer = self._call(
-            "send_peer", SendPeerMessageError, "POST", path, document, idempotency_key, budget
+        path = f"/users/{quoted(sender, 'send_peer')}/peer_messages"
+        return self._call(
+            "send_peer", SendPeerMessageError, "POST", path, document, idempotency_key, budget, _status
         )
-        return PublishStatus(answer["code"])
 
     def publish(
         self,
@@ -170,13 +168,20 @@ class Publisher:
             RtmError: With a `SendChannelMessageError` as its code; RateLimited above 1,000 in 1 s for the app.
             NotAuthorized, ConnectionFailed: See `send_peer`.
         """
-        document = {"channel": channel, "history": history, **_message(message)}
+        document = {"channel": channel, "history": history}
+        document.update(message_fields(message, SendChannelMessageError.INVALID_MESSAGE, "publish"))
         budget = Deadline(seconds_of(timeout, SEND_TIMEOUT + _ANSWERED_WITHIN))
-        path = f"/users/{_quoted(sender)}/channel_messages"
-        answer = self._call(
-            "publish", SendChannelMessageError, "POST", path, document, idempotency_key, budget
+        path = f"/users/{quoted(sender, 'publish')}/channel_messages"
+        return self._call(
+            "publish",
+            SendChannelMessageError,
+            "POST",
+            path,
+            document,
+            idempotency_key,
+            budget,
+            http_answers.message_id,
         )
-        return int(answer["id"])
 
     def member_counts(self, channels: Iterable[str], *, timeout: Timeout = None) -> dict[str, int]:
         """Ask how many members channels have.
@@ -192,8 +197,16 @@ class Publisher:
         names = [channels] if isinstance(channels, str) else list(channels)
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
         path = f"/counts?{urlencode([('channels', name) for name in names], errors='surrogatepass')}"
-        answer = self._call("member_counts", ChannelMemberCountError, "GET", path, None, None, budget)
-        return {str(name): int(count) for name, count in answer["counts"].items()}
+        return self._call(
+            "member_counts",
+            ChannelMemberCountError,
+            "GET",
+            path,
+            None,
+            None,
+            budget,
+            http_answers.member_counts,
+        )
 
     # --- The history --------------------------------------------------------------
 
@@ -229,12 +242,13 @@ class Publisher:
                 InvalidArgument, RateLimited (above 100 in 1 s, with those that the app's users ask), …
             NotAuthorized, ConnectionFailed: See `send_peer`.
         """
-        query = _question(source, destination, channel, start, end)
+        query = question(source, destination, channel, start, end)
         query += [("offset", str(offset)), ("limit", str(limit)), ("order", "asc" if ascending else "desc")]
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
         path = f"/history?{urlencode(query, errors='surrogatepass')}"
-        answer = self._call("history", QueryPeersOnlineError, "GET", path, None, None, budget)
-        return HistoryPage(tuple(_kept(one) for one in answer["messages"]), int(answer["count"]))
+        return self._call(
+            "history", QueryPeersOnlineError, "GET", path, None, None, budget, http_answers.history_page
+        )
 
     def history_count(
         self,
@@ -247,11 +261,19 @@ class Publisher:
         timeout: Timeout = None,
     ) -> int:
         """Ask how many messages are kept. For arguments and errors see `history`."""
-        query = _question(source, destination, channel, start, end)
+        query = question(source, destination, channel, start, end)
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
         path = f"/history/count?{urlencode(query, errors='surrogatepass')}"
-        answer = self._call("history_count", QueryPeersOnlineError, "GET", path, None, None, budget)
-        return int(answer["count"])
+        return self._call(
+            "history_count",
+            QueryPeersOnlineError,
+            "GET",
+            path,
+            None,
+            None,
+            budget,
+            http_answers.history_count,
+        )
 
     # --- Who comes and goes -------------------------------------------------------
 
@@ -273,11 +295,7 @@ class Publisher:
             RtmError: With a `QueryPeersOnlineError` as its code; RateLimited above 10 in 1 s for the app.
             NotAuthorized, ConnectionFailed: See `send_peer`.
         """
-        answer = self._take("user_events", _USER_EVENTS, idempotency_key, timeout)
-        events = tuple(
-            UserEvent(str(one["user"]), one["type"] == "Login", one["ms"] / 1000) for one in answer["events"]
-        )
-        return EventBatch(events, int(answer["lost"]), int(answer["left"]), str(answer["epoch"]))
+        return self._take("user_events", _USER_EVENTS, idempotency_key, timeout, http_answers.user_event)
 
     def channel_events(
         self, *, idempotency_key: str | None = None, timeout: Timeout = None
@@ -287,12 +305,9 @@ class Publisher:
         Channels of more than 512 members, whose clients are told nothing of it, are in it as well. For the rest see
         `user_events`.
         """
-        answer = self._take("channel_events", _CHANNEL_EVENTS, idempotency_key, timeout)
-        events = tuple(
-            MembershipEvent(str(one["channel"]), str(one["user"]), one["type"] == "Join", one["ms"] / 1000)
-            for one in answer["events"]
+        return self._take(
+            "channel_events", _CHANNEL_EVENTS, idempotency_key, timeout, http_answers.membership_event
         )
-        return EventBatch(events, int(answer["lost"]), int(answer["left"]), str(answer["epoch"]))
 
     # --- Putting out --------------------------------------------------------------
 
@@ -312,13 +327,14 @@ class Publisher:
                 in time.
         """
         budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
-        path = f"/bans/{_quoted(user)}"
-        self._call("ban", None, "POST", path, {"reason": reason}, idempotency_key, budget)
+        path = f"/bans/{quoted(user, 'ban')}"
+        self._call("ban", None, "POST", path, {"reason": reason}, idempotency_key, budget, http_answers.done)
 
     def unban(self, user: str, *, idempotency_key: str | None = None, timeout: Timeout = None) -> None:
         """Let a user log in again, whether he was banned or not. See `ban`."""
         budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
-        self._call("unban", None, "DELETE", f"/bans/{_quoted(user)}", None, idempotency_key, budget)
+        path = f"/bans/{quoted(user, 'unban')}"
+        self._call("unban", None, "DELETE", path, None, idempotency_key, budget, http_answers.done)
 
     def kick(
         self, user: str, reason: str = "", *, idempotency_key: str | None = None, timeout: Timeout = None
@@ -340,9 +356,10 @@ class Publisher:
             InvalidArgument, NotAuthorized, ConnectionFailed, ServerFailure, RequestTimeout: See `ban`.
         """
         budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
-        path = f"/users/{_quoted(user)}/kick"
-        answer = self._call("kick", None, "POST", path, {"reason": reason}, idempotency_key, budget)
-        return bool(answer["code"] == "put_out")
+        path = f"/users/{quoted(user, 'kick')}/kick"
+        return self._call(
+            "kick", None, "POST", path, {"reason": reason}, idempotency_key, budget, http_answers.was_there
+        )
 
     def kick_member(
         self,
@@ -372,9 +389,17 @@ class Publisher:
             InvalidArgument, NotAuthorized, ConnectionFailed, ServerFailure, RequestTimeout: See `ban`.
         """
         budget = Deadline(seconds_of(timeout, BAN_TIMEOUT))
-        path = f"/channels/{_quoted(channel)}/members/{_quoted(user)}/kick"
-        answer = self._call("kick_member", None, "POST", path, {"reason": reason}, idempotency_key, budget)
-        return bool(answer["code"] == "put_out")
+        path = f"/channels/{quoted(channel, 'kick_member')}/members/{quoted(user, 'kick_member')}/kick"
+        return self._call(
+            "kick_member",
+            None,
+            "POST",
+            path,
+            {"reason": reason},
+            idempotency_key,
+            budget,
+            http_answers.was_there,
+        )
 
     # --- The publisher itself -----------------------------------------------------
 
@@ -396,17 +421,23 @@ class Publisher:
 
     # --- Inside -------------------------------------------------------------------
 
-    def _take(self, operation: str, path: str, key: str | None, timeout: Timeout) -> dict[str, Any]:
+    def _take(
+        self, operation: str, path: str, key: str | None, timeout: Timeout, event: Callable[[Any], _E]
+    ) -> EventBatch[_E]:
+        def read(answer: Any) -> EventBatch[_E]:
+            events = tuple(event(one) for one in answer["events"])
+            return EventBatch(events, int(answer["lost"]), int(answer["left"]), str(answer["epoch"]))
+
         budget = Deadline(seconds_of(timeout, OPERATION_TIMEOUT))
         if key is not None:
-            return self._call(operation, QueryPeersOnlineError, "GET", path, None, key, budget)
+            return self._call(operation, QueryPeersOnlineError, "GET", path, None, key, budget, read)
         untaken = self._own().untaken[path]
         try:
             key = untaken.popleft()
         except IndexError:
-            key = _new_key()
+            key = new_key()
         try:
-            return self._call(operation, QueryPeersOnlineError, "GET", path, None, key, budget)
+            return self._call(operation, QueryPeersOnlineError, "GET", path, None, key, budget, read)
         except BaseException:
             untaken.append(key)
             raise
@@ -420,10 +451,13 @@ class Publisher:
         document: dict[str, Any] | None,
         key: str | None,
         budget: Deadline,
-    ) -> dict[str, Any]:
+        read: Callable[[Any], Found],
+    ) -> Found:
         headers = [("Authorization", f"Bearer {self._key.value}"), ("Content-Type", "application/json")]
-        headers.append(("Idempotency-Key", _new_key() if key is None else key))
-        body = None if document is None else json.dumps(document).encode()
+        if key is not None:
+            check_key(key, operation)
+        headers.append(("Idempotency-Key", new_key() if key is None else key))
+        body = None if document is None else written(document, operation, family)
         try:
             with self._turn(budget):
                 answer = self._exchange(method, self._base + path, headers, body, budget)
@@ -439,7 +473,7 @@ class Publisher:
                 f"The connection to {self._endpoint.authority} broke: {error.strerror or error}.",
                 operation=operation,
             ) from error
-        return understood(answer, operation)
+        return understood(answer, operation, family, read)
 
     @contextmanager
     def _turn(self, budget: Deadline) -> Iterator[None]:
@@ -544,37 +578,5 @@ class _Own:
         return True
 
 
-def _quoted(name: str) -> str:
-    if not isinstance(name, str) or not name or name in (".", ".."):
-        raise InvalidArgument("An id is a text that is not empty.", operation="publisher")
-    return quote(name, safe="", errors="surrogatepass")
-
-
-def _message(message: str | bytes) -> dict[str, Any]:
-    if isinstance(message, str):
-        return {"payload": message}
-    return {"raw": base64.b64encode(message).decode()}
-
-
-def _new_key() -> str:
-    return secrets.token_hex(_KEY_BYTES)
-
-
-def _question(
-    source: str | None,
-    destination: str | None,
-    channel: str | None,
-    start: float | None,
-    end: float | None,
-) -> list[tuple[str, str]]:
-    """The query of a question about the history."""
-    named = {"source": source, "destination": destination, "channel": channel, "start": start, "end": end}
-    return [(name, str(value)) for name, value in named.items() if value is not None]
-
-
-def _kept(one: dict[str, Any]) -> HistoricalMessage:
-    channel = "channel" in one
-    to = one["channel" if channel else "destination"]
-    return HistoricalMessage(
-        str(one["source"]), str(to), channel, MessageType.TEXT, str(one["payload"]).encode(), int(one["id"])
-    )
+def _status(answer: Any) -> PublishStatus:
+    return PublishStatus(answer["code"])

@@ -84,12 +84,75 @@ def test_a_repeat_sends_nothing(publisher):
         (lambda one: one.publish("a", "x" * 40_000, sender="s"), rtmsync.InvalidArgument, "INVALID_MESSAGE"),
         (lambda one: one.member_counts([f"c{i}" for i in range(33)]), rtmsync.LimitExceeded, "EXCEED_LIMIT"),
         (lambda one: one.ban("a" * 65), rtmsync.InvalidArgument, None),
+        (lambda one: one.publish("a", "x" * 300_000, sender="s"), rtmsync.InvalidArgument, "INVALID_MESSAGE"),
+        (
+            lambda one: one.send_peer("a", b"x" * 300_000, sender="s"),
+            rtmsync.InvalidArgument,
+            "INVALID_MESSAGE",
+        ),
+        (lambda one: one.publish("a", None, sender="s"), rtmsync.InvalidArgument, "INVALID_MESSAGE"),
+        (lambda one: one.publish("a", "x", sender="s" * 20_000), rtmsync.InvalidArgument, None),
+        (lambda one: one.publish("a", "x", sender=".."), rtmsync.InvalidArgument, None),
+        (lambda one: one.publish("a", "x", sender=""), rtmsync.InvalidArgument, None),
+        (lambda one: one.ban("a", b"spam"), rtmsync.InvalidArgument, None),
+        (lambda one: one.kick("a", idempotency_key=""), rtmsync.InvalidArgument, None),
+        (lambda one: one.kick("a", idempotency_key="a\r\nb: c"), rtmsync.InvalidArgument, None),
     ],
 )
 def test_refusals_are_those_of_the_client(publisher, call, kind, code):
     with pytest.raises(kind) as caught:
         call(publisher)
     assert getattr(caught.value.code, "name", None) == code
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        ("200 OK", "<h1>Welcome</h1>", rtmsync.ServerFailure, "HTTP 200, with an answer that is not one of"),
+        ("200 OK", "{}", rtmsync.ServerFailure, "HTTP 200, with an answer that is not one of"),
+        ("200 OK", "[]", rtmsync.ServerFailure, "HTTP 200, with an answer that is not one of"),
+        ("200 OK", '{"code": "well"}', rtmsync.ServerFailure, "HTTP 200, with an answer that is not one of"),
+        ("200 OK", '{"id": 1e999}', rtmsync.ServerFailure, "HTTP 200, with an answer that is not one of"),
+        ("302 Found", "", rtmsync.ServerFailure, "HTTP 302, with an answer that is not one of"),
+        ("502 Bad Gateway", "<h1>Oh</h1>", rtmsync.ServerFailure, "a proxy or another program"),
+        ("413 Too Large", "<h1>Oh</h1>", rtmsync.InvalidArgument, "larger than the server, or a proxy"),
+        ("504 Gateway Timeout", "<h1>Oh</h1>", rtmsync.RequestTimeout, "HTTP 504"),
+    ],
+)
+def test_an_answer_of_somebody_else_is_an_error_that_says_so(status, body, kind, said):
+    for call in (
+        lambda one: one.send_peer("a", "x", sender="s", timeout=5),
+        lambda one: one.publish("a", "x", sender="s", timeout=5),
+        lambda one: one.user_events(timeout=5),
+    ):
+        with somebody_else(status, body) as url, publisher_of(url) as publisher:
+            with pytest.raises(kind) as caught:
+                call(publisher)
+            assert said in str(caught.value)
+
+
+@contextlib.contextmanager
+def somebody_else(status: str, body: str) -> Iterator[str]:
+    """A program that gives one answer, whatever it is asked."""
+
+    def answer() -> None:
+        connection = listener.accept()[0]
+        with connection, contextlib.suppress(OSError):
+            asked = b""
+            while b"\r\n\r\n" not in asked:
+                asked += connection.recv(65536)
+            connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join(10)
 
 
 def test_wrong_keys_and_apps(server):
