@@ -241,6 +241,8 @@ class AuthError(RtmError):
 class InvalidAppId(AuthError):
     """The app id is malformed, or the server does not serve it (login 4)."""
 
+    default_hint = "Compare the app id with the one that the server was started with."
+
 
 class InvalidToken(AuthError):
     """The token is malformed, wrongly signed, not valid yet, or made for another user or app (login 5)."""

@@ -247,6 +247,8 @@ def named_media(media: Told) -> str:
 def name_in(path: "str | os.PathLike[str]") -> str:
     """The name in a path, without what a name in a message cannot have."""
     name = os.path.basename(os.fspath(path)).encode("utf-8", "replace").decode()
+    if name in (os.curdir, os.pardir):
+        return ""
     shown = "".join(each if each.isprintable() and each != "\\" else "_" for each in name)
     return shown.encode()[:MEDIA_NAME_BYTES].decode("utf-8", "ignore")
 

@@ -130,7 +130,10 @@ def _connect(endpoint: Endpoint, budget: Deadline) -> socket.socket:
             sock.close()
             raise
     reason = "there is no address" if failure is None else failure.strerror
-    raise ConnectionFailed(f"Cannot connect to {endpoint.authority}: {reason}.") from failure
+    raise ConnectionFailed(
+        f"Cannot connect to {endpoint.authority}: {reason}.",
+        hint="Check host and port, that the server runs, and that no firewall is in the way.",
+    ) from failure
 
 
 def _secured(

@@ -28,7 +28,7 @@ from rtmsync.server.loop import ServerLoop
 from rtmsync.server.metrics import Metrics
 from rtmsync.server.orders import Orders
 from rtmsync.server.serverkeys import ServerKeys
-from rtmsync.server.tokens import AppVerifier
+from rtmsync.server.tokens import AppVerifier, check_judgeable
 
 if TYPE_CHECKING:
     from rtmsync.server.blobs.store import FileBlobStore
@@ -105,9 +105,11 @@ class Server:
         Raises:
             InvalidArgument: The address cannot be bound, or the TLS files cannot be read.
             ServerFailure: The data directory cannot be used.
+            StateError: An app has keys, and PyJWT is not installed.
         """
         if self._loop is not None:
             return
+        check_judgeable(self.config.apps)
         context = _tls_context(self.config)
         listener = _listen(self.config.host, self.config.port)
         try:
@@ -152,7 +154,7 @@ class Server:
         """Serve in a thread of its own; returns once clients can connect.
 
         Raises:
-            InvalidArgument, ServerFailure: See `open`.
+            InvalidArgument, ServerFailure, StateError: See `open`.
         """
         self.open()
         self._thread = threading.Thread(target=self._run_in_thread, name="rtm-server", daemon=True)
@@ -175,6 +177,7 @@ class Server:
 
         Raises:
             InvalidArgument: The settings are not possible, or the TLS files cannot be read. Nothing has changed then.
+            StateError: An app has keys, and PyJWT is not installed. Nothing has changed then either.
         """
         with self._reloading:
             kept = {name: getattr(self.config, name) for name in _KEPT}
@@ -183,6 +186,7 @@ class Server:
                 changed.append("tls_certificate")
                 kept.update(tls_certificate=self.config.tls_certificate, tls_key=self.config.tls_key)
             merged = attrs.evolve(config, **kept)
+            check_judgeable(merged.apps)
             context = _tls_context(merged)
             self.config = merged
             self._verifier.replace(merged.apps)

@@ -6,12 +6,13 @@ judged against the wall clock that the caller hands in.
 
 import hmac
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final
 
 import attrs
 
 from rtmcore.codes import LoginError, RoomErrorCode
-from rtmcore.errors import AuthError, InvalidArgument
+from rtmcore.errors import AuthError, InvalidArgument, StateError
 from rtmcore.identifiers import explain_invalid_id, is_valid_app_id
 from rtmcore.limits import (
     APP_CERTIFICATES,
@@ -135,9 +136,9 @@ def make_token(
 
     Raises:
         InvalidArgument: The app id, the user id or the lifetime is not allowed.
+        StateError: PyJWT is not installed.
     """
-    import jwt
-
+    jwt = _pyjwt("token")
     wrong = explain_invalid_id(user, "user id")
     if not is_valid_app_id(app):
         wrong = f"The app id is not {APP_ID_LENGTH} visible ASCII characters long."
@@ -152,7 +153,24 @@ def make_token(
     if scopes is not None:
         claims[SCOPES_CLAIM] = dict(scopes)
     headers = {"kid": key.kid} if key.kid is not None else None
-    return jwt.encode(claims, key.secret, algorithm=key.algorithm, headers=headers)
+    token: str = jwt.encode(claims, key.secret, algorithm=key.algorithm, headers=headers)
+    return token
+
+
+def _pyjwt(operation: str) -> Any:
+    """The module of PyJWT. Only here: whoever makes and judges no tokens needs none.
+
+    Raises:
+        StateError: It is not installed.
+    """
+    try:
+        return import_module("jwt")
+    except ImportError:
+        raise StateError(
+            "JSON Web Tokens are made and judged with PyJWT, which is not installed here.",
+            operation=operation,
+            hint='Install it with: pip install "rtmsync[server]"',
+        ) from None
 
 
 @attrs.frozen
@@ -199,6 +217,16 @@ class AppKeys:
             wrong = "Two keys of the app have the same kid."
         if wrong is not None:
             raise InvalidArgument(wrong, operation="serve")
+
+
+def check_judgeable(apps: Sequence[AppKeys]) -> None:
+    """See that the tokens of these apps can be judged, so that a server does not learn at a login that they cannot.
+
+    Raises:
+        StateError: PyJWT is needed, and is not installed.
+    """
+    if any(JWT in known.formats and not known.open for known in apps):
+        _pyjwt("serve")
 
 
 class AppVerifier:

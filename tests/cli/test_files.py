@@ -79,6 +79,7 @@ def test_a_file_that_is_not_there_is_a_failure(rtm: Rtm, url: str, tmp_path: Pat
     down = rtm("download", "--url", url, "-u", "ann", "no-such-id", str(tmp_path / "x"))
     assert down.status == 1
     assert "NOT_EXIST" in down.err
+    assert "keeps files for 7 days" in down.err
     assert os.listdir(tmp_path) == []
 
 

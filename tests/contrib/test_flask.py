@@ -513,6 +513,11 @@ def test_check_tries_everything_and_shows_no_secret(make_app: MakeApp):
             ExitCode.OK,
             "-     publish over HTTP: SERVER_KEY is not set",
         ),
+        (
+            {"URL": "ws://127.0.0.1:1", "SECRET": None, "LISTENER": None},
+            ExitCode.NOT_REACHABLE,
+            "that the server runs",
+        ),
         ({"TOKEN": "shop.nowhere.mint", "SECRET": None}, ExitCode.USAGE, "FAIL  make a token: TOKEN names"),
     ],
 )

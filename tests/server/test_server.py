@@ -3,18 +3,22 @@
 import secrets
 import socket
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+import attrs
 import pytest
 import trustme
 
 from rtmcore.codes import CloseCode
+from rtmcore.errors import StateError
 from rtmcore.limits import HANDSHAKE_BYTES, HELLO_BYTES, MESSAGE_BYTES, SERVER_OUTBOUND_BYTES
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys, TokenKey
 from tests.interop.wireclient import Closed, WireClient
 
 UPGRADE = (
@@ -223,3 +227,17 @@ def test_offline_messages_survive_a_restart(serve, client, tmp_path) -> None:
     carol = client(again, "carol")
     carol.wait_for(lambda: carol.messages)
     assert [(each["body"], each["offline"]) for each in carol.messages] == [(b"later", True)]
+
+
+def test_a_server_that_could_not_judge_tokens_does_not_begin(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jwt", None)  # as where PyJWT is not installed
+    server = serve()
+    keyed = [AppKeys(DEV_APP_ID, (TokenKey(b"k" * 32),))]
+    with pytest.raises(StateError, match=r'pip install "rtmsync\[server\]"'):
+        serve(apps=keyed)
+    with pytest.raises(StateError):
+        server.reload(attrs.evolve(server.config, apps=keyed))
+    assert get(server, "/healthz")[0] == 200
+    serve(apps=[AppKeys(DEV_APP_ID, certificates=("0" * 32,), formats=("007",))])

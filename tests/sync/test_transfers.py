@@ -437,6 +437,7 @@ def test_what_cannot_be_uploaded_is_refused_at_once(connect: Connect, tmp_path: 
     bad: list[tuple[Any, dict[str, Any]]] = [
         (tmp_path / "nowhere", {}),
         (tmp_path, {}),
+        (".", {}),
         (fifo, {}),
         (tmp_path / "empty", {}),
         ("a\0b", {}),

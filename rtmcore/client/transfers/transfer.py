@@ -19,11 +19,11 @@ from rtmcore.client.transfers.events import (
     TransferLinkChanged,
 )
 from rtmcore.client.transfers.states import Effect, Input, Phase
-from rtmcore.codes import DtlsTransportState, IceTransportState
+from rtmcore.codes import DownloadMediaError, DtlsTransportState, IceTransportState
 from rtmcore.connection.backoff import Backoff, BackoffPolicy
 from rtmcore.connection.table import Table
 from rtmcore.errors import ConnectionFailed, RtmError, TlsError, error_for
-from rtmcore.limits import MEDIA_STALL_TIMEOUT, MEDIA_WITHDRAW_TIMEOUT
+from rtmcore.limits import MEDIA_DAYS, MEDIA_STALL_TIMEOUT, MEDIA_WITHDRAW_TIMEOUT
 from rtmcore.wire.exchange import HttpClientConnection, HttpFailed, HttpResponse
 from rtmcore.wire.exchange.client import ClientEvent
 from rtmcore.wire.http import Headers
@@ -335,6 +335,8 @@ class TransferCore:
         operation = self._operation
         known: IntEnum = operation.codes.__members__.get(code, operation.failure)
         error = error_for(known, text, operation=operation.name)
+        if known is DownloadMediaError.NOT_EXIST:
+            error.hint = f"Check the media id; the server keeps files for {MEDIA_DAYS} days."
         error.__cause__ = cause
         return error
 
