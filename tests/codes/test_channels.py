@@ -93,17 +93,17 @@ def test_a_channel_is_joined_once(connect: Connect, name: str) -> None:
 def test_a_leave_ends_a_join(connect: Connect, proxy: FaultProxy, proxied: str, name: str) -> None:
     client, other = connect(url=proxied), connect()
     channel = client.channel(name)
-    proxy.delay(0.05)
+    proxy.blackhole()
     joining, leaving = channel.join_future(), channel.leave_future()
     error = joining.exception(10)
     assert isinstance(error, rtmsync.StateError)
     assert error.code is JoinChannelError.ABORTED_BY_LEAVE
     with pytest.raises(rtmsync.AlreadyJoined):
         channel.join()
+    proxy.heal()
     assert leaving.result(10) is None
     assert not channel.joined
     assert other.member_counts(name) == {name: 0}
-    proxy.heal()
     channel.join()
     assert other.member_counts(name) == {name: 1}
 

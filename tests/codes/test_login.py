@@ -19,6 +19,7 @@ from rtmsync.testing import FaultProxy
 from tests.codes.conftest import Muted
 from tests.codes.registry import case
 from tests.sync.conftest import Connect
+from tests.too_often import refused_by_the_client
 
 KEY = TokenKey(b"k" * 32)
 OTHER_KEY = TokenKey(b"o" * 32)
@@ -98,12 +99,8 @@ def test_a_client_logs_in_once(connect: Connect) -> None:
 @pytest.mark.produces(LoginError.TOO_OFTEN)
 def test_logins_above_the_rate(make: Connect, limited: Server) -> None:
     client = make(url=limited.url, rate_limits=True)
-    for _ in range(LOGIN_RATE.count):
-        client.login()
-        client.logout()
-    with pytest.raises(rtmsync.RateLimited) as caught:
-        client.login()
-    assert caught.value.code is LoginError.TOO_OFTEN
+    error = refused_by_the_client(LOGIN_RATE, lambda: (client.login(), client.logout()))
+    assert error.code is LoginError.TOO_OFTEN
 
 
 @pytest.mark.produces(LoginError.ABORTED_BY_LOGOUT)
@@ -173,11 +170,8 @@ def test_a_token_that_cannot_be_the_next_one(
 @pytest.mark.produces(RenewTokenError.TOO_OFTEN)
 def test_renewals_above_the_rate(connect: Connect, limited: Server) -> None:
     client = connect(url=limited.url, rate_limits=True)
-    for _ in range(RENEW_TOKEN_RATE.count):
-        client.renew_token("x")
-    with pytest.raises(rtmsync.RateLimited) as caught:
-        client.renew_token("x")
-    assert caught.value.code is RenewTokenError.TOO_OFTEN
+    error = refused_by_the_client(RENEW_TOKEN_RATE, lambda: client.renew_token("x"))
+    assert error.code is RenewTokenError.TOO_OFTEN
 
 
 @pytest.mark.produces(RenewTokenError.ABORTED_BY_LOGOUT)

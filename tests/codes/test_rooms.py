@@ -15,7 +15,7 @@ import rtmsync
 from rtmcore.codes import RoomErrorCode
 from rtmcore.connection.policy import ROOM_POLICY
 from rtmcore.errors import RemoteProtocolError
-from rtmcore.limits import DATA_TRACKS, LOGIN_RATE, MESSAGE_BYTES, SERVER_RATE_BURST, TRACK_NAME_BYTES
+from rtmcore.limits import DATA_TRACKS, LOGIN_RATE, MESSAGE_BYTES, TRACK_NAME_BYTES
 from rtmcore.service import logins
 from rtmcore.service.commands.channels import JoinChannel
 from rtmcore.service.commands.results import Trouble
@@ -29,6 +29,7 @@ from rtmsync.testing import Corrupt, FaultProxy, Rule
 from tests.codes.refusing import RefusingEngine
 from tests.codes.registry import case
 from tests.sync.conftest import Enter
+from tests.too_often import refused_by_the_server
 
 KEY = TokenKey(b"k" * 32)
 OTHER_KEY = TokenKey(b"o" * 32)
@@ -130,9 +131,7 @@ def test_a_server_whose_words_are_damaged(enter: Enter, server: Server, name: st
 
 @pytest.mark.produces(RoomErrorCode.SIGNALING_SERVER_BUSY)
 def test_a_server_that_is_asked_too_often(enter: Enter, limited: Server, name: str) -> None:
-    for _ in range(SERVER_RATE_BURST * LOGIN_RATE.count):
-        enter(name, "alice", limited.url).close()
-    error = refused(enter, name, "alice", limited.url)
+    error = refused_by_the_server(LOGIN_RATE, lambda: enter(name, "alice", limited.url).close())
     assert error.code is RoomErrorCode.SIGNALING_SERVER_BUSY
 
 

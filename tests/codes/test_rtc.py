@@ -39,10 +39,10 @@ def token(uid: str, *, lives: float = 60, **claims: object) -> str:
     return jwt.encode(all_claims, KEY.secret, algorithm=KEY.algorithm)
 
 
-def refused(rtc: RtcChannel) -> RtcConnectionChangeReason:
+def refused(rtc: RtcChannel, timeout: float = 30.0) -> RtcConnectionChangeReason:
     """The reason of the state that a join ends in that must fail."""
     with pytest.raises(rtmsync.RtmError):
-        rtc.join(0.5)
+        rtc.join(timeout)
     assert rtc.state is RtcConnectionState.FAILED
     reason = rtc.connection.reason
     assert isinstance(reason, RtcConnectionChangeReason)
@@ -98,7 +98,7 @@ def test_a_join_of_an_impossible_channel(make_rtc: MakeRtc) -> None:
 @pytest.mark.produces(RtcConnectionChangeReason.JOIN_FAILED)
 def test_a_join_that_nobody_answers(make_rtc: MakeRtc, proxy: FaultProxy, proxied: str, name: str) -> None:
     proxy.refuse()
-    assert refused(make_rtc(name, "1", proxied)) is RtcConnectionChangeReason.JOIN_FAILED
+    assert refused(make_rtc(name, "1", proxied), 0.5) is RtcConnectionChangeReason.JOIN_FAILED
 
 
 @pytest.mark.produces(RtcConnectionChangeReason.BANNED_BY_SERVER)

@@ -380,11 +380,13 @@ def test_requests_that_are_wrong_fail_with_their_code(client: Make, channel: str
 
 def test_joining_too_often_fails_and_says_when_to_come_back(client: Make, channel: str) -> None:
     (alice,) = members(client, channel, 1)
-    for _ in range(SERVER_RATE_BURST * JOIN_SAME_CHANNEL_RATE.count - 1):
+    burst = SERVER_RATE_BURST * JOIN_SAME_CHANNEL_RATE.count
+    tag, joined = "joined", 1
+    while tag == "joined" and joined < 10 * burst:  # a slow machine gives the bucket time
         alice.ask("leave", ch=channel)
-        assert alice.ask("join", ch=channel)[0] == "joined"
-    alice.ask("leave", ch=channel)
-    tag, failed = alice.ask("join", ch=channel)
+        tag, failed = alice.ask("join", ch=channel)
+        joined += tag == "joined"
+    assert joined >= burst
     assert (tag, failed["code"]) == ("failed", 8)
     assert 0 < failed["retry"] <= 5000
 

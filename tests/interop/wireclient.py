@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 TEXT, RAW = 1, 2
 PATH = "/rtm/v1"
-WAIT = 10.0
+WAIT = 30.0
 """Seconds after which a test has waited long enough."""
 
 Fields = dict[str, Any]

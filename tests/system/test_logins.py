@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 import rtmsync
-from rtmcore.limits import LOGIN_RATE, LOGIN_TIMEOUT, SERVER_RATE_BURST
+from rtmcore.limits import LOGIN_RATE, LOGIN_TIMEOUT
 from rtmsync import (
     Aborted,
     Client,
@@ -28,6 +28,7 @@ from rtmsync import (
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.tokens import AppKeys, TokenKey, make_token
 from tests.system.conftest import WAIT
+from tests.too_often import refused_by_the_client, refused_by_the_server
 
 KEY = TokenKey(b"k" * 32)
 
@@ -113,20 +114,19 @@ def test_a_second_login_is_refused_and_changes_nothing(server, connect) -> None:
 def test_logins_above_the_rate_are_refused_by_the_client(serve) -> None:
     server = serve(rate_limits=True)
     with Client(server.url, app_id=DEV_APP_ID, user_id="alice", proxy=None) as client:
-        for _ in range(LOGIN_RATE.count):
-            client.login()
-            client.logout()
-        with pytest.raises(rtmsync.RateLimited) as caught:
-            client.login()
-    assert caught.value.code is LoginError.TOO_OFTEN
-    assert 0 < caught.value.retry_after <= LOGIN_RATE.seconds
+        error = refused_by_the_client(LOGIN_RATE, lambda: (client.login(), client.logout()))
+    assert error.code is LoginError.TOO_OFTEN
+    assert error.retry_after is not None
+    assert 0 < error.retry_after <= LOGIN_RATE.seconds
 
 
 def test_logins_above_the_rate_are_refused_by_the_server_too(serve) -> None:
     server = serve(rate_limits=True)
-    for _ in range(SERVER_RATE_BURST * LOGIN_RATE.count):
-        rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id="alice", proxy=None).close()
-    assert refused(server.url).code is LoginError.TOO_OFTEN
+    error = refused_by_the_server(
+        LOGIN_RATE,
+        lambda: rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id="alice", proxy=None).close(),
+    )
+    assert error.code is LoginError.TOO_OFTEN
 
 
 @pytest.fixture
