@@ -55,29 +55,32 @@ def test_a_listener_resumes_and_gets_what_it_has_missed(tmp_path: Path) -> None:
         listener.on(rtmsync.PeerMessage, lambda message: got.append(message.text))
         listener.on(rtmsync.StateChanged, lambda change: states.append(change.state.name))
         listener.login()
-        stop, given_up = threading.Event(), threading.Event()
+        stop, given_up, promised = threading.Event(), threading.Event(), threading.Event()
         accepted: list[str] = []
+        outcomes: list[rtmsync.PublishStatus] = []
 
         def publish() -> None:
             number = 0
             while not stop.is_set():
                 number += 1
-                key = secrets.token_hex(8)
+                key, wait_for_ack = secrets.token_hex(8), promised.is_set()
                 due = time.monotonic() + PATIENCE
                 # What was begun is finished: it may have arrived already.
                 while time.monotonic() < due and not given_up.is_set():
                     try:
-                        publisher.send_peer(
+                        outcome = publisher.send_peer(
                             listener.user_id,
                             str(number),
                             sender="shop",
                             offline=True,
+                            wait_for_ack=wait_for_ack,
                             idempotency_key=key,
-                            timeout=5,
+                            timeout=PATIENCE,
                         )
                     except rtmsync.RtmError:
                         time.sleep(0.05)  # no server: again, with the same key
                     else:
+                        outcomes.append(outcome)
                         accepted.append(str(number))
                         break
                 time.sleep(0.01)
@@ -91,6 +94,9 @@ def test_a_listener_resumes_and_gets_what_it_has_missed(tmp_path: Path) -> None:
         proxy.blackhole()  # what is accepted from now on, the listener misses
         before = len(accepted)
         wait(lambda: len(accepted) > before + 20)
+        # SENT promises nothing for a crash of the server. CACHED does, and so for what was before it in the inbox.
+        promised.set()
+        wait(lambda: rtmsync.PublishStatus.CACHED in outcomes)
         server.kill()
         at_the_kill = len(accepted)
         missed = at_the_kill - len(got)
