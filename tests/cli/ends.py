@@ -14,7 +14,9 @@ from typing import Any
 
 from tests.cli.conftest import VARIABLES
 
-PATIENCE = 20.0
+PATIENCE = 60.0
+"""Seconds after which whoever waits for a process has waited long enough, also where the machine is busy."""
+
 RTM = (sys.executable, "-m", "rtmsync")
 
 
@@ -91,7 +93,10 @@ class Running:
 
     def wait(self) -> int:
         """The exit status."""
-        return self.process.wait(PATIENCE)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("it has not ended; said was:\n" + "\n".join(self.said)) from None
 
     def clean_up(self) -> None:
         if self.process.poll() is None:
@@ -121,11 +126,16 @@ def serving(*arguments: str) -> Iterator[tuple[str, Running]]:
 
 def call(*arguments: str, stdin: bytes = b"", **variables: str) -> "subprocess.CompletedProcess[str]":
     """A command that ends by itself."""
-    return subprocess.run(
-        [*RTM, *arguments],
-        input=stdin,
-        capture_output=True,
-        env=environment(**variables),
-        timeout=PATIENCE,
-        check=False,
-    )  # type: ignore[return-value]
+    try:
+        return subprocess.run(
+            [*RTM, *arguments],
+            input=stdin,
+            capture_output=True,
+            env=environment(**variables),
+            timeout=PATIENCE,
+            check=False,
+        )  # type: ignore[return-value]
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(
+            f"{arguments} has not ended within {PATIENCE:g} s; it said {late.stdout!r} and {late.stderr!r}"
+        ) from None

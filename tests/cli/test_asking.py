@@ -13,7 +13,7 @@ from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from tests.cli.conftest import Rtm
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
