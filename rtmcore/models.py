@@ -70,7 +70,7 @@ class EndCall:
     """
 
     channel: str = attrs.field()
-    info: str = attrs.field(default="")
+    info: str = attrs.field(default="", repr=False)
 
     @channel.validator
     def _check_channel(self, _: object, value: object) -> None:

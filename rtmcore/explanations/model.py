@@ -22,7 +22,8 @@ class Explanation:
 
 def amount(limit: RateLimit) -> str:
     """A rate in words, such as ``180 times in 3 s``."""
-    return f"{limit.count:,} times in {limit.seconds:g} s"
+    times = "once" if limit.count == 1 else f"{limit.count:,} times"
+    return f"{times} in {limit.seconds:g} s"
 
 
 def size(count: int) -> str:

@@ -105,7 +105,7 @@ _LOGIN: Final = {
     "TOO_OFTEN": Explanation(
         f"`login` was called more than {amount(LOGIN_RATE)}.",
         "The program logs in in a loop, or other clients log in by the same user id.",
-        "Wait for `error.retry_after` seconds. After an outage log in never: the client comes back by itself.",
+        "Wait for `error.retry_after` seconds. Do not log in after an outage: the client comes back by itself.",
     ),
     "NOT_INITIALIZED": closed("`login`"),
     "ABORTED_BY_LOGOUT": Explanation(

@@ -68,7 +68,10 @@ class Archive:
             self._desk.fail(connection, packet, *wrong)
             return
         if not _concerns(packet, connection, session):
-            text = "The history is open for messages that you have sent or received, and of channels that you are in."
+            text = (
+                "The history is open for messages that you have sent or received, and of channels that you are in. "
+                "Name yourself as the source or the destination."
+            )
             self._desk.fail(connection, packet, QueryPeersOnlineError.REJECTED, text)
             return
         self.history_rates.use(self._context.rates[HISTORY])

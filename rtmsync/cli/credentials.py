@@ -33,6 +33,7 @@ def read_file(path: Path, what: str, limit: int) -> str:
     Raises:
         click.UsageError: It cannot be read, is empty or is too large.
     """
+    where = "standard input" if path == STDIN else path
     if path == STDIN and sys.stdin.isatty():
         text = str(click.prompt(what.capitalize(), hide_input=True, err=True))
     else:
@@ -44,12 +45,12 @@ def read_file(path: Path, what: str, limit: int) -> str:
                     data = file.read(limit + 1)
             text = data.decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(f"The {what} in {path} cannot be read: {error}.") from None
+            raise click.UsageError(f"The {what} in {where} cannot be read: {error}.") from None
         if len(data) > limit:
-            raise click.UsageError(f"The {what} in {path} has more than {limit} bytes.")
+            raise click.UsageError(f"The {what} in {where} has more than {limit} bytes.")
     text = text.strip()
     if not text:
-        raise click.UsageError(f"There is no {what} in {path}.")
+        raise click.UsageError(f"There is no {what} in {where}.")
     return text
 
 

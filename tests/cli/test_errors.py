@@ -34,6 +34,7 @@ def test_every_code_has_its_three_parts_in_whole_sentences() -> None:
             assert "`" not in text, meaning
             assert "seed" not in text, meaning
             assert "  " not in text, meaning
+            assert " 1 times" not in text, meaning
         assert len({meaning.means, meaning.why, meaning.advice}) == 3, meaning
 
 

@@ -151,6 +151,12 @@ def test_inspect_needs_no_token_library(rtm: Rtm, key_file: str, monkeypatch: py
     assert row["expired"] is False
 
 
+def test_no_token_on_standard_input_is_told_in_these_words(rtm: Rtm) -> None:
+    outcome = rtm("token", "inspect", stdin=b"\n")
+    assert outcome.status == ExitCode.USAGE
+    assert "There is no token in standard input." in outcome.err
+
+
 def test_an_expired_token_is_told_by_the_exit_status(rtm: Rtm, key_file: str, tmp_path: Path) -> None:
     with freeze_time("2020-01-01"):
         token = make(rtm, key_file)

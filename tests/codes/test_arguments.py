@@ -122,6 +122,7 @@ def test_the_history_of_others_is_not_shown(connect: Connect, name: str) -> None
     with pytest.raises(rtmsync.Rejected) as caught:
         connect().history(channel=name)
     assert caught.value.code is QueryPeersOnlineError.REJECTED
+    assert "Name yourself as the source or the destination." in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def test_the_end_of_a_call_is_recognised(connect: Connect) -> None:
     assert ended.text == "AgoraRTMLegacyEndcallCompatibleMessagePrefix_room_7_busy"
     assert ended.end_call == EndCall("room_7", "busy")
     assert other.end_call is None
+    assert "busy" not in repr(ended.end_call)
 
 
 @pytest.mark.parametrize("text", ["", "_c_", "_", "x_c_i", "__info", "_a*b_info", f"_{'c' * 65}_info"])
