@@ -292,11 +292,10 @@ def test_syncs_that_take_long_hold_up_nothing_that_is_quick(make) -> None:
     slow = True
     numbers = [bench.submit(FinishBlob, BlobKey(APP, name)) for name in names]
     assert waiting.acquire(timeout=20)
-    begun = time.monotonic()
+    # If these waited for the syncs, the syncs would fail, and their answers below.
     assert bench.do(WriteBlob, BlobKey(APP, "other"), 0, b"abc") == BlobWritten(3)
     assert bench.read(0, 10) == BlobBytes(DATA[:10])
     assert bench.find("other").offset == 3
-    assert time.monotonic() - begun < 5
     go_on.set()
     assert all(bench.answer(number).complete for number in numbers)
 

@@ -14,7 +14,7 @@ from rtmcore.limits import DATA_FRAMES_KEPT, MESSAGE_BYTES
 from rtmsync.server.server import Server
 
 Fields = dict[str, Any]
-WAIT = 10.0
+WAIT = 30.0
 
 
 class Speaker:

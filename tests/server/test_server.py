@@ -19,7 +19,7 @@ from rtmcore.limits import HANDSHAKE_BYTES, HELLO_BYTES, MESSAGE_BYTES, SERVER_O
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys, TokenKey
-from tests.interop.wireclient import Closed, WireClient
+from tests.interop.wireclient import WAIT, Closed, WireClient
 
 UPGRADE = (
     "GET /rtm/v1 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -31,7 +31,7 @@ UPGRADE = (
 def get(server: Server, path: str) -> tuple[int, bytes]:
     url = f"http://127.0.0.1:{server.port}{path}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=WAIT) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -39,7 +39,7 @@ def get(server: Server, path: str) -> tuple[int, bytes]:
 
 
 def raw(server: Server, data: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", server.port), 5)
+    connection = socket.create_connection(("127.0.0.1", server.port), WAIT)
     connection.sendall(data)
     return connection
 
@@ -177,7 +177,7 @@ def test_a_reader_that_does_not_read_is_closed_and_nobody_else_waits(serve, clie
         one.ask("join", ch="room")
     body = secrets.token_bytes(MESSAGE_BYTES)
     received = 0
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 2 * WAIT
     while server.stats()["connections"] == 3:
         assert time.monotonic() < deadline
         assert writer.ask("publish", ch="room", kind=2, body=body)[0] == "published"
@@ -186,7 +186,7 @@ def test_a_reader_that_does_not_read_is_closed_and_nobody_else_waits(serve, clie
         reader.messages.clear()
     assert received * MESSAGE_BYTES > SERVER_OUTBOUND_BYTES
     with pytest.raises(Closed):
-        sleeper.wait_for(lambda: False, 10)
+        sleeper.wait_for(lambda: False)
 
 
 def test_http_is_served_under_tls_and_not_beside_it(serve, tmp_path) -> None:
@@ -199,7 +199,7 @@ def test_http_is_served_under_tls_and_not_beside_it(serve, tmp_path) -> None:
     assert server.url.startswith("wss://")
     context = ssl.create_default_context(cafile=str(trusted))
     with urllib.request.urlopen(
-        f"https://127.0.0.1:{server.port}/healthz", context=context, timeout=5
+        f"https://127.0.0.1:{server.port}/healthz", context=context, timeout=WAIT
     ) as response:
         assert response.status == 200
     plain = raw(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -223,7 +223,7 @@ def test_offline_messages_survive_a_restart(serve, client, tmp_path) -> None:
     tag, answer = alice.ask("send", to="carol", kind=1, body=b"later", offline=True)
     assert (tag, answer["code"]) == ("sent", 4)
     server.stop()
-    again = serve(data_dir=tmp_path, port=server.port)
+    again = serve(data_dir=tmp_path)
     carol = client(again, "carol")
     carol.wait_for(lambda: carol.messages)
     assert [(each["body"], each["offline"]) for each in carol.messages] == [(b"later", True)]

@@ -23,6 +23,7 @@ from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from tests.system.conftest import WAIT
+from tests.system.processes import free_port
 
 
 def refused(client: Client) -> Banned:
@@ -103,7 +104,7 @@ def test_a_client_that_the_servers_word_does_not_reach_learns_of_it_when_it_come
 
 
 def test_a_ban_and_its_end_survive_a_restart(serve, connect, tmp_path) -> None:
-    server = serve(data_dir=tmp_path)
+    server = serve(data_dir=tmp_path, port=free_port())
     alice, bob = connect(server, "alice"), connect(server, "bob")
     for user in ("alice", "bob"):
         server.ban(DEV_APP_ID, user, "spam")

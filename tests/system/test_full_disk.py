@@ -173,9 +173,7 @@ def test_a_full_disk_gives_errors_and_loses_nothing(disk: Disk, login, tmp_path:
             assert alice.history(channel="news").messages[0].text == "before 19"
             time.sleep(JOURNAL_RETRY / 2)
         login(server, "dave").logout()
-        assert sum("cannot be written" in line for line in server.said) == 1, (
-            "it is said once, and not each time"
-        )
+        assert server.has_said("cannot be written") == 1, "it is said once, and not each time"
 
         disk.free()
         for number in range(5):

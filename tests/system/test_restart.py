@@ -79,7 +79,7 @@ def test_who_comes_back_soon_has_neither_left_nor_been_offline(server: ServerPro
         for client in clients:
             assert client.wait_until(ConnectionState.CONNECTED, WAIT) is not None
         for room, events in zip(rooms, heard[1:] + heard[:1], strict=True):
-            room.send("afterwards")
+            room.send("afterwards", timeout=WAIT)
             assert events.get(WAIT).text == "afterwards"
         assert noted == []
         assert sorted(rooms[0].members()) == sorted(users)
