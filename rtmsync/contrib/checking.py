@@ -23,7 +23,7 @@ class Finding:
 
     Attributes:
         step: What was tried.
-        mark: `OK`, `FAILED`, or `SKIPPED` for what does not concern these settings.
+        mark: `OK`, `FAILED`, or `SKIPPED` for what does not concern these settings, or is not there and need not be.
         text: A sentence or two.
         status: The exit status that a failure stands for.
     """
@@ -59,14 +59,18 @@ def try_settings(connections: Connections) -> Iterator[Finding]:
     if settings.listener is None:
         yield Finding("listener", SKIPPED, "LISTENER is not set")
     elif login.mark == OK:
-        yield _tried("listener", lambda: _listener(connections, settings.listener or ""))
+        yield _listener(connections, settings.listener)
 
 
 def _tried(step: str, attempt: Callable[[], str]) -> Finding:
     try:
         return Finding(step, OK, attempt())
     except RtmError as error:
-        return Finding(step, FAILED, f"{error.message} {error.hint or ''}".rstrip(), exit_code(error))
+        return _failed(step, error)
+
+
+def _failed(step: str, error: RtmError) -> Finding:
+    return Finding(step, FAILED, f"{error.message} {error.hint or ''}".rstrip(), exit_code(error))
 
 
 def _publisher(connections: Connections) -> str:
@@ -74,6 +78,11 @@ def _publisher(connections: Connections) -> str:
     return "the server takes the key"
 
 
-def _listener(connections: Connections, name: str) -> str:
-    (found,) = connections.client.query_presence([name])
-    return f"{name} is {'online' if found.online else 'not running'}"
+def _listener(connections: Connections, name: str) -> Finding:
+    try:
+        (found,) = connections.client.query_presence([name])
+    except RtmError as error:
+        return _failed("listener", error)
+    if found.online:
+        return Finding("listener", OK, f"{name} is online")
+    return Finding("listener", SKIPPED, f"{name} is not running, so nobody handles what arrives")

@@ -54,7 +54,11 @@ def token_view(
     It takes POST only, since tokens do not belong into caches: the page sends Django's CSRF token with it.
 
     ```python
-    urlpatterns = [path("rtm-token/", token_view(lambda request: f"user-{request.user.pk}"))]
+    def rtm_user(request):
+        return f"user-{request.user.pk}" if request.user.is_authenticated else None
+
+
+    urlpatterns = [path("rtm/token/", token_view(rtm_user))]
     ```
 
     Args:
