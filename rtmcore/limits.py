@@ -728,10 +728,10 @@ PROXY_THROTTLE_BURST: Final = 0.02
 #: Seconds that a connection which the proxy ended with FIN is still read, so that no reset follows (design).
 PROXY_LINGER: Final = 1.0
 #: Seconds that a reset at an exact byte waits for the bytes before it to arrive (design).
-PROXY_FLUSH_TIMEOUT: Final = 1.0
+PROXY_FLUSH_TIMEOUT: Final = 5.0
 #: Seconds between two looks at whether they have arrived (design).
 PROXY_FLUSH_INTERVAL: Final = 0.001
 #: Seconds between two looks at a condition that a test waits for (design).
 PROXY_WAIT_INTERVAL: Final = 0.01
 #: Seconds that a switch or the end of the proxy may take; more is a fault of the proxy itself (design).
-PROXY_COMMAND_TIMEOUT: Final = 10.0
+PROXY_COMMAND_TIMEOUT: Final = 30.0

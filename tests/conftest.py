@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
 
-SETTLE = 5.0
+SETTLE = 20.0
 """Seconds that threads and descriptors get to go away by themselves after a test."""
 
 _monotonic, _sleep = time.monotonic, time.sleep

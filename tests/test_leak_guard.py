@@ -10,7 +10,8 @@ CONFTEST = Path(__file__).with_name("conftest.py").read_text(encoding="utf-8")
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """An empty suite under the guard, with the wait before a verdict cut short."""
-    pytester.makeconftest(CONFTEST.replace("SETTLE = 5.0", "SETTLE = 0.2"))
+    assert "SETTLE = 20.0" in CONFTEST
+    pytester.makeconftest(CONFTEST.replace("SETTLE = 20.0", "SETTLE = 0.2"))
     pytester.makeini("[pytest]\nmarkers =\n    may_leak(reason): exempt\n")
     return pytester
 
@@ -42,6 +43,7 @@ def test_a_leaked_descriptor_is_an_error_that_names_it(suite: pytest.Pytester) -
 
 
 def test_what_goes_away_by_itself_or_belongs_to_a_wider_fixture_is_no_leak(suite: pytest.Pytester) -> None:
+    suite.makeconftest(CONFTEST)  # with all the time that there is to go away
     suite.makepyfile(
         """
         import os, threading, pytest

@@ -39,7 +39,7 @@ def test_wheel_holds_both_packages_and_nothing_else(built: zipfile.ZipFile) -> N
         str(path.relative_to(ROOT))
         for package in ("rtmcore", "rtmsync")
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and path.suffix not in {".pyc", ".pyo"}
+        if "__pycache__" not in path.parts and path.is_file()
     }
     dist_info = f"rtmsync-{rtmcore.__version__}.dist-info/"
     packaged = {name for name in built.namelist() if not name.startswith(dist_info)}

@@ -139,7 +139,7 @@ class FaultProxy:
         Raises:
             Exception: The first error that happened in the thread, such as a `CloseFrame` on a connection without
                 frames. It is raised once.
-            FaultProxyError: The thread did not end in 10 s.
+            FaultProxyError: The thread did not end in 30 s.
         """
         error = self._stop()
         if error is not None:
@@ -230,7 +230,7 @@ class FaultProxy:
 
         Args:
             condition: A number of accepted connections (`connections`), or a function of the proxy.
-            timeout: Seconds; 10 by default.
+            timeout: Seconds; 30 by default.
 
         Raises:
             TimeoutError: It did not come true. The text has the seed and the end of the log.

@@ -17,7 +17,7 @@ Names = Callable[[str], str]
 LogIn = Callable[..., rtmsync.Client]
 OpenPage = Callable[[], ClientPage]
 
-AT_ONCE = 5.0
+AT_ONCE = 20.0
 """Seconds, on a machine that does much else; a tenth of one where it does not. Without a goodbye it would be 30."""
 
 

@@ -142,16 +142,16 @@ def test_a_return(page: ClientPage, scripted: ScriptedServer, line: Dialogue) ->
     line.hear("ack")
     page.run("client.sendChannel('ops', 'mine').then(({ id }) => { window.sent = id; })")
     publish = line.hear("publish")
-    line.close(4000, '{"r": 600}')
     began = time.monotonic()
+    line.close(4000, '{"r": 600}')
     again = scripted.called()
     hello = again.hear("hello")
     assert time.monotonic() - began > 0.5
     assert (hello["login"], hello["fence"], hello["secret"], hello["inbox"]) == (False, 7, "s1", 10)
     assert (hello["attempt"], hello["floor"]) == (2, publish["i"])
     assert hello["channels"] == [{"ch": "ops", "id": 110, "version": 5}]
-    again.say(("refused", {"code": 1, "text": "Later, please.", "retry": 600}))
     began = time.monotonic()
+    again.say(("refused", {"code": 1, "text": "Later, please.", "retry": 600}))
     third = scripted.called()
     assert time.monotonic() - began > 0.5
     third.hear("hello")
@@ -192,7 +192,7 @@ def test_members_after_the_server_has_lost_its_memory(
     line.close(1001)
     again = scripted.called()
     again.hear("hello")
-    again.say(("welcome", {**WELCOME, "epoch": "e2", "offline": 1500}))
+    again.say(("welcome", {**WELCOME, "epoch": "e2", "offline": 4000}))
     again.say(
         ("roster", {"ch": "ops", "version": 1, "count": 2, "users": ["ann", "eve"]}),
         ("restored", {"ch": "ops"}),

@@ -2,12 +2,13 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 import rtmsync
+from rtmsync.config import DEFAULT_TIMEOUTS, RoomConfig, RtcConfig
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
@@ -16,9 +17,24 @@ from rtmsync.testing import FaultProxy
 KEY = "a-key-of-these-tests"
 """With which publishers act."""
 
+ENDS = {"close", "logout", "leave"}
+"""Calls that end something; they do not wait for all that might come."""
+
 Connect = Callable[..., rtmsync.Client]
 MakeRtc = Callable[..., "rtmsync.RtcChannel"]
 Enter = Callable[..., "rtmsync.Room"]
+
+
+def patient(defaults: Mapping[str, float], options: dict[str, Any]) -> dict[str, Any]:
+    """Options with longer timeouts, where a test names none: the machine may do much else."""
+    longer = {name: max(seconds, 30.0) for name, seconds in defaults.items() if name not in ENDS}
+    return {
+        "app_id": DEV_APP_ID,
+        "rate_limits": False,
+        "proxy": None,
+        **options,
+        "timeouts": {**longer, **options.get("timeouts", {})},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +71,10 @@ def make(server: Server) -> Iterator[Connect]:
     with contextlib.ExitStack() as stack:
 
         def build(user: str | None = None, url: str | None = None, **options: Any) -> rtmsync.Client:
-            options = {"app_id": DEV_APP_ID, "rate_limits": False, "proxy": None, **options}
             client = rtmsync.Client(
-                server.url if url is None else url, user_id=user or f"u-{secrets.token_hex(6)}", **options
+                server.url if url is None else url,
+                user_id=user or f"u-{secrets.token_hex(6)}",
+                **patient(DEFAULT_TIMEOUTS, options),
             )
             stack.callback(client.close)
             return client
@@ -83,7 +100,7 @@ def make_rtc(server: Server) -> Iterator[MakeRtc]:
     with contextlib.ExitStack() as stack:
 
         def build(channel: str, uid: str, url: str | None = None, **options: Any) -> rtmsync.RtcChannel:
-            options = {"app_id": DEV_APP_ID, "rate_limits": False, "proxy": None, **options}
+            options = patient(RtcConfig.DEFAULTS, options)
             rtc = rtmsync.RtcChannel(url or server.url, channel=channel, uid=uid, **options)
             stack.callback(rtc.close)
             return rtc
@@ -97,7 +114,7 @@ def enter(server: Server) -> Iterator[Enter]:
     with contextlib.ExitStack() as stack:
 
         def build(room: str, identity: str, url: str | None = None, **options: Any) -> "rtmsync.Room":
-            options = {"app_id": DEV_APP_ID, "rate_limits": False, "proxy": None, **options}
+            options = patient(RoomConfig.DEFAULTS, options)
             entered = rtmsync.connect_room(url or server.url, room=room, identity=identity, **options)
             stack.callback(entered.close)
             return entered

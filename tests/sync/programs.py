@@ -6,7 +6,7 @@ import textwrap
 
 
 def run_program(url: str, name: str, *code: str) -> subprocess.CompletedProcess[str]:
-    """Run a program, in which the arguments are a server's URL and a name; it may take 30 seconds.
+    """Run a program, in which the arguments are a server's URL and a name; it may take 90 seconds.
 
     Args:
         url: The first argument.
@@ -19,6 +19,6 @@ def run_program(url: str, name: str, *code: str) -> subprocess.CompletedProcess[
         [sys.executable, *warnings, "-c", program, url, name],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )

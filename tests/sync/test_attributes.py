@@ -17,8 +17,8 @@ def test_attributes_are_read_by_others(connect: Connect, name: str) -> None:
 def test_setting_replaces_what_was_there(connect: Connect, name: str) -> None:
     alice, bob = connect(user=name), connect()
     alice.set_attributes({"one": "1", "two": "2"})
-    assert alice.set_attributes_future({"three": "3"}).result(10) is None
-    assert bob.get_attributes_future(name).result(10) == {"three": "3"}
+    assert alice.set_attributes_future({"three": "3"}).result(30) is None
+    assert bob.get_attributes_future(name).result(30) == {"three": "3"}
     alice.set_attributes({})
     assert bob.get_attributes(name) == {}
 
@@ -30,12 +30,12 @@ def test_some_attributes_are_changed_deleted_and_read_by_their_names(connect: Co
     assert bob.get_attributes(name) == {"one": "1", "two": "b", "three": "3"}
     alice.delete_attributes(["one", "unknown"])
     assert bob.get_attributes(name, ["two", "one"]) == {"two": "b"}
-    assert bob.get_attributes_future(name, "three").result(10) == {"three": "3"}
-    assert alice.update_attributes_future({"four": "4"}).result(10) is None
-    assert alice.delete_attributes_future("four").result(10) is None
+    assert bob.get_attributes_future(name, "three").result(30) == {"three": "3"}
+    assert alice.update_attributes_future({"four": "4"}).result(30) is None
+    assert alice.delete_attributes_future("four").result(30) is None
     assert bob.get_attributes(name) == {"two": "b", "three": "3"}
     alice.clear_attributes()
-    assert alice.clear_attributes_future().result(10) is None
+    assert alice.clear_attributes_future().result(30) is None
     assert bob.get_attributes(name) == {}
 
 
@@ -84,7 +84,7 @@ def test_attributes_need_a_login(make: Connect) -> None:
     client = make()
     with pytest.raises(rtmsync.NotLoggedIn):
         client.set_attributes({"a": "b"})
-    assert isinstance(client.get_attributes_future("alice").exception(1), rtmsync.NotLoggedIn)
+    assert isinstance(client.get_attributes_future("alice").exception(30), rtmsync.NotLoggedIn)
 
 
 def test_values_are_in_no_log_and_no_repr(

@@ -16,6 +16,11 @@ from tests.sync.conftest import Connect
 from tests.sync.test_messages import eventually
 
 
+def own_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What clients have logged; the server runs in this process too, and warns where the machine is too slow for it."""
+    return [record for record in caplog.records if record.name == "rtmsync"]
+
+
 def test_callbacks_run_in_order_on_one_thread_of_their_own(connect: Connect, name: str) -> None:
     alice, bob = connect(), connect(name)
     got: list[str] = []
@@ -100,7 +105,7 @@ def test_a_blocked_callback_does_not_silence_the_connection(connect: Connect, na
     alice, bob = connect(), connect()
     go = threading.Event()
     states = bob.events(rtmsync.StateChanged)
-    bob.on(rtmsync.PeerMessage, lambda _: go.wait(20))
+    bob.on(rtmsync.PeerMessage, lambda _: go.wait(60))
     queue = bob.channel(name).events(rtmsync.ChannelMessage)
     alice.send_peer(bob.user_id, "block")
     alice.channel(name).join()
@@ -125,7 +130,7 @@ def test_every_blocking_method_works_in_a_callback(connect: Connect, name: str) 
         done.append(bool(channel.send("x").message_id))
         done.append(channel.members())
         done.append(bob.send_peer(message.sender, "answer").status)
-        done.append(bob.send_peer_future(message.sender, "another").result(5).status)
+        done.append(bob.send_peer_future(message.sender, "another").result(30).status)
         done.append(bob.wait_until(ConnectionState.CONNECTED))
         with pytest.raises(rtmsync.RequestTimeout):
             bob.events(rtmsync.PeerMessage).get(timeout=0.01)
@@ -169,13 +174,13 @@ def test_closing_does_not_wait_for_a_callback_beyond_its_time(connect: Connect) 
     @client.on(rtmsync.PeerMessage)
     def block(_: rtmsync.PeerMessage) -> None:
         inside.set()
-        go.wait(20)
+        go.wait(60)
 
     client.send_peer(client.user_id, "x")
-    inside.wait(5)
+    assert inside.wait(30)
     begun = time.monotonic()
     client.close(timeout=0.5)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 30
     go.set()
 
 
@@ -212,12 +217,17 @@ def test_whoever_waits_for_the_end_hears_of_the_stop_first(connect: Connect) -> 
 
     worker = threading.Thread(target=work)
     worker.start()
-    timer = threading.Timer(0.1, lambda: client.send_peer_future(client.user_id, "x"))
-    timer.start()
+
+    def stop() -> None:
+        eventually(lambda: client._driver._waiting_for_end > 0)
+        client.send_peer_future(client.user_id, "x")
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
     with pytest.raises(SystemExit):
         client.run_forever()
-    worker.join(5)
-    timer.join()
+    worker.join(30)
+    stopping.join()
     assert others == [rtmsync.ClientClosed]
 
 
@@ -255,7 +265,7 @@ def test_slow_callbacks_lose_channel_messages_and_are_told(
 
     def slow(message: rtmsync.ChannelMessage) -> None:
         inside.set()
-        go.wait(20)
+        go.wait(60)
         got.append(message.text)
 
     bob.channel(name).on(rtmsync.ChannelMessage, slow)
@@ -263,9 +273,9 @@ def test_slow_callbacks_lose_channel_messages_and_are_told(
     alice.channel(name).join()
     bob.channel(name).join()
     alice.channel(name).send("first")
-    inside.wait(5)
+    assert inside.wait(30)
     for future in [alice.channel(name).send_future(str(n)) for n in range(SUBSCRIPTION_QUEUE + 9)]:
-        future.result(5)
+        future.result(30)
     bob.channel(name).members()
     go.set()
     eventually(lambda: len(got) == SUBSCRIPTION_QUEUE + 1)
@@ -316,7 +326,7 @@ def test_retries_are_warned_of_once_per_outage(
     client = make(url="ws://127.0.0.1:1")
     with pytest.raises(rtmsync.RequestTimeout):
         client.login(timeout=1.5)
-    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    warnings = [record for record in own_records(caplog) if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "refused" in warnings[0].getMessage()
 
@@ -331,7 +341,7 @@ def test_each_outage_is_warned_of(
         eventually(lambda number=number: proxy.connections == number + 1)
         eventually(client.healthy)
         client.channel(f"{number}").join()
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    warnings = [record.getMessage() for record in own_records(caplog) if record.levelno == logging.WARNING]
     assert len(warnings) == 2
     assert all(client.user_id in warning for warning in warnings)
 
@@ -355,14 +365,14 @@ def test_a_log_handler_may_use_the_client(make: Connect) -> None:
     logger.setLevel(logging.INFO)
     try:
         client.login()
-        eventually(lambda: len(sent) == 2)
+        eventually(lambda: len(sent) >= 2)
     finally:
         logger.removeHandler(shipper)
         logger.setLevel(level)
 
 
 def test_a_dead_dispatcher_fails_everybody(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = connect()
+    client, silent = connect(), connect()
     client.on(rtmsync.PeerMessage, print)
     channel = client.channel("dead")
     channel.join()
@@ -370,8 +380,14 @@ def test_a_dead_dispatcher_fails_everybody(connect: Connect, monkeypatch: pytest
     def broken(*_: object) -> None:
         raise MemoryError("out of luck")
 
+    def break_it() -> rtmsync.client.ClientFuture:
+        # Nobody takes this message, so it waits, while the other one may be acknowledged before the dispatcher dies.
+        waits = client.send_peer_future(silent.user_id, "x", timeout=60)
+        client.send_peer_future(client.user_id, "x")
+        return waits
+
     monkeypatch.setattr("rtmsync.driver.dispatcher.Dispatcher._deliver", broken)
-    _expect_failure(client, lambda: client.send_peer_future(client.user_id, "x"))
+    _expect_failure(client, break_it)
 
 
 def test_a_dead_network_thread_fails_everybody(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +408,7 @@ def test_a_dead_network_thread_fails_everybody(connect: Connect, monkeypatch: py
 
 def _expect_failure(client: rtmsync.Client, break_it: Callable[[], rtmsync.client.ClientFuture]) -> None:
     future = break_it()
-    assert isinstance(future.exception(5), rtmsync.ClientClosed)
+    assert isinstance(future.exception(30), rtmsync.ClientClosed)
     eventually(lambda: not client.healthy())
     assert client.state is ConnectionState.DISCONNECTED
     with pytest.raises(rtmsync.ClientClosed, match="out of luck"):

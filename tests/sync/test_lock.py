@@ -154,11 +154,11 @@ def test_a_caller_lets_the_waiting_network_thread_go_first(guarded: Guarded) -> 
 
     def hold() -> None:
         inside.set()
-        leave.wait(10)
+        leave.wait(30)
 
     holder = threading.Thread(target=lambda: guarded.lock.run(hold, "send"))
     holder.start()
-    inside.wait(10)
+    inside.wait(30)
     network = threading.Thread(target=lambda: guarded.lock.run_first(lambda: order.append("network")))
     network.start()
     while not guarded.lock.network_waits:
@@ -171,7 +171,7 @@ def test_a_caller_lets_the_waiting_network_thread_go_first(guarded: Guarded) -> 
         caller.start()
     leave.set()
     for thread in (holder, network, *callers):
-        thread.join(10)
+        thread.join(30)
     assert order[0] == "network"
     assert order.count("caller") == 5
 
@@ -197,6 +197,6 @@ def test_signals_that_leave_intents_lose_none_of_them(guarded: Guarded) -> None:
             guarded.lock.run(lambda: signal.raise_signal(signal.SIGUSR1), "send")
     finally:
         other_stop.set()
-        thread.join(10)
+        thread.join(30)
         signal.signal(signal.SIGUSR1, before)
     assert sorted(done) == list(range(count))

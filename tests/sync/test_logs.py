@@ -43,7 +43,7 @@ def test_a_log_file_says_what_happens_and_shows_no_secret(path: Path) -> None:
     ):
         inbox = alice.events(rtmsync.PeerMessage)
         alice.send_peer("alice", "a very private message")
-        inbox.get(timeout=10)
+        inbox.get(timeout=30)
         with pytest.raises(rtmsync.AuthError):
             rtmsync.connect(server.url, app_id=APP, user_id="bob", token=token, proxy=None)
     text = path.read_text(encoding="utf-8")

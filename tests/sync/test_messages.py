@@ -8,13 +8,13 @@ import pytest
 
 import rtmsync
 from rtmcore.codes import JoinChannelError, SendChannelMessageError, SendPeerMessageError
-from rtmcore.limits import DISPATCH_WAITING, EARLY_EVENTS, MESSAGE_BYTES
+from rtmcore.limits import DISPATCH_WAITING, EARLY_EVENTS, GET_TIMEOUT, MESSAGE_BYTES
 from rtmsync import ConnectionState, Lagged, MessageType, SendStatus
 from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
@@ -103,7 +103,7 @@ def test_invalid_messages_are_refused_with_their_code(
     with pytest.raises(rtmsync.InvalidArgument) as caught:
         client.send_peer(user, message)
     assert caught.value.code is code
-    error = client.send_peer_future(user, message).exception(1)
+    error = client.send_peer_future(user, message).exception(30)
     assert isinstance(error, rtmsync.InvalidArgument)
     assert error.code is code
 
@@ -112,7 +112,7 @@ def test_the_documented_rate_is_held_by_the_client(make: Connect, limited: str) 
     client = make(url=limited, rate_limits=True)
     client.login()
     futures = [client.send_peer_future(client.user_id, str(number)) for number in range(181)]
-    error = futures[-1].exception(5)
+    error = futures[-1].exception(30)
     assert isinstance(error, rtmsync.RateLimited)
     assert error.code is SendPeerMessageError.TOO_OFTEN
     assert error.retry_after is not None
@@ -129,7 +129,7 @@ def test_peer_messages_wait_for_the_first_subscription_in_order(connect: Connect
     eventually(lambda: bob.stats().peer_messages_held == 20)
     assert not any(future.done() for future in sent)  # nobody has taken them: nothing is acknowledged
     assert texts(bob.events(rtmsync.PeerMessage), 20) == [str(number) for number in range(20)]
-    assert all(future.result(5).status is SendStatus.DELIVERED for future in sent)
+    assert all(future.result(30).status is SendStatus.DELIVERED for future in sent)
 
 
 def test_more_early_peer_messages_than_the_window_stay_with_the_server(connect: Connect) -> None:
@@ -150,6 +150,7 @@ def test_channel_messages_wait_for_the_first_subscription(connect: Connect, name
     with alice.channel(name) as sender, bob.channel(name) as receiver:
         for number in range(5):
             sender.send(str(number))
+        receiver.members()  # what was sent before this answer has arrived
         assert [message.text for message in receiver.messages(idle_timeout=0.2)] == list("01234")
         assert list(receiver.messages(idle_timeout=0.05)) == []  # they wait for the first one only
 
@@ -161,7 +162,7 @@ def test_too_many_early_channel_messages_leave_a_marker(connect: Connect, name: 
     sender = alice.channel(name)
     futures = [sender.send_future(str(number)) for number in range(EARLY_EVENTS + 7)]
     for future in futures:
-        future.result(5)
+        future.result(30)
     bob.channel(name).members()  # what was sent before this answer has arrived
     queue = bob.channel(name).events(rtmsync.ChannelMessage)
     assert queue.get() == Lagged(7)
@@ -178,6 +179,7 @@ def test_what_waited_is_dropped_with_the_channel(connect: Connect, name: str) ->
         alice.channel(name).send(f"round {round_}")
         if round_ == 0:
             bob.channel(name).leave()
+    bob.channel(name).members()
     messages = bob.channel(name).messages(idle_timeout=0.2)
     assert [message.text for message in messages] == ["round 1"]
 
@@ -232,7 +234,7 @@ def test_futures_keep_the_order_of_a_channel(connect: Connect, name: str) -> Non
     alice.channel(name).join()
     bob.channel(name).join()
     futures = [alice.channel(name).send_future(str(number)) for number in range(1000)]
-    positions = [future.result(10).message_id for future in futures]
+    positions = [future.result(30).message_id for future in futures]
     assert positions == sorted(positions)
     received = [queue.get() for _ in range(1000)]
     assert [message.text for message in received if isinstance(message, rtmsync.ChannelMessage)] == [
@@ -270,7 +272,7 @@ def test_iterating_shows_gaps_where_asked(connect: Connect, name: str) -> None:
     bob.channel(name).join()
     silent, telling = bob.channel(name).messages(idle_timeout=0.3), bob.channel(name).messages(0.3, gaps=True)
     for future in [alice.channel(name).send_future(str(number)) for number in range(1005)]:
-        future.result(5)
+        future.result(30)
     bob.channel(name).members()
     assert [message.text for message in silent] == [str(number) for number in range(5, 1005)]
     assert silent.lost == 5
@@ -287,7 +289,7 @@ def test_get_times_out(connect: Connect) -> None:
         inbox.get(timeout=0.1)
     with pytest.raises(TimeoutError):
         inbox.get(timeout=0)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < GET_TIMEOUT / 2
 
 
 def test_several_threads_share_a_queue(connect: Connect) -> None:
@@ -298,9 +300,9 @@ def test_several_threads_share_a_queue(connect: Connect) -> None:
     for reader in readers:
         reader.start()
     for future in [alice.send_peer_future(bob.user_id, str(number)) for number in range(200)]:
-        future.result(10)
+        future.result(30)
     for reader in readers:
-        reader.join(10)
+        reader.join(30)
     assert sorted(map(int, got)) == list(range(200))
 
 
@@ -348,7 +350,7 @@ def test_peer_messages_are_never_dropped_by_the_only_queue(connect: Connect) -> 
     eventually(lambda: bob.stats().peer_messages_held == 36)
     eventually(lambda: sum(future.done() for future in sent) == 4)
     assert texts(inbox, 40) == [str(number) for number in range(40)]
-    assert {future.result(5).status for future in sent} == {SendStatus.DELIVERED}
+    assert {future.result(30).status for future in sent} == {SendStatus.DELIVERED}
 
 
 def test_a_queue_that_nobody_reads_holds_back_nobody_else(connect: Connect) -> None:
@@ -357,7 +359,7 @@ def test_a_queue_that_nobody_reads_holds_back_nobody_else(connect: Connect) -> N
     got: list[str] = []
     bob.on(rtmsync.PeerMessage, lambda message: got.append(message.text))
     for future in [alice.send_peer_future(bob.user_id, str(number)) for number in range(40)]:
-        assert future.result(5).status is SendStatus.DELIVERED
+        assert future.result(30).status is SendStatus.DELIVERED
     eventually(lambda: len(got) == 40)
     assert texts(forgotten, 4) == list("0123")
     alice.send_peer(bob.user_id, "40")
@@ -372,7 +374,7 @@ def test_a_dropped_subscription_is_forgotten(connect: Connect) -> None:
     eventually(lambda: bob.stats().peer_messages_held == 1)
     assert not pending.done()
     assert texts(bob.events(rtmsync.PeerMessage), 1) == ["hello"]
-    assert pending.result(5).status is SendStatus.DELIVERED
+    assert pending.result(30).status is SendStatus.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -437,7 +439,7 @@ def test_callbacks_that_are_behind_leave_the_rest_with_the_server(connect: Conne
 
     @bob.on(rtmsync.PeerMessage)
     def slow(message: rtmsync.PeerMessage) -> None:
-        go.wait(20)
+        go.wait(60)
         got.append(message.text)
 
     count = 2 * DISPATCH_WAITING + 200

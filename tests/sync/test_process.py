@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import rtmsync
+from rtmcore.limits import OFFLINE_AFTER
 from rtmsync.server.server import Server
 from tests.sync.conftest import KEY, Connect
 from tests.sync.programs import run_program
@@ -37,7 +38,7 @@ PRELUDE = """
 
 
 def run(server: Server, name: str, code: str, *, url: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program against the server; it may take 30 seconds."""
+    """Run a program against the server."""
     return run_program(url or server.url, name, PRELUDE, code)
 
 
@@ -57,8 +58,8 @@ def test_a_program_that_falls_off_its_end_says_goodbye(server: Server, connect: 
             run(server, f"{name}-x", f"client = connect(); client.channel({name!r}).join(); print('end')"),
             "end\n",
         )
-        assert isinstance(leaving.get(timeout=3), rtmsync.MemberLeft)
-        assert time.monotonic() - begun < 10  # long before the server would have missed it
+        assert isinstance(leaving.get(timeout=30), rtmsync.MemberLeft)
+        assert time.monotonic() - begun < OFFLINE_AFTER  # before the server would have missed it
 
 
 def test_an_exit_with_a_blocked_callback_is_bounded(server: Server, name: str) -> None:
@@ -67,28 +68,28 @@ def test_an_exit_with_a_blocked_callback_is_bounded(server: Server, name: str) -
         inside = threading.Event()
         def block(message):
             inside.set()
-            time.sleep(60)
+            time.sleep(80)
         client.on(rtmsync.PeerMessage, block)
         client.send_peer(user, "x")
-        inside.wait(5)
+        inside.wait(30)
         print("end")
     """
     begun = time.monotonic()
     check(run(server, name, code), "end\n")
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 60
 
 
 def test_an_exit_without_a_connection_is_bounded(server: Server, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         code = """
             client = rtmsync.Client(url, app_id=APP, user_id=user)
-            future = client.login_future()
+            future = client.login_future(timeout=80)
             time.sleep(0.2)
             print("end")
         """
         begun = time.monotonic()
         check(run(server, name, code, url=f"ws://127.0.0.1:{silent.getsockname()[1]}"), "end\n")
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 60
 
 
 def test_sys_exit_in_a_callback_ends_the_program_with_its_status(server: Server, name: str) -> None:
@@ -115,14 +116,19 @@ def test_sys_exit_in_a_callback_comes_up_at_the_end_of_the_block(server: Server,
 def test_ctrl_c_while_connecting_ends_the_program(server: Server, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         code = """
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-            connect()
+            def strike():
+                while not [each for each in threading.enumerate() if each.name.startswith("rtm-network")]:
+                    time.sleep(0.01)
+                time.sleep(0.2)
+                os.kill(os.getpid(), signal.SIGINT)
+            threading.Thread(target=strike).start()
+            connect(timeout=80)
         """
         begun = time.monotonic()
         done = run(server, name, code, url=f"ws://127.0.0.1:{silent.getsockname()[1]}")
     assert done.returncode == -signal.SIGINT
     assert done.stderr.strip().endswith("KeyboardInterrupt")
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 60
 
 
 def test_sigterm_that_closes_ends_a_blocked_program(server: Server, name: str) -> None:
@@ -163,9 +169,9 @@ def test_a_forked_child_starts_anew_and_the_parent_is_not_disturbed(server: Serv
         client = connect()
         inbox = client.events(rtmsync.PeerMessage)
         pending = client.send_peer_future(user, "before")
-        pending.result(5)
+        pending.result(30)
         held = client.channel("fork").join_future()
-        held.result(5)
+        held.result(30)
         before = set(os.listdir("/proc/self/fd"))
         sockets = {fd for fd in before if os.path.exists(f"/proc/self/fd/{fd}")
                    and os.readlink(f"/proc/self/fd/{fd}").startswith(("socket:", "anon_inode:[eventfd"))}
@@ -240,7 +246,7 @@ def test_callbacks_live_on_in_a_child_that_logs_in(server: Server, name: str) ->
 def test_inherited_futures_fail_in_the_child_and_hold_in_the_parent(server: Server, name: str) -> None:
     code = """
         client = connect()
-        pending = [client.send_peer_future(user, str(number)) for number in range(20)]
+        pending = [client.send_peer_future(user, str(number), timeout=60) for number in range(20)]
         called = []
         pending[1].add_done_callback(lambda future: called.append(os.getpid()))
         blocked = threading.Thread(target=lambda: pending[0].result(20))
@@ -249,15 +255,15 @@ def test_inherited_futures_fail_in_the_child_and_hold_in_the_parent(server: Serv
 
         def child():
             for future in pending:
-                assert isinstance(future.exception(5), rtmsync.ForkedClient)
+                assert isinstance(future.exception(30), rtmsync.ForkedClient)
             try:
-                pending[0].result(5)
+                pending[0].result(30)
             except rtmsync.ForkedClient as error:
                 print("fork" in str(error), called, flush=True)
 
         in_child(child)
         inbox = client.events(rtmsync.PeerMessage)
-        print({future.result(5).status.name for future in pending})
+        print({future.result(30).status.name for future in pending})
         blocked.join()
         client.close()
         print(called == [os.getpid()])
@@ -382,7 +388,7 @@ def test_without_the_hook_a_child_is_noticed_all_the_same(server: Server, name: 
 
         def child():
             try:
-                pending.result(5)
+                pending.result(30)
             except rtmsync.ForkedClient:
                 print("future", flush=True)
             try:
@@ -413,7 +419,7 @@ def test_the_parent_ends_a_connection_that_a_child_still_holds(
             client.channel({name!r}).join()
             pid = os.fork()
             if pid == 0:
-                time.sleep(20)
+                time.sleep(60)
                 os._exit(0)
             client.close()
             print("closed", flush=True)
@@ -421,7 +427,7 @@ def test_the_parent_ends_a_connection_that_a_child_still_holds(
             os.waitpid(pid, 0)
         """
         check(run(server, f"{name}-x", code), "closed\n")
-        assert isinstance(leaving.get(timeout=3), rtmsync.MemberLeft)
+        assert isinstance(leaving.get(timeout=20), rtmsync.MemberLeft)
 
 
 # --- Signals that must not kill --------------------------------------------------------------------------------

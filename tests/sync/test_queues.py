@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from rtmcore.limits import WAIT_SLICE
 from rtmsync.driver.queues import EventQueue, Lagged, QueueClosed, QueueEmpty
 
 
@@ -64,6 +65,11 @@ def test_a_closed_queue_is_emptied_first() -> None:
 
 
 def test_closing_wakes_everybody() -> None:
+    # Not only at the end of a slice. On a busy machine a slice may end before all have had their turn.
+    assert min(seconds_until_all_are_awake() for _ in range(5)) < 0.9 * WAIT_SLICE
+
+
+def seconds_until_all_are_awake() -> float:
     queue: EventQueue[int] = EventQueue(2)
     closed: list[bool] = []
 
@@ -78,9 +84,9 @@ def test_closing_wakes_everybody() -> None:
     begun = time.monotonic()
     queue.close()
     for reader in readers:
-        reader.join(10)
+        reader.join(30)
     assert len(closed) == 5
-    assert time.monotonic() - begun < 0.9  # not only at the end of a slice
+    return time.monotonic() - begun
 
 
 def test_a_reader_that_gives_up_leaves_its_wake_up_to_another() -> None:
@@ -105,12 +111,12 @@ def test_a_reader_that_gives_up_leaves_its_wake_up_to_another() -> None:
         queue.keep(number)
         queue.wake()
         time.sleep(0.0001)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while len(got) < 500 and time.monotonic() < deadline:
         time.sleep(0.001)
     done.set()
     for reader in readers:
-        reader.join(10)
+        reader.join(30)
     assert sorted(number for number in got if isinstance(number, int)) == list(range(500))
 
 

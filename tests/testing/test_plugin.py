@@ -28,7 +28,7 @@ def run(pytester, monkeypatch):
     def run(source: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(source)
         strict = ("--strict-markers", "--strict-config", "-W", "error")
-        return pytester.runpytest_subprocess("-p", PLUGIN, *strict, *arguments, timeout=60)
+        return pytester.runpytest_subprocess("-p", PLUGIN, *strict, *arguments, timeout=100)
 
     return run
 
@@ -45,7 +45,7 @@ def test_loading_it_loads_nothing_else():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=True,
     )
     assert json.loads(run.stdout) == ["rtmsync", "rtmsync.testing", PLUGIN]
@@ -90,7 +90,7 @@ def test_what_is_installed_is_not_compiled_anew(pytester, monkeypatch):
             assert "Rewrit" not in type(rtmsync.client.__loader__).__name__
         """
     )
-    pytester.runpytest_subprocess(timeout=60).assert_outcomes(passed=1)
+    pytester.runpytest_subprocess(timeout=100).assert_outcomes(passed=1)
 
 
 def test_the_fixtures_are_listed_with_what_they_are(run):

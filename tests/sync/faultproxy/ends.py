@@ -10,7 +10,7 @@ import attrs
 
 from rtmsync.testing import FaultProxy, LogEntry
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 QUIET = 0.15
 """Seconds in which nothing arrives where something would have arrived at once."""
 

@@ -22,6 +22,10 @@ UPGRADE_REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n"
 UPGRADE_ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
+ANSWER_SIZE = len(UPGRADE_ANSWER) + len("Sec-WebSocket-Accept: \r\n") + 28
+"""Bytes of the answer to the handshake of `upgraded`."""
+
+
 def frame(payload: bytes, opcode: Opcode = Opcode.BINARY, mask: bool = False) -> bytes:
     return Frame(opcode, payload).serialize(mask=mask)
 
@@ -33,15 +37,18 @@ def upgraded(scene: Scene) -> tuple[ClientProtocol, socket.socket, socket.socket
     protocol.send_request(request)
     client, server = scene.pair()
     client.sendall(b"".join(protocol.data_to_send()))
-    while b"\r\n\r\n" not in server.recv(4096):
-        pass
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += server.recv(4096)
     accepted = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
         "Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"]),
     }
     fields = "".join(f"{name}: {value}\r\n" for name, value in accepted.items())
-    server.sendall(f"HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n".encode())
+    answer = f"HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n".encode()
+    assert len(answer) == ANSWER_SIZE
+    server.sendall(answer)
     return protocol, client, server
 
 
@@ -57,8 +64,7 @@ def test_close_frame_waits_for_the_frame_under_way(play):
     protocol, client, server = upgraded(scene)
     whole = frame(b"a" * 200)
     server.sendall(frame(b"first") + whole[:50])
-    received = receive(client, len(UPGRADE_ANSWER))
-    scene.proxy.wait_for(lambda proxy: proxy.forwarded("to_client") > 100)
+    received = receive(client, ANSWER_SIZE + len(frame(b"first")) + 50)
     scene.proxy.apply(CloseFrame(4001, "go away"))
     assert scene.proxy.open_connections == 1
     server.sendall(whole[50:] + frame(b"never arrives"))
@@ -117,7 +123,7 @@ def test_truncate_ends_in_the_middle_of_a_frame(play, keep, passes, how):
     whole = frame(b"x" * 28)
     assert len(whole) == 30
     server.sendall(whole + whole[:10])
-    scene.proxy.wait_for(lambda proxy: proxy.forwarded("to_client") > len(UPGRADE_ANSWER) + 40)
+    scene.proxy.wait_for(lambda proxy: proxy.forwarded("to_client") == ANSWER_SIZE + 40)
     scene.proxy.apply(Truncate(keep, how))
     server.sendall(whole[10:] + whole[:1])
     server.sendall(whole[1:])

@@ -102,7 +102,7 @@ def test_construction_does_nothing_and_stop_leaves_nothing(upstream):
 def test_switches_before_the_start_apply_and_after_the_stop_do_nothing(upstream):
     proxy = FaultProxy("127.0.0.1", upstream.port)
     proxy.refuse()
-    proxy.blackhole(seconds=30)
+    proxy.blackhole(seconds=100)
     proxy.add(Rule(Cut("fin"), direction="to_server", after_bytes=1))
     with proxy:
         scene = Scene(upstream, proxy)
@@ -269,7 +269,8 @@ def test_whatever_happens_bytes_arrive_in_order_or_not_at_all(play):
     scene.proxy.throttle(None)
     alive = {sock for number, pair in enumerate(pairs, 1) if number not in doomed for sock in pair}
     scene.proxy.wait_for(
-        lambda proxy: read_what_is_there(arrived) or all(len(arrived[sock]) == len(data) for sock in alive)
+        lambda proxy: read_what_is_there(arrived) or all(len(arrived[sock]) == len(data) for sock in alive),
+        timeout=60,
     )
     scene.proxy.stop()
     for sender in senders:
@@ -291,7 +292,7 @@ def run_python(source: str) -> str:
         [sys.executable, "-c", textwrap.dedent(source)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
     assert done.returncode == 0, done.stderr
