@@ -13,8 +13,8 @@ from types import TracebackType
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
-PATIENCE = 30.0
-"""Seconds after which whoever waits for a program has waited long enough."""
+PATIENCE = 60.0
+"""Seconds after which whoever waits for a program has waited long enough, also where the machine is busy."""
 
 
 class Program:
@@ -99,6 +99,9 @@ class Program:
         self.process.kill()
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
+        while not self._queue.empty() and (line := self._queue.get()) is not None:
+            self.lines.append(line)
+        self._queue.put(None)
         assert self.process.stdin is not None
         self.process.stdin.close()
 

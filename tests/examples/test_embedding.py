@@ -22,6 +22,8 @@ from tests.examples.programs import EXAMPLES, Program, all_wait_for, serve
 from tests.peers import locate, require
 from tests.system.processes import free_port
 
+pytestmark = pytest.mark.timeout(300)  # ten programs run at once
+
 FOLDER = EXAMPLES / "embedding"
 PEERS = {"asyncio": None, "gevent": "gevent", "select": None, "trio": "trio", "twisted": "twisted"}
 USERS = ("bob", "ann")
@@ -156,7 +158,6 @@ def without_slow_cut(lines: list[str]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("name", PEERS)
 def test_every_driver_hears_the_same(
@@ -169,7 +170,6 @@ def test_every_driver_hears_the_same(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_driver_reads_before_it_judges(tmp_path: Path) -> None:
     """A process that stood still for longer than the 4 s of silence that are allowed finds the server's beats."""
     apps = Apps(tmp_path)

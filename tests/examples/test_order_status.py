@@ -11,10 +11,12 @@ import pytest
 import rtmsync
 from tests.examples.flask_sites import Visitor, environment, run, running
 from tests.examples.order_status import OrderStatus
-from tests.examples.programs import EXAMPLES
+from tests.examples.programs import EXAMPLES, PATIENCE
 from tests.system.processes import free_port
 
 pytest.importorskip("flask")
+
+pytestmark = pytest.mark.timeout(300)  # several programs start, one after another
 
 
 # --- In memory --------------------------------------------------------------------
@@ -99,7 +101,7 @@ def test_the_listener_cancels_for_customers_and_believes_the_kitchen(app):
             kitchen.send(json.dumps({"ready": salad["id"]}))
             kitchen.send(json.dumps({"ready": soup["id"]}))
         page.send_peer("shop", json.dumps({"cancel": salad["id"]}))
-        assert json.loads(inbox.get(timeout=1).text)["refused"] == salad["id"]
+        assert json.loads(inbox.get(timeout=PATIENCE).text)["refused"] == salad["id"]
     assert [each["status"] for each in customer.get("/orders").json] == ["ready", "cancelled"]
 
 
@@ -136,7 +138,7 @@ class Page:
         self.client.channel(self.channel).join()
 
     def next_status(self) -> str:
-        return str(json.loads(self.changes.get(timeout=20).text)["status"])
+        return str(json.loads(self.changes.get(timeout=PATIENCE).text)["status"])
 
     def __enter__(self) -> "Page":
         return self
@@ -221,10 +223,11 @@ def test_pages_and_the_listener_outlive_the_server(own_shop: OrderStatus):
     with Page(customer, "00000004") as page:
         shop.server.kill()
         customer.post("/orders", dish="coffee")  # taken, though nobody can be told
-        page.client.wait_until(rtmsync.ConnectionState.RECONNECTING, timeout=20)
-        shop.server.start()
-        page.client.wait_until(rtmsync.ConnectionState.CONNECTED, timeout=30)
+        page.client.wait_until(rtmsync.ConnectionState.RECONNECTING, timeout=PATIENCE)
+        # Each counts from what it heard last: the listener may notice later, or not at all if the server was back.
         shop.listener.wait_for("RECONNECTING, INTERRUPTED")
+        shop.server.start()
+        page.client.wait_until(rtmsync.ConnectionState.CONNECTED, timeout=PATIENCE)
         shop.listener.wait_for("CONNECTED, LOGIN_SUCCESS")
         (order,) = json.loads(customer.get("/orders").text)
         page.client.send_peer("shop", json.dumps({"cancel": order["id"]}), offline=True, timeout=20)

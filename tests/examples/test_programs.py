@@ -1,9 +1,12 @@
 """The examples that people would start from, as programs in processes of their own at a real server."""
 
+import contextlib
 import os
 import pty
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from tests.examples.programs import EXAMPLES, PATIENCE, Program
+
+pytestmark = pytest.mark.timeout(300)
 
 KEY = "key-of-the-notifier-0123456789abcdef"
 
@@ -145,24 +150,45 @@ def test_the_dashboard_tells_who_comes_and_goes(
 
 
 def test_the_dashboard_draws_a_table_in_a_terminal(alice: Client, environment: dict[str, str]) -> None:
-    ours, theirs = pty.openpty()
-    try:
-        with Program(
+    with (
+        terminal() as (output, shown),
+        Program(
             EXAMPLES / "presence_dashboard.py",
             "alice",
             environment={**environment, "TERM": "xterm"},
-            output=theirs,
-        ) as dashboard:
-            shown = ""
-            while "ONLINE" not in shown:
-                shown += os.read(ours, 4096).decode()
-            dashboard.process.send_signal(signal.SIGINT)
-            assert dashboard.process.wait(PATIENCE) == 0
-        for word in ("Online", "User", "State", "alice"):
-            assert word in shown
+            output=output,
+        ) as dashboard,
+    ):
+        due = time.monotonic() + PATIENCE
+        while b"ONLINE" not in shown:
+            assert dashboard.process.poll() is None, bytes(shown)
+            assert time.monotonic() < due, bytes(shown)
+            time.sleep(0.01)
+        dashboard.process.send_signal(signal.SIGINT)
+        assert dashboard.process.wait(PATIENCE) == 0
+    for word in (b"Online", b"User", b"State", b"alice"):
+        assert word in shown
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[tuple[int, bytearray]]:
+    """A descriptor that is a terminal's, and what is written to it: all is read, so that nobody waits for a reader."""
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # nobody has it open any more
+            while data := os.read(ours, 4096):
+                shown.extend(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield theirs, shown
     finally:
-        os.close(ours)
         os.close(theirs)
+        reader.join(PATIENCE)
+        os.close(ours)
 
 
 # --- file_drop.py -----------------------------------------------------------------------------------------------------
@@ -181,9 +207,11 @@ def test_files_are_shared_both_ways(tmp_path: Path, environment: dict[str, str])
         second.wait_for("sharing")
         (one / "plan.txt").write_text("of the first")
         second.wait_for("received plan.txt from drop-")
+        first.wait_for("sent plan.txt")
         assert (other / "plan.txt").read_text() == "of the first"
         (other / "answer.bin").write_bytes(bytes(range(256)) * 1_000)
         first.wait_for("received answer.bin from drop-")
+        second.wait_for("sent answer.bin")
         assert (one / "answer.bin").read_bytes() == bytes(range(256)) * 1_000
         for program in (first, second):
             program.process.send_signal(signal.SIGTERM)
