@@ -125,6 +125,21 @@ def explain_invalid_attributes(
     return None
 
 
+def fitting_attributes(attributes: Mapping[str, str], sizes: Sizes) -> dict[str, str]:
+    """As many attributes of a user as the figures in force allow: the first of those that are not too large.
+
+    Args:
+        attributes: Value by key, allowed by figures that were in force before.
+        sizes: The figures in force.
+    """
+    fitting: dict[str, str] = {}
+    for key, value in attributes.items():
+        more = {**fitting, key: value}
+        if explain_invalid_attributes(more, sizes=sizes) is None:
+            fitting = more
+    return fitting
+
+
 def explain_invalid_keys(
     keys: Sequence[object], *, of_channel: bool = False, sizes: Sizes = DOCUMENTED
 ) -> tuple[AttributeOperationError, str] | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, overload
 from rtmcore.client.calling import OutgoingInvitation
 from rtmcore.client.core import ClientCore
 from rtmcore.client.events import (
+    NotRestored,
     PeerConnectionStateChanged,
     PresenceChanged,
     StateChanged,
@@ -144,8 +145,8 @@ class Client(UserCalls, ChannelCalls, KeptCalls, TransferCalls):
     a `concurrent.futures.Future` at once; failures of every kind are in the Future.
 
     Its events, for `on` and `events`: StateChanged, PeerMessage, ChannelMessage, ChannelGap, ChannelLost,
-    MemberJoined, MemberLeft, MemberCountChanged, ChannelAttributesUpdated, PresenceChanged, TokenWillExpire,
-    TokenHasExpired, PeerConnectionStateChanged; and those of `LocalInvitation` and `RemoteInvitation`.
+    MemberJoined, MemberLeft, MemberCountChanged, ChannelAttributesUpdated, PresenceChanged, NotRestored,
+    TokenWillExpire, TokenHasExpired, PeerConnectionStateChanged; and those of `LocalInvitation` and `RemoteInvitation`.
 
     Args:
         url: Of the server, ``ws://…`` or ``wss://…``; or several that are tried in turn.
@@ -165,6 +166,7 @@ class Client(UserCalls, ChannelCalls, KeptCalls, TransferCalls):
         PeerMessage,
         *CHANNEL_EVENTS,
         PresenceChanged,
+        NotRestored,
         *INVITATION_EVENTS,
         TokenWillExpire,
         TokenHasExpired,

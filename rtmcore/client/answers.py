@@ -14,7 +14,7 @@ from rtmcore.client.requests import (
     FORGET,
     LEAVE,
     MEMBERS,
-    RESTORE,
+    RESTORES,
     SEND_PEER,
     SET_ATTRIBUTES,
     SET_CHANNEL_ATTRIBUTES,
@@ -68,7 +68,7 @@ _DONE: Final = frozenset(
         DELETE_CHANNEL_ATTRIBUTES,
         CLEAR_CHANNEL_ATTRIBUTES,
         FLUSH_STORED,
-        RESTORE,
+        *RESTORES,
     }
 )
 _SENDS: Final = frozenset({SEND_PEER, SIGNAL})

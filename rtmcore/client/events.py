@@ -95,6 +95,22 @@ class PresenceChanged:
 
 
 @attrs.frozen
+class NotRestored:
+    """The session was over, and something that this client had in it could not be brought back after the return.
+
+    What the server's limits do not allow any more is forgotten. Anything else is tried again after the next return that
+    needs it; or subscribe, or set the attributes, again.
+    """
+
+    error: RtmError
+    """Why, with the code that the call would have failed with."""
+    users: tuple[str, ...] = ()
+    """Those whose online states are not subscribed to any more."""
+    attributes: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """Keys of attributes of this user that others do not see any more."""
+
+
+@attrs.frozen
 class MemberCountChanged:
     """A channel that this client is in has another number of members."""
 
@@ -411,6 +427,7 @@ Event = (
     | MemberCountChanged
     | ChannelAttributesUpdated
     | PresenceChanged
+    | NotRestored
     | LocalInvitationChanged
     | RemoteInvitationChanged
     | TokenWillExpire

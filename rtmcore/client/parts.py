@@ -24,7 +24,7 @@ from rtmcore.client.requests import (
     FORGET,
     JOIN,
     RENEW_TOKEN,
-    RESTORE,
+    RESTORES,
     SIGNAL,
     Operation,
     Requests,
@@ -197,7 +197,7 @@ class ClientParts:
         done = self._renewals.welcomed(link.token)
         waiting = [ticket for ticket in self._requests if ticket.request_id not in done]
         # What is brought back comes first: it is older than what waits for an answer, and would overwrite that.
-        waiting.sort(key=lambda ticket: ticket.operation is not RESTORE)
+        waiting.sort(key=lambda ticket: ticket.operation not in RESTORES)
         self._pacer.submit_all(waiting, now)
         under_way = {ticket.packet.ch for ticket in self._requests if isinstance(ticket.packet, Leave)}
         for channel in self._unwanted - under_way:
@@ -224,6 +224,7 @@ class ClientParts:
         self._outbox.detach()
         self._pacer.clear()
         self._questions.clear()
+        self.users.detached()
 
     def bytes_refused(self, link: Link, error: RtmError) -> None:
         """Fail what was written on a transport that the server closed as malformed or too large."""
@@ -391,7 +392,7 @@ class ClientParts:
         operation = ticket.operation
         if operation is SIGNAL:
             self.invitations.settled(ticket, self._now)
-        elif operation is not FORGET and operation is not RESTORE:
+        elif operation is not FORGET and operation not in RESTORES:
             self._events.append(RequestCompleted(ticket))
 
     def _signaled(self, entry: InboxEntry, now: float) -> None:

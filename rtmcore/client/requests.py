@@ -235,8 +235,21 @@ SIGNAL: Final = _operation(
 """A peer message that nobody has called for: it carries a signal of a call invitation."""
 WAIT_INVITATION: Final = _operation("wait", LocalInvitationError, LocalInvitationError.PEER_NO_RESPONSE)
 """A wait for the end of an invitation; it sends nothing."""
-RESTORE: Final = _operation("restore", AttributeOperationError, AttributeOperationError.FAILURE)
-"""A subscription, or the attributes, brought back by the client itself after a return."""
+RESTORE_SUBSCRIPTIONS: Final = _operation(
+    "restore",
+    PeerSubscriptionStatusError,
+    PeerSubscriptionStatusError.FAILURE,
+    timeout=PeerSubscriptionStatusError.TIMEOUT,
+)
+"""Subscriptions to online states, brought back by the client itself after a return."""
+RESTORE_ATTRIBUTES: Final = _operation(
+    "restore",
+    AttributeOperationError,
+    AttributeOperationError.FAILURE,
+    timeout=AttributeOperationError.TIMEOUT,
+)
+"""The attributes of its user, brought back in the same way."""
+RESTORES: Final = frozenset({RESTORE_SUBSCRIPTIONS, RESTORE_ATTRIBUTES})
 MEMBERS: Final = _operation(
     "members",
     GetMembersError,

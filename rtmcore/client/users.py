@@ -4,10 +4,16 @@ Both belong to the session. Where a return finds that the session was over, or t
 they are brought back before the client counts as connected again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import IntEnum
 from typing import Final
 
-from rtmcore.arguments import explain_invalid_attributes, explain_invalid_query, explain_invalid_users
+from rtmcore.arguments import (
+    explain_invalid_attributes,
+    explain_invalid_query,
+    explain_invalid_users,
+    fitting_attributes,
+)
 from rtmcore.client.calls import (
     Calls,
     attributes_size,
@@ -19,13 +25,15 @@ from rtmcore.client.calls import (
     names_size,
     refuse,
 )
-from rtmcore.client.events import Event, PresenceChanged
+from rtmcore.client.events import Event, NotRestored, PresenceChanged
 from rtmcore.client.requests import (
     CLEAR_ATTRIBUTES,
     DELETE_ATTRIBUTES,
     GET_ATTRIBUTES,
     QUERY_PRESENCE,
-    RESTORE,
+    RESTORE_ATTRIBUTES,
+    RESTORE_SUBSCRIPTIONS,
+    RESTORES,
     SET_ATTRIBUTES,
     SUBSCRIBE,
     SUBSCRIBED_PEERS,
@@ -35,8 +43,13 @@ from rtmcore.client.requests import (
     Requests,
     Ticket,
 )
-from rtmcore.codes import PeerOnlineState, PeerSubscriptionOption, PeerSubscriptionStatusError
-from rtmcore.errors import LimitExceeded, RequestTimeout
+from rtmcore.codes import (
+    AttributeOperationError,
+    PeerOnlineState,
+    PeerSubscriptionOption,
+    PeerSubscriptionStatusError,
+)
+from rtmcore.errors import LimitExceeded, RequestTimeout, RtmError, error_for
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import (
     OPERATION_TIMEOUT,
@@ -52,6 +65,7 @@ from rtmcore.wire.packets import (
     OnlineList,
     PeerStates,
     QueryOnline,
+    Request,
     SetAttributes,
     Subscribe,
     Unsubscribe,
@@ -99,7 +113,10 @@ class Users:
         self._held: dict[str, PeerOnlineState] = {}
         self._stands = False
         self._attributes: dict[str, str] = {}
+        # Requests that bring something back; those that failed while no transport carried the session.
         self._restores: set[int] = set()
+        self._late: list[tuple[RtmError, list[str], list[str]]] = []
+        self._carried = False
 
     # --- Questions ----------------------------------------------------------------------------------------------
 
@@ -366,22 +383,67 @@ class Users:
             timeout: How long restoring may take, in seconds.
             now: Monotonic seconds.
         """
-        self._restores.clear()
-        self._stands = False
+        self._carried, self._stands = True, False
         self._doubtful = (now + UNREACHABLE_AFTER, now + over_after) if new_epoch else None
+        late, self._late = self._late, []
         if kept:
+            for failed in late:
+                self._not_restored(*failed)
             return
+        self._restores.clear()
+        self._drop_what_is_too_much()
         if self._states:
             users = list(self._states)
             packet = Subscribe(self._requests.next_id(), users, restore=True)
-            self._restore(packet, names_size(users), timeout, now)
+            self._restores.add(packet.i)
+            self._calls.request(RESTORE_SUBSCRIPTIONS, packet, names_size(users), timeout, now)
         if self._attributes:
             attributes = SetAttributes(self._requests.next_id(), dict(self._attributes), restore=True)
-            self._restore(attributes, attributes_size(self._attributes), timeout, now)
+            self._restores.add(attributes.i)
+            size = attributes_size(self._attributes)
+            self._calls.request(RESTORE_ATTRIBUTES, attributes, size, timeout, now)
 
-    def _restore(self, packet: Subscribe | SetAttributes, size: int, timeout: float, now: float) -> None:
-        self._restores.add(packet.i)
-        self._calls.request(RESTORE, packet, size, timeout, now)
+    def _drop_what_is_too_much(self) -> None:
+        """Forget what the server does not allow any more: it would refuse the rest with it. Tell the application."""
+        sizes = self._calls.sizes
+        excess = list(self._states)[sizes.subscriptions :]
+        if excess:
+            text = f"The server allows {sizes.subscriptions} subscriptions now, {len(excess)} fewer than there were."
+            error = self._too_much(RESTORE_SUBSCRIPTIONS, PeerSubscriptionStatusError.OVERFLOW, text)
+            self._not_restored(error, excess, [])
+        wrong = explain_invalid_attributes(self._attributes, sizes=sizes)
+        if wrong is not None:
+            fitting = fitting_attributes(self._attributes, sizes)
+            error = self._too_much(RESTORE_ATTRIBUTES, AttributeOperationError.SIZE_OVERFLOW, wrong[1])
+            self._not_restored(error, [], [key for key in self._attributes if key not in fitting])
+
+    def _too_much(self, operation: Operation, code: IntEnum, text: str) -> RtmError:
+        """The error of what the server, whose limits are lower now, does not allow any more."""
+        state = self._calls.current_state.name
+        return error_for(code, text, operation=operation.name, state=state)
+
+    def _restore_failed(self, packet: Request, error: RtmError) -> None:
+        users = packet.users if isinstance(packet, Subscribe) else []
+        keys = list(packet.attributes) if isinstance(packet, SetAttributes) else []
+        if self._carried:
+            self._not_restored(error, users, keys)
+        else:
+            # The time was over while no transport carried the session: the return shows whether it is tried again.
+            self._late.append((error, users, keys))
+
+    def _not_restored(self, error: RtmError, users: Sequence[str], keys: Sequence[str]) -> None:
+        """Tell the application; what is above a limit would only be refused again, and be in the way of others."""
+        missed = tuple(user for user in users if user in self._states)
+        unseen = tuple(key for key in keys if key in self._attributes)
+        if isinstance(error, LimitExceeded):
+            self._forget(missed)
+            self._attributes = {key: value for key, value in self._attributes.items() if key not in unseen}
+        if missed or unseen:
+            self._emit(NotRestored(error, missed, unseen))
+
+    def detached(self) -> None:
+        """No transport carries the session."""
+        self._carried = False
 
     def connected(self, now: float) -> None:
         """The session stands: tell what has changed meanwhile."""
@@ -391,7 +453,8 @@ class Users:
 
     def session_over(self) -> None:
         """The session has ended, and all this with it."""
-        self._stands = False
+        self._carried = self._stands = False
+        self._late.clear()
         self._held.clear()
         self._states.clear()
         self._early.clear()
@@ -405,9 +468,11 @@ class Users:
     def settled(self, ticket: Ticket, now: float) -> None:
         """A request about users is over, in whichever way."""
         packet = ticket.packet
-        if ticket.operation is RESTORE:
+        if ticket.operation in RESTORES:
             if packet is not None and packet.i in self._restores:
                 self._restores.discard(packet.i)
+                if ticket.error is not None:
+                    self._restore_failed(packet, ticket.error)
                 if not self._restores:
                     self._restored(now)
             return
@@ -430,7 +495,7 @@ class Users:
             for user in packet.users:
                 self._early.pop(user, None)
 
-    def _forget(self, users: list[str]) -> None:
+    def _forget(self, users: Iterable[str]) -> None:
         for user in users:
             self._states.pop(user, None)
             self.withheld.pop(user, None)

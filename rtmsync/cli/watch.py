@@ -14,6 +14,7 @@ from rtmcore.client.events import (
     ChannelLost,
     MemberJoined,
     MemberLeft,
+    NotRestored,
     PeerConnectionStateChanged,
     PresenceChanged,
     StateChanged,
@@ -39,6 +40,7 @@ _KINDS: Final[tuple[type[Any], ...]] = (
     TokenWillExpire,
     TokenHasExpired,
     PresenceChanged,
+    NotRestored,
     ChannelGap,
     ChannelLost,
     MemberJoined,
@@ -161,6 +163,8 @@ def _told(event: Any) -> str:
         return f"the transports are {event.state.value}"
     if isinstance(event, PresenceChanged):
         return ", ".join(f"{user} is {state.name}" for user, state in event.states.items())
+    if isinstance(event, NotRestored):
+        return f"not restored: {event.error.message}"
     if isinstance(event, TokenWillExpire):
         return f"the token expires in {event.seconds:.0f} s"
     if isinstance(event, TokenHasExpired):

@@ -13,6 +13,7 @@ from rtmcore.client.events import (
     ChannelLost,
     CloseTransport,
     NeedToken,
+    NotRestored,
     OpenTransport,
     ParticipantDisconnected,
     PeerConnectionStateChanged,
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("rtmsync")
 wire_logger: Final = logging.getLogger("rtmsync.wire")
+
+_NOT_RESTORED: Final = (
+    "The session of %s was not restored in full (%d subscriptions and %d attributes are missing): %s"
+)
 
 _AT_ONCE: Final = -math.inf
 _NEVER: Final = math.inf
@@ -334,6 +339,9 @@ class Network(Generic[C]):
             self._note_state(event)
         elif isinstance(event, PeerConnectionStateChanged):
             self.changed = True
+        elif isinstance(event, NotRestored):
+            counts = len(event.users), len(event.attributes)
+            self._later(logger.warning, _NOT_RESTORED, self._config.who, *counts, event.error)
         if self._translate is not None:
             event = self._translate(event)
         self._router.route(event)

@@ -11,6 +11,7 @@ from rtmcore.client.events import (
     ChannelLost,
     MemberJoined,
     MemberLeft,
+    NotRestored,
     OpenTransport,
     ParticipantConnected,
     ParticipantDisconnected,
@@ -319,6 +320,10 @@ def _membership(event: MemberJoined | MemberLeft) -> str:
     return f"{event.user} in {event.channel}{dropped}, {event.count} now"
 
 
+def _not_restored(event: NotRestored) -> str:
+    return f"{len(event.users)} subscriptions, {len(event.attributes)} attributes"
+
+
 _TAKEN: Final[dict[type[Any], Callable[..., None]]] = {
     StateChanged: _state_changed,
     RtcStateChanged: _state_changed,
@@ -331,6 +336,7 @@ _TAKEN: Final[dict[type[Any], Callable[..., None]]] = {
     ParticipantReconnected: _participant(ParticipantState.CONNECTED),
     ParticipantDisconnected: _participant(ParticipantState.DISCONNECTED),
     PresenceChanged: _presence_changed,
+    NotRestored: _marked(_not_restored),
     RtcUserJoined: _user_joined,
     RtcUserOffline: _user_offline,
     OpenTransport: _marked(lambda event: str(event.purpose.value), attempt=True),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rtmcore.client.events import PresenceChanged, StateChanged
+from rtmcore.client.events import NotRestored, PresenceChanged, StateChanged
 from rtmcore.codes import (
     AttributeOperationError,
     ConnectionState,
@@ -14,9 +14,19 @@ from rtmcore.codes import (
     QueryPeersBySubscriptionOptionError,
     QueryPeersOnlineError,
 )
-from rtmcore.errors import Aborted, InvalidArgument, LimitExceeded, NotLoggedIn, RateLimited, UserNotFound
-from rtmcore.limits import OFFLINE_AFTER, UNREACHABLE_AFTER
+from rtmcore.errors import (
+    Aborted,
+    InvalidArgument,
+    LimitExceeded,
+    NotLoggedIn,
+    RateLimited,
+    RequestTimeout,
+    UserNotFound,
+)
+from rtmcore.limits import OFFLINE_AFTER, RESTORE_TIMEOUT, UNREACHABLE_AFTER
 from rtmcore.models import PeerStatus
+from rtmcore.wire.packets import Done, Failed, Ready, SetAttributes, Subscribe, Top
+from tests.core.wires import Bench, never, welcome
 from tests.simulation.hosts import ClientHost
 from tests.simulation.scenario import Scenario
 
@@ -428,3 +438,181 @@ def test_calls_without_a_session_fail_at_once() -> None:
     ):
         with pytest.raises(Aborted):
             intent()
+
+
+# --- What cannot be brought back ------------------------------------------------------------------------------------
+
+
+def restart(world: Scenario, **limits: int) -> None:
+    world.side.settings["limits"] = limits
+    world.side.restart(down=0.1)
+    world.run_for(5.0)
+
+
+def missing(host: ClientHost) -> list[tuple[Any, tuple[str, ...], tuple[str, ...]]]:
+    found = [(event.error.code, event.users, event.attributes) for event in host.life.of(NotRestored)]
+    assert all(event.error.operation == "restore" for event in host.life.of(NotRestored))
+    return found
+
+
+def test_of_too_many_subscriptions_the_first_come_back_and_the_others_are_told() -> None:
+    world = Scenario()
+    alice, bob, carol = world.login("alice", "bob", "carol")
+    done(world, alice, "subscribe", ["nobody", "bob"])
+    done(world, alice, "subscribe", ["carol", "dave"])
+    restart(world, subscriptions=2)
+    assert alice.core.state is ConnectionState.CONNECTED
+    assert missing(alice) == [(PeerSubscriptionStatusError.OVERFLOW, ("carol", "dave"), ())]
+    (event,) = alice.life.of(NotRestored)
+    assert isinstance(event.error, LimitExceeded)
+    assert "allows 2 subscriptions now, 2 fewer" in event.error.message
+    assert users(alice).subscriptions == {"nobody", "bob"}
+    assert done(world, alice, "subscribed") == ("nobody", "bob")
+    before = len(states(alice))
+    bob.call("logout")
+    carol.call("logout")
+    world.run_for(40.0)  # so soon after a restart it could be the server's mistake
+    assert states(alice)[before:] == [{"bob": OFFLINE}]
+    # There is room again as soon as one of them is given up.
+    done(world, alice, "unsubscribe", ["nobody"])
+    done(world, alice, "subscribe", ["dave"])
+    assert done(world, alice, "subscribed") == ("bob", "dave")
+
+
+def test_of_too_many_attributes_the_first_that_are_small_enough_come_back() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"a": "1", "large": "x" * 200, "b": "2", "a key": "3", "c": "4"})
+    restart(world, attributes=3, attribute_value=100, attribute_key=3)
+    assert missing(alice) == [(AttributeOperationError.SIZE_OVERFLOW, (), ("large", "a key"))]
+    assert done(world, bob, "get_attributes", "alice") == {"a": "1", "b": "2", "c": "4"}
+    restart(world, attributes=3, attributes_bytes=5, attribute_value=5, attribute_key=5)
+    assert missing(alice)[1:] == [(AttributeOperationError.SIZE_OVERFLOW, (), ("c",))]
+    assert done(world, bob, "get_attributes", "alice") == {"a": "1", "b": "2"}
+    done(world, alice, "update_attributes", {"b": "9"})
+    restart(world)
+    assert done(world, bob, "get_attributes", "alice") == {"a": "1", "b": "9"}
+    assert len(missing(alice)) == 2
+    assert "large" not in repr(alice.life.of(NotRestored))
+
+
+def test_where_no_attribute_fits_none_comes_back() -> None:
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    done(world, alice, "set_attributes", {"mood": "fine"})
+    restart(world, attributes_bytes=4, attribute_key=4, attribute_value=4)
+    assert missing(alice) == [(AttributeOperationError.SIZE_OVERFLOW, (), ("mood",))]
+    assert alice.core.state is ConnectionState.CONNECTED
+    assert done(world, bob, "get_attributes", "alice") == {}
+
+
+def two_restored(bench: Bench) -> tuple[Subscribe, SetAttributes]:
+    """A client with a subscription and an attribute, whose session is over: what it asks the server on its return."""
+    bench.online()
+    for ticket in (
+        bench.core.users.subscribe(["bob"], now=bench.now),
+        bench.core.users.set_attributes({"mood": "fine"}, now=bench.now),
+    ):
+        bench.turn()
+        bench.server.last.send(Done(ticket.request_id or 0))
+    bench.turn()
+    bench.events.clear()
+    bench.server.on_hello = lambda connection, hello: connection.send(welcome(fence=2), Ready(), Top(0, 0))
+    bench.reset()
+    bench.turn()
+    (subscribe,), (attributes,) = bench.server.last.got(Subscribe), bench.server.last.got(SetAttributes)
+    assert subscribe.restore
+    assert attributes.restore
+    return subscribe, attributes
+
+
+def test_what_the_server_refuses_to_restore_is_told_with_its_reason() -> None:
+    bench = Bench()
+    subscribe, attributes = two_restored(bench)
+    bench.server.last.send(Failed(subscribe.i, 1, "Not with this token."), Done(attributes.i))
+    bench.turn()
+    (event,) = bench.of(NotRestored)
+    assert (event.users, event.attributes) == (("bob",), ())
+    assert event.error.code is PeerSubscriptionStatusError.FAILURE
+    assert event.error.message == "Not with this token."
+    # It may succeed with another token: the next return tries it again.
+    bench.run(1)
+    bench.reset()
+    bench.run(1)
+    assert len(bench.server.connections) == 3
+    assert bench.server.last.got(Subscribe)[0].users == ["bob"]
+
+
+def test_what_is_above_a_limit_that_the_welcome_did_not_tell_is_forgotten_too() -> None:
+    bench = Bench()
+    subscribe, attributes = two_restored(bench)
+    bench.server.last.send(Failed(subscribe.i, 6, "Too many."), Failed(attributes.i, 4, "Too large."))
+    bench.turn()
+    assert [(event.error.code, event.users, event.attributes) for event in bench.of(NotRestored)] == [
+        (PeerSubscriptionStatusError.OVERFLOW, ("bob",), ()),
+        (AttributeOperationError.SIZE_OVERFLOW, (), ("mood",)),
+    ]
+    assert bench.core.users.subscriptions == frozenset()
+    bench.run(1)
+    bench.reset()
+    bench.run(1)
+    assert len(bench.server.connections) == 3
+    assert bench.server.last.hello is not None
+    assert bench.server.last.got(Subscribe) + bench.server.last.got(SetAttributes) == []
+
+
+def test_a_server_that_does_not_answer_in_time_is_told_of() -> None:
+    bench = Bench()
+    two_restored(bench)
+    bench.run(RESTORE_TIMEOUT + 1)
+    assert [(event.users, event.attributes) for event in bench.of(NotRestored)] == [
+        (("bob",), ()),
+        ((), ("mood",)),
+    ]
+    assert all(isinstance(event.error, RequestTimeout) for event in bench.of(NotRestored))
+    assert bench.core.users.subscriptions == {"bob"}, "it may have been carried out"
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_time_that_is_over_while_away_is_told_where_the_session_goes_on(resumed: bool) -> None:
+    bench = Bench()
+    two_restored(bench)
+    answered = welcome(fence=2, resumed=resumed), Ready(), Top(0, 0)
+    bench.server.on_hello = lambda connection, hello: connection.send(*answered)
+    bench.dial = never
+    bench.reset()
+    bench.run(RESTORE_TIMEOUT + 1)
+    assert bench.of(NotRestored) == []
+    bench.dial = lambda event: None
+    while len(bench.server.connections) < 3:
+        bench.run(0.1)
+    if resumed:
+        assert [event.users or event.attributes for event in bench.of(NotRestored)] == [("bob",), ("mood",)]
+        return
+    assert bench.of(NotRestored) == [], "it is tried again"
+    (subscribe,), (attributes,) = bench.server.last.got(Subscribe), bench.server.last.got(SetAttributes)
+    bench.server.last.send(Done(subscribe.i), Done(attributes.i))
+    bench.run(RESTORE_TIMEOUT + 1)
+    assert bench.of(NotRestored) == []
+
+
+def test_an_answer_that_comes_behind_another_cut_counts() -> None:
+    bench = Bench()
+    subscribe, attributes = two_restored(bench)
+    bench.server.on_hello = lambda connection, hello: connection.send(
+        welcome(fence=2, resumed=True), Ready(), Top(0, 0)
+    )
+    bench.reset()
+    bench.run(1)
+    assert [packet.i for packet in bench.server.last.got(Subscribe)] == [subscribe.i], "the same request"
+    bench.server.last.send(Failed(subscribe.i, 1, "Not with this token."), Done(attributes.i))
+    bench.turn()
+    assert [event.users for event in bench.of(NotRestored)] == [("bob",)]
+
+
+def test_a_logout_meanwhile_is_no_failure() -> None:
+    bench = Bench()
+    two_restored(bench)
+    bench.core.logout(bench.now)
+    bench.run(RESTORE_TIMEOUT + 1)
+    assert bench.of(NotRestored) == []

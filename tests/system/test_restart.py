@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rtmcore.codes import AttributeOperationError, PeerSubscriptionStatusError
 from rtmsync import (
     ChannelGap,
     ChannelLost,
@@ -17,9 +18,11 @@ from rtmsync import (
     MemberCountChanged,
     MemberJoined,
     MemberLeft,
+    NotRestored,
     PresenceChanged,
 )
 from rtmsync.server.config import DEV_APP_ID
+from rtmsync.server.server import Server
 from tests.system.conftest import WAIT
 from tests.system.processes import ServerProcess
 
@@ -89,3 +92,40 @@ def test_who_comes_back_soon_has_neither_left_nor_been_offline(server: ServerPro
             } == dict.fromkeys(users, "ONLINE")
             assert client.state is ConnectionState.CONNECTED
         assert noted == []
+
+
+def test_what_lower_limits_leave_out_at_a_restart_is_told_and_logged(
+    serve: Callable[..., Server], connect: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve()
+    alice = connect(server, "alice")
+    missing = alice.events(NotRestored)
+    alice.subscribe_presence(["bob", "carol", "dave"])
+    alice.set_attributes({"mood": "fine", "place": "here"})
+    server.stop()
+    serve(port=server.port, limits={"subscriptions": 2, "attributes": 1})
+    users, attributes = missing.get(timeout=WAIT), missing.get(timeout=WAIT)
+    assert (users.users, users.attributes, users.error.code) == (
+        ("dave",),
+        (),
+        PeerSubscriptionStatusError.OVERFLOW,
+    )
+    assert (attributes.users, attributes.attributes) == ((), ("place",))
+    assert attributes.error.code is AttributeOperationError.SIZE_OVERFLOW
+    alice.wait_until(ConnectionState.CONNECTED, WAIT)
+    bob = connect(server, "bob")
+    assert bob.get_attributes("alice", timeout=WAIT) == {"mood": "fine"}
+    assert alice.subscribed_peers() == ("bob", "carol")
+    until(lambda: len(lines_of(caplog)) == 2)
+    assert (
+        "session of alice was not restored in full (1 subscriptions and 0 attributes are"
+        in lines_of(caplog)[0]
+    )
+    assert (
+        "session of alice was not restored in full (0 subscriptions and 1 attributes are"
+        in lines_of(caplog)[1]
+    )
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if "not restored in full" in each.getMessage()]
