@@ -418,9 +418,9 @@ class TransferCalls(ClientCalls):
         except RtmError:
             raise
         except (OSError, ValueError) as error:
-            raise trouble_with(
-                DownloadMediaError.INVALID_ARGUMENT, "The file cannot be written", "download", error
-            ) from error
+            what = repr(os.fspath(to)) if isinstance(to, str | os.PathLike) else "The file"
+            text = f"{what} cannot be written"
+            raise trouble_with(DownloadMediaError.INVALID_ARGUMENT, text, "download", error) from error
         job = DownloadJob(driver, media_id, sink, driver.core.sizes.file)
         transfer: Transfer[Any] = Transfer(driver, DOWNLOAD, on_progress)
         try:

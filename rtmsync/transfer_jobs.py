@@ -184,9 +184,8 @@ def opened_source(source: Origin, most: int) -> Source:
         try:
             opened = Source.of_path(source, most)
         except (OSError, ValueError) as error:
-            raise trouble_with(
-                UploadMediaError.INVALID_ARGUMENT, "The file cannot be read", "upload", error
-            ) from error
+            text = f"{os.fspath(source)!r} cannot be read"
+            raise trouble_with(UploadMediaError.INVALID_ARGUMENT, text, "upload", error) from error
     elif isinstance(source, bytes | bytearray | memoryview):
         opened = Source.of_bytes(source, most)
     elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):

@@ -456,6 +456,8 @@ def test_what_cannot_be_uploaded_is_refused_at_once(connect: Connect, tmp_path: 
         with pytest.raises(InvalidArgument) as caught:
             client.upload_file(source, **options)
         assert caught.value.code is UploadMediaError.INVALID_ARGUMENT, source
+    with pytest.raises(InvalidArgument, match=r"nowhere' cannot be read: No such file"):
+        client.upload_file(tmp_path / "nowhere")
     with pytest.raises(InvalidArgument) as empty:
         client.upload_file(Pipe(b"")).result(WAIT)  # type: ignore[arg-type]
     assert empty.value.code is UploadMediaError.INVALID_ARGUMENT
@@ -538,6 +540,8 @@ def test_what_cannot_be_downloaded_is_refused_at_once(connect: Connect, tmp_path
         with pytest.raises(InvalidArgument) as caught:
             client.download(media, to)
         assert caught.value.code is DownloadMediaError.INVALID_ARGUMENT, (media, to)
+    with pytest.raises(InvalidArgument, match=r"nowhere/x' cannot be written: No such file"):
+        client.download("abc", tmp_path / "nowhere" / "x")
 
 
 @pytest.mark.produces(UploadMediaError.FAILURE, DownloadMediaError.FAILURE)
