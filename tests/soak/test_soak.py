@@ -65,7 +65,7 @@ class User:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(ARRIVAL)
+        self._thread.join(2 * ARRIVAL)
         if self._thread.is_alive():
             self.wrong.append(f"the sends of {self.name} do not end")
 
@@ -75,13 +75,15 @@ class User:
             if not self._stopping.is_set():
                 self.peer_sent += 1
                 number = str(self.peer_sent)
-                waiting.append((number, self.client.send_peer_future(self.peer, number, offline=True)))
+                # Several outages may come one after the other.
+                peer = self.client.send_peer_future(self.peer, number, offline=True, timeout=ARRIVAL)
+                waiting.append((number, peer))
                 self.channel_sent += 1
-                waiting.append((number, self.channel.send_future(str(self.channel_sent))))
+                waiting.append((number, self.channel.send_future(str(self.channel_sent), timeout=ARRIVAL)))
             while len(waiting) > WINDOW or (waiting and self._stopping.is_set()):
                 number, future = waiting.popleft()
                 try:
-                    future.result(ARRIVAL)
+                    future.result(2 * ARRIVAL)
                 except rtmsync.RtmError as error:
                     self.wrong.append(f"message {number} of {self.name} failed: {error}")
 

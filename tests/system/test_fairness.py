@@ -18,6 +18,8 @@ DOWN = 4
 """Downloads among as many transfers as a client may have at once; the others are uploads."""
 LINK = 12_500_000
 """Bytes a second: 100 Mbit."""
+PATIENCE = 600
+"""Seconds for all rounds of a test, on a machine that is busy with others."""
 NOISE = 0.002
 """Seconds below which the 99th percentile says more about the machine than about the transfers."""
 
@@ -55,7 +57,7 @@ class Sender:
 def best_ratio(measure: Callable[[], tuple[float, float]]) -> float:
     """The disturbed median by the undisturbed one, in the round that the rest of the machine disturbed least."""
     ratios = []
-    for _ in range(ROUNDS):
+    for _ in range(3 * ROUNDS):
         undisturbed, disturbed = measure()
         ratios.append(disturbed / undisturbed)
         if ratios[-1] <= WITHIN:
@@ -65,6 +67,7 @@ def best_ratio(measure: Callable[[], tuple[float, float]]) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(PATIENCE)
 def test_two_clients_that_send_to_each_other_at_full_speed(server) -> None:
     with Sender(server.url, "alice") as alice, Sender(server.url, "bob") as bob:
 
@@ -79,6 +82,7 @@ def test_two_clients_that_send_to_each_other_at_full_speed(server) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("command", ["run bob", "publish ops"])
 def test_a_sender_with_one_send_open_to_a_silent_peer(server, connect, proxy, command: str) -> None:
     link = proxy()
@@ -98,14 +102,16 @@ def test_a_sender_with_one_send_open_to_a_silent_peer(server, connect, proxy, co
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(PATIENCE)
 def test_as_many_transfers_as_may_be_while_peer_messages_flow(tmp_path: Path) -> None:
     """The 99th percentile of a peer message's time to its acknowledgement at most doubles by transfers at 100 Mbit/s.
 
     Rounds without transfers and with them take turns. Of each kind the round counts that the rest of the machine
     disturbed least, so that it can neither fail the test by disturbing the one nor pass it by disturbing the other.
     What takes no longer than `NOISE` after some rounds passes whatever it is compared with: on few processors five
-    busy processes wait for each other, and below a millisecond that alone can be more than a factor of two. At the
-    full speed of the loopback the times are reported, and nothing is asked of them.
+    busy processes wait for each other, and below a millisecond that alone can be more than a factor of two. A round
+    does not count in which the rest of the machine left the transfers less than half of that speed. At the full speed
+    of the loopback the times are reported, and nothing is asked of them.
     """
     with (
         ServerProcess(tmp_path) as server,
@@ -116,25 +122,28 @@ def test_as_many_transfers_as_may_be_while_peer_messages_flow(tmp_path: Path) ->
         carrier.tell("prepare")
         carrier.answer()
 
-        def transferring(speed: int, count: int) -> float:
+        def transferring(speed: int, count: int) -> float | None:
             carrier.tell(f"begin {MEDIA_TRANSFERS - DOWN} {DOWN} {speed}")
             assert carrier.answer() == "moving"
             took = alice.ask(f"tail bob {count}")
             moved = carrier.ask("end")
             print(f"p99 {took * 1e3:.2f} ms with {moved / 1e6:.1f} MB/s")
-            if speed:
-                assert speed * 0.5 < moved < speed * 1.3, "they had another speed"
-            return took
+            assert not speed or moved < speed * 1.3, "they were faster than they are held to"
+            return took if moved > speed * 0.5 else None
 
         alice.ask(f"tail bob {COUNT}")
         without, disturbed = [], []
         for done in range(1, 2 * ROUNDS + 1):
             without.append(alice.ask(f"tail bob {COUNT}"))
             print(f"p99 {without[-1] * 1e3:.2f} ms without")
-            disturbed.append(transferring(LINK, COUNT))
+            took = transferring(LINK, COUNT)
+            if took is None:
+                continue
+            disturbed.append(took)
             ratio = min(disturbed) / min(without)
             if (done > 1 and ratio <= WITHIN) or (done >= ROUNDS and min(disturbed) <= NOISE):
                 break
+        assert disturbed, "nothing was ever carried at that speed"
         print(f"x{ratio:.2f}; at full speed:")
         transferring(0, COUNT // 4)
     assert ratio <= WITHIN or min(disturbed) <= NOISE
