@@ -118,8 +118,9 @@ class Publisher:
             ttl: Seconds after which a stored message is dropped instead, above 0 and up to 604,800.
             history: Keep a text in the history for 7 days.
             wait_for_ack: Wait until the receiver's client has acknowledged it, for up to 10 s.
-            idempotency_key: At most 128 visible ASCII characters. Within 120 s, another call with the same one sends
-                nothing and has the first one's result. By default, each call has one of its own.
+            idempotency_key: At most 128 visible ASCII characters. Within 120 s, the same call with the same one sends
+                nothing and has the first one's result; with other arguments it raises InvalidArgument. By default,
+                each call has one of its own.
             timeout: Seconds in all, 11 by default.
 
         Returns:

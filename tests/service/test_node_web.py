@@ -124,6 +124,27 @@ def test_a_repeat_gets_the_first_answer(world, web):
     assert web.do("POST", CHANNEL, message) != web.do("POST", CHANNEL, message)
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (PEER, {"destination": "alice", "payload": "y"}),
+        (PEER, {"destination": "bob", "payload": "x"}),
+        (PEER, {"destination": "alice", "payload": "x", "offline": True}),
+        (PEER.replace("bot", "kiosk"), {"destination": "alice", "payload": "x"}),
+    ],
+)
+def test_another_request_with_the_same_key_is_refused_and_not_carried_out(world, web, path, message):
+    alice, bob = world.login("alice"), world.login("bob")
+    first = {"destination": "alice", "payload": "x"}
+    assert web.do("POST", PEER, first, Idempotency_Key="k")[1]["code"] == "message_sent"
+    status, document = web.do("POST", path, message, Idempotency_Key="k")
+    assert status == 400
+    assert "belongs to an earlier request" in document["error"]["message"]
+    assert web.do("POST", PEER, first, Idempotency_Key="k")[1]["code"] == "message_sent"
+    world.settle()
+    assert (len(alice.all_of(InboxEntry)), len(bob.all_of(InboxEntry))) == (1, 0)
+
+
 def test_counts(world, web):
     world.login("alice").join("room")
     assert web.do("GET", f"{BASE}/counts?channels=room&channels=none") == (

@@ -127,6 +127,16 @@ def test_a_repeat_spares_who_is_back(world, web):
     again.expect_closed(CloseCode.BANNED)
 
 
+@pytest.mark.parametrize("path", ["/bans/{}", "/users/{}/kick", "/channels/room/members/{}/kick"])
+def test_the_key_of_another_user_puts_nobody_out_and_says_so(world, web, path):
+    world.login("alice").join("room")
+    world.login("bob").join("room")
+    assert web.do("POST", BASE + path.format("alice"), Idempotency_Key="k")[0] == 200
+    status, document = web.do("POST", BASE + path.format("bob"), Idempotency_Key="k")
+    assert (status, list(document)) == (400, ["error"])
+    assert web.do("POST", f"{BASE}/users/bob/kick") == (200, {"code": "put_out"})
+
+
 def test_a_repeated_ban_is_not_carried_out_again(world, web):
     ban = f"{BASE}/bans/alice"
     assert web.do("POST", ban, Idempotency_Key="k")[0] == 200

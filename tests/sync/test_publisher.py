@@ -74,6 +74,8 @@ def test_a_repeat_sends_nothing(publisher):
     first = publisher.publish("room", "x", sender="shop", idempotency_key="k")
     assert publisher.publish("room", "x", sender="shop", idempotency_key="k") == first
     assert publisher.publish("room", "x", sender="shop") != first
+    with pytest.raises(rtmsync.InvalidArgument, match="belongs to an earlier request"):
+        publisher.publish("room", "y", sender="shop", idempotency_key="k")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ class SendAs:
     """Put a message into the inbox of a user on behalf of a name that need not be logged in. No session needed.
 
     Whoever asks has judged the permission. Answered by `PeerOutcome`, `Accepted` or `Refusal`; a command with the key
-    of one of the last `limits.IDEMPOTENCY_SECONDS` is not carried out, and gets that one's answer.
+    of one of the last `limits.IDEMPOTENCY_SECONDS` is not carried out, and gets that one's answer if it asks for the
+    same, otherwise KEY_IN_USE.
     """
 
     number: int

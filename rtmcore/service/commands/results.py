@@ -30,6 +30,8 @@ class Trouble(IntEnum):
     """A request below the floor or beyond the results kept: never executed."""
     TIMED_OUT = 8
     """The peer did not acknowledge in time; the outcome is unknown."""
+    KEY_IN_USE = 9
+    """The key belongs to an earlier command that asked for something else; nothing has changed."""
 
 
 @attrs.frozen

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
+import attrs
+
 from rtmcore.limits import IDEMPOTENCY_KEYS, IDEMPOTENCY_SECONDS, SWEEP_INTERVAL
 from rtmcore.service.commands.channels import CountMembers, CountMembersOf, Unwatch, Watch
 from rtmcore.service.commands.exclusions import Ban, Expel, Kick, Unban
@@ -24,6 +26,11 @@ _NO_FENCE: Final = -1
 _NOT_DONE: Final = (Trouble.FULL, Trouble.UNAVAILABLE)
 """After these nothing has happened, and a repeat is another try."""
 
+_KEY_IN_USE: Final = Refusal(
+    Trouble.KEY_IN_USE,
+    "The Idempotency-Key belongs to an earlier request that asked for something else. Give each request its own.",
+)
+
 _Ask: TypeAlias = SendAs | PublishAs | Ban | Unban | Kick | Expel
 _Key: TypeAlias = tuple[type[Any], str, str]
 _Handler: TypeAlias = Callable[[Outlet, Any, float, int], None]
@@ -32,10 +39,11 @@ _Handler: TypeAlias = Callable[[Outlet, Any, float, int], None]
 class _Ticket(Results):
     """What was asked for under one key came to, and who waits to hear it."""
 
-    __slots__ = ("_forget", "_value", "_waiting", "accepts_when_kept", "expires")
+    __slots__ = ("_forget", "_value", "_waiting", "accepts_when_kept", "content", "expires")
 
-    def __init__(self, expires: float, forget: Callable[[], None]) -> None:
+    def __init__(self, content: int, expires: float, forget: Callable[[], None]) -> None:
         super().__init__(1)
+        self.content = content
         self.expires = expires
         self.accepts_when_kept = False
         """Nobody waits for the receiver, only for the history."""
@@ -196,11 +204,15 @@ class Publishing:
                 break
             del tickets[key]
         key = command.__class__, command.name.app, command.key
+        content = _content(command)
         known = tickets.get(key)
         if known is not None:
-            known.ask(outlet, command)
+            if known.content == content:
+                known.ask(outlet, command)
+            else:
+                outlet.answer(command, _KEY_IN_USE)
             return None
-        ticket = _Ticket(now + IDEMPOTENCY_SECONDS, lambda: self._drop(key))
+        ticket = _Ticket(content, now + IDEMPOTENCY_SECONDS, lambda: self._drop(key))
         tickets[key] = ticket
         ticket.ask(outlet, command)
         return ticket
@@ -239,3 +251,8 @@ class Publishing:
             yield live
         finally:
             del state.accounts[gate]
+
+
+def _content(command: _Ask) -> int:
+    """What a command asks for, whatever its number: a hash of it, since bodies are too large to be kept."""
+    return hash(command if isinstance(command, Ban | Unban) else attrs.evolve(command, number=0))

@@ -85,6 +85,8 @@ def of_refusal(job: Job, refusal: Refusal) -> Problem:
     if refusal.code is Trouble.TIMED_OUT:
         text = "The peer did not acknowledge the message in time; it may have got it."
         return Problem(HTTPStatus.GATEWAY_TIMEOUT, text, None if codes is None else codes.TIMEOUT)
+    if refusal.code is Trouble.KEY_IN_USE:
+        return Problem(HTTPStatus.BAD_REQUEST, refusal.text)
     code = None if codes is None else codes.FAILURE
     retry = BUSY_RETRY if refusal.retry_after is None else refusal.retry_after
     return Problem(
