@@ -16,9 +16,12 @@ import pytest
 
 from rtmcore.limits import REPLAY_MAX
 
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
-PATIENCE = 30.0
+PATIENCE = 60.0
+"""Seconds after which whoever waits has waited long enough, also where the machine is busy."""
 
 
 @pytest.fixture
@@ -79,6 +82,17 @@ def children_of(process: "subprocess.Popen[str]") -> set[int]:
         if int(status.rpartition(")")[2].split()[1]) == process.pid:
             found.add(number)
     return found
+
+
+def until_the_network_is_fine(process: "subprocess.Popen[str]") -> None:
+    """Wait until the demo sends lines; it ends by itself where that never comes."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "The network is fine" in line:
+            return
+    raise AssertionError("the demo has ended; it said:\n" + "".join(said))
 
 
 def wait_until_gone(numbers: set[int]) -> None:
@@ -189,11 +203,12 @@ def test_the_book_compares_texts_and_not_only_ids(ledger: ModuleType) -> None:
 
 @pytest.mark.slow
 def test_the_demo_on_the_readme() -> None:
-    start = time.monotonic()
     with demo() as process:
         out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, out
-    assert time.monotonic() - start < 20
+    ended = re.search(r"^ *([\d.]+) s  Checked$", out, re.MULTILINE)
+    assert ended is not None, out
+    assert float(ended[1]) < 20  # by the demo's own clock: how soon the interpreter starts is not its matter
     assert "\033" not in out
     for user in ("alice", "bob", "carol"):
         assert re.search(rf"{user} +DISCONNECTED -> CONNECTING, reason LOGIN\n", out)
@@ -210,7 +225,10 @@ def test_the_demo_on_the_readme() -> None:
         "bob > carol",
     ]
     assert all(sent == arrived and missing == doubled == "0" for _, sent, arrived, missing, doubled in table)
-    assert [int(row[1]) for row in table[:2]] == [min(len(lines), 300)] * 2
+    cut = re.search(r"CUT: this machine is too slow for the last (\d+) lines", out)
+    wanted = min(len(lines), 300) - (0 if cut is None else int(cut[1]))
+    assert wanted > 24  # what passes during the interruption is sent in any case
+    assert [int(row[1]) for row in table[:2]] == [wanted] * 2
     assert int(table[2][1]) + int(table[3][1]) == int(table[0][1])
     assert "serve --dev" in out[out.index("Try it by hand") :]
 
@@ -235,8 +253,16 @@ def test_the_demo_without_anything_to_send(tmp_path: Path) -> None:
         assert out.startswith("demo: ")
 
 
-# A short interruption, which the client bridges without a change of state: quick, and a fault of its own.
-SHORT = (("demo.py", "AWAY = 6.0", "AWAY = 0.5"), ("demo.py", "WHOLE = 18.5", "WHOLE = 6.0"))
+# A short interruption, which the client bridges without a change of state: quick, and a fault of its own. Lines that
+# never come are waited for until ten seconds after all have started, however long that took.
+FINE = '        self._screen.heading("The network is fine")\n'
+SHORT = (
+    ("demo.py", "AWAY = 6.0", "AWAY = 0.5"),
+    ("demo.py", "BEFORE = 6.0", "BEFORE = 60.0"),
+    ("demo.py", "ENOUGH = 14.5", "ENOUGH = 60.0"),
+    ("demo.py", "WHOLE = 18.5", "WHOLE = 60.0"),
+    ("demo.py", FINE, f"        self._give_up = time.monotonic() + 10.0\n{FINE}"),
+)
 
 LOSE = """
 def faulty(message):
@@ -305,7 +331,7 @@ def test_a_machine_that_is_too_slow_sends_less(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("".join(f"line {number}\n" for number in range(1, 100)))
     with demo(str(path), folder=folder) as process:
-        out, _ = process.communicate(timeout=3 * PATIENCE)
+        out, _ = process.communicate(timeout=2 * PATIENCE)
     assert "CUT: this machine is too slow for the last 38 lines" in out, out
     assert re.search(r"alice > #readers > bob +61 +61 +0 +0 +ok", out), out
 
@@ -313,10 +339,7 @@ def test_a_machine_that_is_too_slow_sends_less(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> None:
     with demo(temporary=tmp_path) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "The network is fine" in line:
-                break
+        until_the_network_is_fine(process)
         children = children_of(process)
         assert len(children) == 4
         process.send_signal(number)
@@ -329,10 +352,7 @@ def test_nothing_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> No
 
 def test_a_user_who_dies_is_told() -> None:
     with demo() as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "The network is fine" in line:
-                break
+        until_the_network_is_fine(process)
         carol = next(number for number in children_of(process) if " carol " in processes()[number])
         os.kill(carol, signal.SIGKILL)
         out, _ = process.communicate(timeout=PATIENCE)

@@ -28,6 +28,7 @@ def call(*command: object, folder: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # pip builds and installs
 @pytest.mark.packaging
 @pytest.mark.parametrize("editable", [False, True])
 def test_the_command_is_found(tmp_path: Path, editable: bool) -> None:

@@ -64,6 +64,7 @@ WRONG = """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a type checker without a cache
 def test_a_correct_application_passes_and_a_wrong_handler_does_not(tmp_path: Path) -> None:
     files = {"right.py": PROGRAM, "wrong.py": PROGRAM + WRONG}
     for name, text in files.items():
@@ -74,7 +75,7 @@ def test_a_correct_application_passes_and_a_wrong_handler_does_not(tmp_path: Pat
         env={**os.environ, "MYPYPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     ).stdout
     (error,) = [line for line in said.splitlines() if ": error:" in line]

@@ -160,7 +160,7 @@ def test_the_metrics_are_documented(tmp_path: Path) -> None:
     )
     with (
         Server(config) as server,
-        urllib.request.urlopen(f"http{server.url[2:]}/metrics", timeout=10) as answer,
+        urllib.request.urlopen(f"http{server.url[2:]}/metrics", timeout=60) as answer,
     ):
         told = dict(re.findall(r"# TYPE (\S+) (\S+)", answer.read().decode()))
     assert documented == told

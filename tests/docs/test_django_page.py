@@ -127,6 +127,7 @@ def test_who_follows_the_page_has_a_support_chat(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.interop
+@pytest.mark.timeout(300)
 def test_its_fixture_for_pytest_django_works(tmp_path: Path) -> None:
     pytest.importorskip("pytest_django")
     named = dict(found for block in blocks(PAGE) if (found := titled(block)) is not None)

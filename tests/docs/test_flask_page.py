@@ -14,6 +14,8 @@ from tests.docs.pages import DOCS, blocks
 from tests.examples.flask_sites import Visitor, environment, run, running
 from tests.system.processes import free_port
 
+pytestmark = pytest.mark.timeout(300)  # several programs start, one after another
+
 PAGE = DOCS / "howto" / "flask.md"
 
 
@@ -89,7 +91,7 @@ def test_who_follows_the_page_has_a_site(folder: Path) -> None:
             page.events(rtmsync.PeerMessage) as inbox,
         ):
             assert guest.post("/order", dish="soup").status == 204
-            assert told.get(timeout=20).text == "ordered: soup"
-            page.send_peer("kitchen", "salad", timeout=20)
-            assert inbox.get(timeout=20).text == "salad: in five minutes"
-            assert told.get(timeout=20).text == "asked for: salad"
+            assert told.get(timeout=60).text == "ordered: soup"
+            page.send_peer("kitchen", "salad", timeout=60)
+            assert inbox.get(timeout=60).text == "salad: in five minutes"
+            assert told.get(timeout=60).text == "asked for: salad"

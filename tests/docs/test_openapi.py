@@ -205,7 +205,7 @@ class Program:
     """Asks as the description says, and holds each answer to it."""
 
     def __init__(self, server: Server) -> None:
-        self.http = HTTPConnection("127.0.0.1", server.port, timeout=10)
+        self.http = HTTPConnection("127.0.0.1", server.port, timeout=60)
 
     def ask(
         self,
