@@ -175,6 +175,8 @@ class _Listener:
     error: RtmError | None = None
     stopping: bool = False
     _telling: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    # Whether the handlers have had all that they will get on this connection.
+    _handled: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -234,6 +236,8 @@ class _Listener:
     def _state_changed(self, event: StateChanged) -> None:
         because = "" if event.cause is None else f" ({event.cause.message})"
         self.tell(f"{event.state.name}, {event.reason.name}{because}")
+        if event.state is not ConnectionState.CONNECTED:
+            self._handled.set()
         if event.state is ConnectionState.ABORTED:
             self._end(
                 Aborted(
@@ -268,17 +272,18 @@ class _Listener:
 
     def _handle_the_rest(self) -> None:
         """Leave the channels, and wait until the handlers have had what came before."""
+        self._handled.clear()
         if self.client.state is not ConnectionState.CONNECTED:
             return  # nobody would answer; closing lets the handlers have what came before, too
-        until, handled = Deadline(self.drain), threading.Event()
+        until = Deadline(self.drain)
         for channel in self.channels:
             self.client.channel(channel).leave_future()
         # Callbacks of Futures have their turn behind those of the events that came before.
         last = self.client.subscribed_peers_future(
             PeerSubscriptionOption.ONLINE_STATUS, timeout=max(self.drain, 0.001)
         )
-        last.add_done_callback(lambda _: handled.set())
-        if not handled.wait(until.remaining()):
+        last.add_done_callback(lambda _: self._handled.set())
+        if not self._handled.wait(until.remaining()):
             logger.warning(
                 "The handlers were not done within %g s; what they had not begun is lost.", self.drain
             )

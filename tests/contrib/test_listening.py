@@ -17,6 +17,7 @@ from rtmsync.contrib.connections import Connections
 from rtmsync.contrib.listening import Handlers, run_listener
 from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEV_APP_ID
+from rtmsync.testing import FaultProxy
 from tests.contrib.conftest import KEY, SECRET, Configure
 from tests.contrib.test_connections import wait_for
 from tests.system.processes import ServerProcess
@@ -321,6 +322,16 @@ def test_without_a_server_it_ends_at_once(tmp_path):
         running.until("RECONNECTING", begins=True)
         running.process.send_signal(signal.SIGTERM)
         assert running.ended() == 0  # long before the 120 s that it would wait for an answer
+
+
+def test_a_server_that_goes_at_the_same_time_is_not_waited_for(server):
+    with (
+        FaultProxy("127.0.0.1", server.port) as proxy,
+        program(f"ws://127.0.0.1:{proxy.port}", 120) as running,
+    ):
+        proxy.blackhole()
+        running.process.send_signal(signal.SIGTERM)
+        assert running.ended() == 0  # as soon as it knows, long before the 120 s
 
 
 def test_an_impatient_second_ctrl_c_ends_it_at_once(server, connections: Configure):
