@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 import rtmsync
@@ -93,3 +94,16 @@ def test_a_session_that_was_ended_is_an_error(server: Server) -> None:
             watch.says("ABORTED")
             watch.notes("REMOTE_LOGIN")
             assert watch.wait() not in (ExitCode.OK, ExitCode.INTERRUPTED)
+
+
+def test_what_a_restart_with_lower_limits_leaves_out_is_told() -> None:
+    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0)
+    with Server(config) as server:
+        users = ("--sees", "ben", "--sees", "cem")
+        with running("watch", "--url", server.url, "--user", "ida", *users) as watch:
+            watch.notes("cem is OFFLINE")
+            server.stop()
+            with Server(attrs.evolve(config, port=server.port, limits={"subscriptions": 1})):
+                watch.notes("not restored: The server allows 1 subscriptions now")
+                watch.signal(signal.SIGINT)
+                assert watch.wait() == ExitCode.INTERRUPTED

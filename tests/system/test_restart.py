@@ -115,7 +115,7 @@ def test_what_lower_limits_leave_out_at_a_restart_is_told_and_logged(
     alice.wait_until(ConnectionState.CONNECTED, WAIT)
     bob = connect(server, "bob")
     assert bob.get_attributes("alice", timeout=WAIT) == {"mood": "fine"}
-    assert alice.subscribed_peers() == ("bob", "carol")
+    assert alice.subscribed_peers(timeout=WAIT) == ("bob", "carol")
     until(lambda: len(lines_of(caplog)) == 2)
     assert (
         "session of alice was not restored in full (1 subscriptions and 0 attributes are"

@@ -4,6 +4,7 @@ from rtmcore.client.events import (
     ChannelGap,
     DataReceived,
     MemberLeft,
+    NotRestored,
     OpenTransport,
     ParticipantConnected,
     ParticipantDisconnected,
@@ -34,7 +35,7 @@ from rtmcore.codes import (
     RtcConnectionState,
     UserOfflineReason,
 )
-from rtmcore.errors import RequestTimeout, RtmError
+from rtmcore.errors import LimitExceeded, RequestTimeout, RtmError
 from rtmcore.limits import TIMELINE_MARKS, TIMELINE_SPANS
 from rtmcore.models import PeerMessage
 from rtmsync.timeline.recorder import Timeline
@@ -163,6 +164,7 @@ def test_what_happens_at_one_moment_is_a_mark() -> None:
         ChannelGap("ops", 7),
         MemberLeft("ops", "bob", 3),
         MemberLeft("ops", "eve", 2, dropped=True),
+        NotRestored(LimitExceeded("Too many."), users=("bob", "eve"), attributes=("mood",)),
     )
     assert [(str(mark), mark.attempt) for mark in timeline.marks] == [
         ("OpenTransport reconnect", True),
@@ -170,6 +172,7 @@ def test_what_happens_at_one_moment_is_a_mark() -> None:
         ("ChannelGap 7 lost in ops", False),
         ("MemberLeft bob in ops, 3 now", False),
         ("MemberLeft eve in ops, dropped, 2 now", False),
+        ("NotRestored 2 subscriptions, 1 attributes", False),
     ]
 
 
