@@ -3,6 +3,8 @@
 import datetime
 import gc
 import json
+import logging
+import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -69,6 +71,30 @@ def test_making_one_opens_nothing_and_keeps_no_application():
     gc.collect()
     assert kept() is None
     assert repr(rtm) == "<RTM rtm>"
+
+
+def test_a_worker_that_its_sibling_puts_out_is_told_in_the_log_of_the_application(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"web-{secrets.token_hex(4)}"
+    mine, other = RTM(), RTM()
+    first, second = make_app(mine, USER_ID=name), make_app(other, USER_ID=name)
+
+    def lines() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if f"logged in as {name}" in record.getMessage()]
+
+    with first.app_context():
+        client = mine.client
+    with second.app_context():
+        assert other.client.user_id == name
+    client.wait_until(rtmsync.ConnectionState.ABORTED, timeout=20)
+    wait_for(lines)
+    first.extensions[
+        "rtm"
+    ].close()  # when its threads have ended, they have logged what there was to be logged
+    (line,) = lines()
+    assert line.name == first.logger.name
+    assert "set SERVER_KEY" in line.getMessage()
 
 
 def test_one_extension_serves_several_applications(values):
