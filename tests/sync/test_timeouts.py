@@ -1,5 +1,7 @@
 """Every public method that blocks ends in time against a server that has stopped answering; so does its twin."""
 
+import inspect
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +9,9 @@ from typing import Any
 import pytest
 
 import rtmsync
+from rtmcore.codes import ConnectionState
 from rtmcore.limits import CLOSE_TIMEOUT, LOGOUT_TIMEOUT, OPERATION_TIMEOUT
+from rtmsync.server.config import DEV_APP_ID
 from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect
 
@@ -48,6 +52,38 @@ OTHERWISE = {"login", "logout", "close", "join", "leave"}
 """Methods that begin or end something: each has a test of its own here."""
 
 
+WAITS = {
+    (rtmsync.Client, "wait_until"),
+    (rtmsync.Subscription, "get"),
+    (rtmsync.LocalInvitation, "wait"),
+    (rtmsync.RemoteInvitation, "wait"),
+}
+"""Methods that wait for what may never come."""
+PUBLISHER: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "send_peer": (("bob", "x"), {"sender": "shop"}),
+    "publish": (("room", "x"), {"sender": "shop"}),
+    "member_counts": ((["room"],), {}),
+    "history": ((), {"channel": "room"}),
+    "history_count": ((), {"channel": "room"}),
+    "user_events": ((), {}),
+    "channel_events": ((), {}),
+    "ban": (("bob",), {}),
+    "unban": (("bob",), {}),
+    "kick": (("bob",), {}),
+    "kick_member": (("room", "bob"), {}),
+}
+
+
+def limited(owner: type[Any]) -> set[str]:
+    """The methods that take a timeout, without their twins."""
+    return {
+        name
+        for name, method in inspect.getmembers(owner, inspect.isfunction)
+        if "timeout" in inspect.signature(method).parameters and not name.startswith("_")
+        if not name.endswith("_future")
+    }
+
+
 def blocking(owner: type[Any]) -> set[str]:
     """The methods that have a twin, and so block."""
     return {
@@ -61,6 +97,9 @@ def test_no_method_is_left_out() -> None:
     named = {*ARGUMENTS, *OPTIONS}
     for owner in (rtmsync.Client, rtmsync.Channel):
         assert {name for kind, name in named if kind is owner} == blocking(owner) - OTHERWISE
+    every = {owner for owner, _ in named | WAITS}
+    assert {(owner, name) for owner in every for name in limited(owner) - OTHERWISE} == named | WAITS
+    assert limited(rtmsync.Publisher) == set(PUBLISHER)
 
 
 def ends_in_time(call: Callable[[], Any], code: str = "TIMEOUT") -> rtmsync.RequestTimeout:
@@ -114,3 +153,36 @@ def test_what_begins_and_ends_ends_in_time(
     client.close(timeout=SECONDS)
     assert time.monotonic() - begun < min(LOGOUT_TIMEOUT, CLOSE_TIMEOUT)
     proxy.heal()
+
+
+def test_waits_end_in_time(connect: Connect, proxy: FaultProxy, proxied: str) -> None:
+    client = connect(url=proxied)
+    invitations = client.events(rtmsync.RemoteInvitationReceived)
+    sent = client.invite(client.user_id).send()
+    received = invitations.get(timeout=30).invitation
+    proxy.blackhole()
+    waits: dict[tuple[type[Any], str], Callable[[], Any]] = {
+        (rtmsync.Client, "wait_until"): lambda: client.wait_until(ConnectionState.ABORTED, SECONDS),
+        (rtmsync.Subscription, "get"): lambda: invitations.get(SECONDS),
+        (rtmsync.LocalInvitation, "wait"): lambda: sent.wait(SECONDS),
+        (rtmsync.RemoteInvitation, "wait"): lambda: received.wait(SECONDS),
+    }
+    assert set(waits) == WAITS
+    for wait in waits.values():
+        begun = time.monotonic()
+        with pytest.raises(rtmsync.RequestTimeout):
+            wait()
+        assert SECONDS - 0.05 < time.monotonic() - begun < OPERATION_TIMEOUT
+    proxy.heal()
+
+
+@pytest.mark.parametrize("method", PUBLISHER)
+def test_each_call_of_a_publisher_ends_in_time(method: str) -> None:
+    arguments, options = PUBLISHER[method]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        with rtmsync.Publisher(url, app_id=DEV_APP_ID, server_key="0123456789abcdef") as publisher:
+            begun = time.monotonic()
+            with pytest.raises(rtmsync.RequestTimeout):
+                getattr(publisher, method)(*arguments, **options, timeout=SECONDS)
+            assert SECONDS - 0.05 < time.monotonic() - begun < OPERATION_TIMEOUT
