@@ -76,7 +76,7 @@ def sent_and_cached(python: rtmsync.Client, user: str) -> str:
 def test_what_is_sent_to_an_absent_page_arrives_after_a_restart(
     browser: Browser, page: ClientPage, own_server: ServerProcess, member: LogIn, names: Names
 ) -> None:
-    browser.expect("WebSocket connection to .* failed: .*net::ERR_")
+    browser.expect("WebSocket connection to .* failed: ")  # in whatever state the attempts in the hole are
     ada = names("ada")
     python = member(own_server, names("ben"))
     with FaultProxy("127.0.0.1", own_server.port) as proxy:
@@ -128,6 +128,9 @@ def test_no_message_is_lost_or_comes_twice_over_cuts(
 def test_silence_is_noticed(
     page: ClientPage, server: ServerProcess, proxy: FaultProxy, member: LogIn, names: Names
 ) -> None:
+    page.browser.expect(
+        "WebSocket connection to .* failed: "
+    )  # an attempt in the hole may have timed out by the end
     ada, room = names("ada"), names("room")
     channel = member(server, names("ben")).channel(room)
     channel.join()
