@@ -160,12 +160,15 @@ class Channels:
                     operation=operation.name,
                     state=state.name,
                 )
-            raise error_for(
+            error = error_for(
                 operation.not_in_channel,
                 "This client is not in the channel.",
                 operation=operation.name,
                 state=state.name,
             )
+            if operation is LEAVE:
+                error.hint = "There is nothing to leave."
+            raise error
 
     def join_begun(self, name: str) -> None:
         """A join was requested."""

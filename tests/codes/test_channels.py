@@ -113,6 +113,7 @@ def test_a_channel_that_was_not_joined_cannot_be_left(connect: Connect, name: st
     with pytest.raises(rtmsync.NotInChannel) as caught:
         connect().channel(name).leave()
     assert caught.value.code is LeaveChannelError.NOT_IN_CHANNEL
+    assert str(caught.value).endswith("There is nothing to leave.")
 
 
 @pytest.mark.produces(LeaveChannelError.KICKED)
