@@ -16,7 +16,7 @@ from rtmsync.exits import ExitCode
 @click.argument("media_id")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 def command(login: Login, force: bool, media_id: str, path: Path | None) -> int:
-    """Download the file MEDIA_ID to PATH, by default to a file of that name here. - is standard output.
+    """Download the file MEDIA_ID to PATH, by default to a file here that is named like the id. - is standard output.
 
     The file gets its name when all of it is there and its checksum is right. At a terminal a bar shows how far it is;
     Ctrl-C cancels it.

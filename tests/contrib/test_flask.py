@@ -539,7 +539,7 @@ def test_check_tries_everything_and_shows_no_secret(make_app: MakeApp):
             "-     publish over HTTP: SERVER_KEY is not set",
         ),
         (
-            {"URL": "ws://127.0.0.1:1", "SECRET": None, "LISTENER": None},
+            {"URL": "ws://127.0.0.1:1", "OPTIONS": {"timeouts": {"login": 2.0}}},
             ExitCode.NOT_REACHABLE,
             "that the server runs",
         ),
