@@ -21,6 +21,9 @@ from rtmsync.server.config import DEV_APP_ID
 _PORTS = range(20_000, 32_000)
 """Below those that systems give to clients."""
 
+_WORKERS = 16
+"""Processes of one run of the tests that have ports of their own."""
+
 PATIENCE = 30.0
 """Seconds after which whoever waits for a process has waited long enough."""
 
@@ -28,9 +31,12 @@ PATIENCE = 30.0
 def free_port() -> int:
     """A port for a server that comes back: one that nobody uses, and that the system gives to nobody meanwhile.
 
-    Clients that keep trying such a port from the range of their own ports would in the end connect to themselves.
+    Clients that keep trying such a port from the range of their own ports would in the end connect to themselves. The
+    processes of one run of the tests choose from ports of their own each: none takes a port that another has chosen,
+    and has not bound yet or not again.
     """
-    for port in random.sample(_PORTS, 100):
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in random.SystemRandom().sample(_PORTS[worker % _WORKERS :: _WORKERS], 100):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("no port is free")
