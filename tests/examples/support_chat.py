@@ -76,6 +76,15 @@ class Program:
             assert time.monotonic() < due, f"it never said {words!r}, but:\n{self.said}"
             time.sleep(0.02)
 
+    def once_it_has_said(self, words: str) -> "Program":
+        """The program, when it has said something; it is ended where it never does."""
+        try:
+            self.has_said(words)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, and wait for its end; its exit status."""
         self._process.send_signal(number)
@@ -83,12 +92,17 @@ class Program:
 
     def wait(self) -> int:
         """Wait for its end; its exit status."""
-        return self._process.wait(PATIENCE)
+        try:
+            return self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it has not ended; it said:\n{self.said}") from None
 
     def __enter__(self) -> "Program":
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *rest: object) -> None:
+        if kind is not None:
+            print(f"{self._log.name} has:\n{self.said[-10_000:]}")
         # All of it: a reloader's child too.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -135,20 +149,17 @@ class SupportChat:
     def serve(self) -> Program:
         """Run the RTM server; see that it can be reached."""
         server = self.manage("rtm_serve", "--allow-origin", self.url, "--data", str(self.directory / "rtm"))
-        server.has_said("listens on")
-        return server
+        return server.once_it_has_said("listens on")
 
     def listen(self) -> Program:
         """Run the listener, and see that it listens."""
         listener = self.manage("rtm_listen", "--noreload")
-        listener.has_said("Listening as support-desk")
-        return listener
+        return listener.once_it_has_said("Listening as support-desk")
 
     def site(self) -> Program:
         """Run the site, and see that it answers."""
         site = self.manage("runserver", "--noreload", str(self.port))
-        site.has_said("Quit the server")
-        return site
+        return site.once_it_has_said("Quit the server")
 
 
 @contextlib.contextmanager
