@@ -467,13 +467,17 @@ class Channels:
         user = packet.user
         if user == self._user:
             return
+        most = self._figures.sizes.member_events
+        if not packet.joined and packet.count >= most:
+            # Until now the channel was too large for changes to be told: who is in it is not known any more.
+            channel.members = None
         members = channel.members
         known = user in channel.awaited or (members is not None and user in members)
         channel.awaited.discard(user)
         if members is not None:
             if packet.joined:
                 members.add(user)
-                if len(members) > self._figures.sizes.member_events:
+                if len(members) > most:
                     channel.members = None
             else:
                 members.discard(user)

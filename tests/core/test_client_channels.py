@@ -696,6 +696,20 @@ def test_members_of_a_very_large_channel_are_not_listed() -> None:
     assert bench.events == []
 
 
+def test_who_comes_and_goes_is_announced_again_once_a_channel_is_no_longer_too_large() -> None:
+    bench = in_room()
+    # It had up to 514 members, and what changed above 512 was not told: Zoe and Yan have come, Bob has left.
+    bench.server.last.send(
+        changed("zoe", False, 1100, 512), changed("yan", False, 1101, 511), changed("bob", True, 1102, 512)
+    )
+    bench.turn()
+    assert bench.events == [
+        MemberLeft("room", "zoe", 512),
+        MemberLeft("room", "yan", 511),
+        MemberJoined("room", "bob", 512),
+    ]
+
+
 def test_the_known_members_are_bounded() -> None:
     bench = in_room()
     for n in range(700):

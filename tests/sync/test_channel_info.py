@@ -5,7 +5,10 @@ import time
 import pytest
 
 import rtmsync
-from rtmsync import ChannelAttributesUpdated, MemberCountChanged
+from rtmsync import ChannelAttributesUpdated, MemberCountChanged, MemberJoined, MemberLeft
+from rtmsync.server.config import DEV_APP_ID, ServerConfig
+from rtmsync.server.server import Server
+from rtmsync.server.tokens import AppKeys
 from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect
 
@@ -120,3 +123,26 @@ def test_values_are_in_no_log_and_no_repr(
         event = told.get()
     assert values(found) == {"k": "very private"}
     assert "very private" not in caplog.text + repr(found) + repr(event) + client.timeline.table()
+
+
+def test_a_channel_that_was_too_large_for_a_while_is_told_of_again(connect: Connect, name: str) -> None:
+    limits = {"members": 3, "member_events": 3}
+    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0, limits=limits)
+    with Server(config) as server, connect(user="ann", url=server.url) as ann:
+        channels = {user: connect(user=user, url=server.url).channel(name) for user in "bcde"}
+        told = ann.events(MemberJoined, MemberLeft)
+        ann.channel(name).join()
+        for user in "bcde":
+            channels[user].join()
+        for user in "bde":
+            channels[user].leave()
+        channels["b"].join()
+        assert [told.get(timeout=30) for _ in range(5)] == [
+            MemberJoined(name, "b", 2),
+            MemberJoined(name, "c", 3),
+            MemberLeft(name, "d", 3),
+            MemberLeft(name, "e", 2),
+            MemberJoined(name, "b", 3),
+        ]
+        assert ann.member_counts(name) == {name: 3}
+        assert len(told) == 0
