@@ -38,9 +38,7 @@ def command(login: Login, channel: str) -> int:
     waker = Waker()
     try:
         with login.connect() as client:
-            chat = _Chat(client, channel, waker)
-            note(f"You are {login.named()} in {channel}. {_HELP}")
-            return chat.run()
+            return _Chat(client, channel, waker).run(f"You are {login.named()} in {channel}. {_HELP}")
     finally:
         waker.close()
 
@@ -70,14 +68,18 @@ class _Chat:
         self._channel.on(MemberLeft, lambda event: note(f"* {event.user} has left ({event.count} in all)"))
         client.on(PeerMessage, self._whispered)
 
-    def run(self) -> ExitCode:
+    def run(self, greeting: str) -> ExitCode:
         """Talk until the end of what is typed.
+
+        Args:
+            greeting: What is noted once this user is in the channel.
 
         Raises:
             Aborted: The session was ended.
             NotInChannel: The channel was lost.
         """
         with self._channel:
+            note(greeting)
             for line in self._typed():
                 words = line.split(maxsplit=2)
                 if words[0] == "/quit":
