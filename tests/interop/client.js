@@ -11,7 +11,7 @@ const assert = require("node:assert/strict");
 const crypto = require("node:crypto");
 const WebSocket = require(process.env.RTM_WS_MODULE || "ws");
 
-const WAIT = 10000;
+const WAIT = 30000;
 const [url, app] = process.argv.slice(2);
 
 class Client {
