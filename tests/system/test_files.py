@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,19 @@ import pytest
 import rtmsync
 from rtmcore.limits import MEDIA_BYTES
 from rtmsync.server.config import DEV_APP_ID
-from rtmsync.testing import FaultProxy
+from rtmsync.testing import BlackHole, FaultProxy, Rule
+from rtmsync.testing.rules import Direction
 from tests.system.processes import PATIENCE, ServerProcess
 
 CUTS = 10
 GROWTH = 8192
 """KiB that either side may grow by over a transfer."""
 
+PLACES = CUTS + 3
+"""Where the link stops: for each cut, for the kill, and two more."""
+
 SPEED = 15_000_000
-"""Bytes a second, so that the cuts find the transfer under way."""
+"""Bytes a second: less than either side could send, so that buffers fill."""
 
 CLIENT = """
     import json, sys
@@ -53,49 +58,93 @@ def memory_of(pid: int, name: str) -> int:
 
 
 class Journey:
-    """One transfer by a process of its own, through a link that is cut and to a server that is killed once."""
+    """One transfer by a process of its own, through a link that is cut and to a server that is killed once.
+
+    The link stops in front of each place, and goes on when the test has done there what is to be done: however slow
+    the machine is, the transfer is under way then, and cannot be over before the last place.
+    """
 
     def __init__(self, server: ServerProcess, dice: random.Random, verb: str, what: str, path: Path) -> None:
         self.server = server
         self.done: list[int] = []
         self.result = ""
         self.grown = 0
-        self.server_grown = 0
+        self.server_grown: list[int] = []
         self.cuts = 0
-        places = sorted(dice.randrange(1, MEDIA_BYTES * 9 // 10) for _ in range(CUTS))
-        self._kill_at = dice.randrange(MEDIA_BYTES // 4, MEDIA_BYTES // 2)
-        with FaultProxy("127.0.0.1", server.port) as proxy:
+        self._way: Direction = "to_server" if verb == "upload" else "to_client"
+        self._kill_behind = dice.randrange(2, CUTS)
+        self._killed = False
+        self._stops = 0
+        self._before = self._memory_when_warm()
+        with FaultProxy("127.0.0.1", server.port, rules=self._places(dice)) as proxy:
             proxy.throttle(SPEED)
             command = [sys.executable, "-c", textwrap.dedent(CLIENT), proxy.url, verb, what, str(path)]
             with subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             ) as client:
+                reader = threading.Thread(target=self._read, args=(client,))
+                reader.start()
+                said = client.stderr
+                assert said is not None
                 try:
-                    self._follow(client, proxy, places)
-                    assert client.wait(PATIENCE) == 0
+                    self._follow(client, proxy)
+                    assert client.wait(PATIENCE) == 0, said.read()
                 finally:
                     client.kill()
+                    reader.join()
+        self.server_grown.append(memory_of(self.server.pid, "VmHWM") - self._before)
 
-    def _follow(self, client: "subprocess.Popen[str]", proxy: FaultProxy, places: list[int]) -> None:
+    def _places(self, dice: random.Random) -> list[Rule]:
+        """Stops, each once and so many bytes behind the beginning of a connection: all come before the file's end.
+
+        No connection but those of the transfer carries as many bytes.
+        """
+        most = MEDIA_BYTES * 9 // 10 // PLACES
+        hole = BlackHole(self._way)
+        return [
+            Rule(hole, direction=self._way, after_bytes=dice.randrange(most // 2, most), times=1)
+            for _ in range(PLACES)
+        ]
+
+    def _read(self, client: "subprocess.Popen[str]") -> None:
         assert client.stdout is not None
-        assert client.stderr is not None
-        before = self._memory_when_warm()
         for line in client.stdout:
             found = json.loads(line)
             if isinstance(found, dict):
                 self.result, self.grown = found["result"], found["grown"]
-                self.server_grown = memory_of(self.server.pid, "VmHWM") - before
-                continue
-            self.done.append(found)
-            if self._kill_at and found > self._kill_at:
-                self._kill_at = 0
-                self.server.kill()
-                self.server.start()
-                before = self._memory_when_warm()
-            while places and found > places[0]:
-                del places[0]
-                self.cuts += proxy.cut()
-        assert self.result, client.stderr.read()
+            else:
+                self.done.append(found)
+
+    def _follow(self, client: "subprocess.Popen[str]", proxy: FaultProxy) -> None:
+        def stops() -> list[int | None]:
+            return [each.connection for each in proxy.log if each.what == "rule" and "Hole" in each.detail]
+
+        def something(_: FaultProxy) -> bool:
+            return len(stops()) > self._stops or client.poll() is not None
+
+        while client.poll() is None:
+            proxy.wait_for(something, PATIENCE)
+            for connection in stops()[self._stops :]:
+                self._stops += 1
+                if self.cuts == self._kill_behind and not self._killed:
+                    self._kill(proxy)
+                elif self.cuts < CUTS:
+                    # One that the client has given up meanwhile does not count: there are places enough.
+                    self.cuts += proxy.cut(connection=connection)
+                    proxy.cut()
+                else:
+                    proxy.heal(connection)
+
+    def _kill(self, proxy: FaultProxy) -> None:
+        assert max(self.done, default=0) < MEDIA_BYTES
+        self.server_grown.append(memory_of(self.server.pid, "VmHWM") - self._before)
+        proxy.refuse()  # what the new server takes is measured before the transfer goes on
+        self.server.kill()
+        proxy.heal()  # so that the client learns of it
+        self.server.start()
+        self._before = self._memory_when_warm()
+        proxy.refuse(False)
+        self._killed = True
 
     def _memory_when_warm(self) -> int:
         """What the server takes once it has loaded what any transfer needs."""
@@ -110,10 +159,11 @@ class Journey:
     def check(self) -> None:
         assert self.done == sorted(set(self.done))
         assert (self.done[0], self.done[-1]) == (0, MEDIA_BYTES)
-        assert self.cuts >= 3  # several places may lie between two reports
-        assert not self._kill_at
+        assert self.cuts == CUTS  # of connections of the transfer; the client's other one was cut with each
+        assert self._killed
         assert self.grown < GROWTH
-        assert self.server_grown < GROWTH
+        assert len(self.server_grown) == 2
+        assert max(self.server_grown) < GROWTH
 
 
 @pytest.mark.slow
@@ -135,5 +185,6 @@ def test_the_largest_file_byte_for_byte_through_cuts_and_a_kill(tmp_path: Path) 
         down.check()
         assert back.read_bytes() == data
     print(
-        f"grown by {up.grown} and {down.grown} KiB, the server by {up.server_grown} and {down.server_grown} KiB"
+        f"grown by {up.grown} and {down.grown} KiB, the server by {up.server_grown} and {down.server_grown} KiB, "
+        "before and after it was killed"
     )
