@@ -105,7 +105,7 @@ class Server:
         Raises:
             InvalidArgument: The address cannot be bound, or the TLS files cannot be read.
             ServerFailure: The data directory cannot be used.
-            StateError: An app has keys, and PyJWT is not installed.
+            StateError: An app has keys, and PyJWT is not installed, or `cryptography`, which such a key needs.
         """
         if self._loop is not None:
             return
@@ -177,7 +177,7 @@ class Server:
 
         Raises:
             InvalidArgument: The settings are not possible, or the TLS files cannot be read. Nothing has changed then.
-            StateError: An app has keys, and PyJWT is not installed. Nothing has changed then either.
+            StateError: What judges the apps' tokens is not installed; see `open`. Nothing has changed then either.
         """
         with self._reloading:
             kept = {name: getattr(self.config, name) for name in _KEPT}

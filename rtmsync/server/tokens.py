@@ -5,7 +5,7 @@ judged against the wall clock that the caller hands in.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -136,9 +136,9 @@ def make_token(
 
     Raises:
         InvalidArgument: The app id, the user id or the lifetime is not allowed.
-        StateError: PyJWT is not installed.
+        StateError: PyJWT is not installed, or `cryptography`, which the key's algorithm needs.
     """
-    jwt = _pyjwt("token")
+    jwt = _pyjwt("token", [key.algorithm])
     wrong = explain_invalid_id(user, "user id")
     if not is_valid_app_id(app):
         wrong = f"The app id is not {APP_ID_LENGTH} visible ASCII characters long."
@@ -157,20 +157,28 @@ def make_token(
     return token
 
 
-def _pyjwt(operation: str) -> Any:
+def _pyjwt(operation: str, algorithms: Iterable[str]) -> Any:
     """The module of PyJWT. Only here: whoever makes and judges no tokens needs none.
 
     Raises:
-        StateError: It is not installed.
+        StateError: It is not installed, or cannot do one of these algorithms.
     """
     try:
-        return import_module("jwt")
+        jwt = import_module("jwt")
     except ImportError:
         raise StateError(
             "JSON Web Tokens are made and judged with PyJWT, which is not installed here.",
             operation=operation,
             hint='Install it with: pip install "rtmsync[server]"',
         ) from None
+    missing = sorted(set(algorithms) - set(jwt.PyJWS().get_algorithms()))
+    if missing:
+        raise StateError(
+            f"Keys of the algorithm {missing[0]} are used with the package cryptography, which is not installed here.",
+            operation=operation,
+            hint="Install it with: pip install cryptography",
+        )
+    return jwt
 
 
 @attrs.frozen
@@ -223,10 +231,11 @@ def check_judgeable(apps: Sequence[AppKeys]) -> None:
     """See that the tokens of these apps can be judged, so that a server does not learn at a login that they cannot.
 
     Raises:
-        StateError: PyJWT is needed, and is not installed.
+        StateError: PyJWT is needed, and is not installed; or `cryptography` is, for the algorithm of a key.
     """
-    if any(JWT in known.formats and not known.open for known in apps):
-        _pyjwt("serve")
+    judging = [known for known in apps if JWT in known.formats and not known.open]
+    if judging:
+        _pyjwt("serve", (key.algorithm for known in judging for key in known.keys))
 
 
 class AppVerifier:

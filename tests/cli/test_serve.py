@@ -6,6 +6,8 @@ import shlex
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -19,9 +21,16 @@ from rtmsync.cli.serve import paste_lines
 from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEFAULT_PORT, DEV_APP_ID
 from rtmsync.server.engines.embedded import JOURNAL_FILE
-from rtmsync.server.tokens import TokenKey, make_token
+from rtmsync.server.tokens import PUBLIC_KEY_ALGORITHMS, TokenKey, make_token
 from tests.cli.conftest import Rtm
 from tests.cli.ends import RTM, call, running, serving
+
+WITHOUT_CRYPTOGRAPHY = """
+import sys
+sys.modules["cryptography"] = None
+from rtmsync.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
 
 KEY = "0123456789abcdef" * 4
 APP = "b" * 32
@@ -206,6 +215,37 @@ def test_a_data_directory_of_a_newer_server(rtm: Rtm, tmp_path: Path) -> None:
     assert outcome.status == ExitCode.FAILURE
     assert "has schema version 99, this server knows version" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("algorithm", PUBLIC_KEY_ALGORITHMS)
+def test_keys_that_need_what_is_not_installed(tmp_path: Path, algorithm: str) -> None:
+    key = key_file(tmp_path, json.dumps({"secret": "-----BEGIN PUBLIC KEY-----", "algorithm": algorithm}))
+    options = ("--app-id", APP, "--secret-file", key)
+    for arguments in (
+        ("serve", "--port", "0", "--until-eof", *options),
+        ("token", "--user", "alice", *options),
+    ):
+        outcome = subprocess.run(
+            [sys.executable, "-c", WITHOUT_CRYPTOGRAPHY, *arguments],
+            input=b"",
+            capture_output=True,
+            timeout=120,
+        )
+        assert outcome.returncode == ExitCode.FAILURE
+        assert f"Keys of the algorithm {algorithm} ".encode() in outcome.stderr
+        assert b"pip install cryptography" in outcome.stderr
+        assert b"Traceback" not in outcome.stderr
+
+
+def test_keys_that_do_not_need_what_is_not_installed(tmp_path: Path) -> None:
+    options = ("--app-id", APP, "--secret-file", key_file(tmp_path))
+    outcome = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CRYPTOGRAPHY, "serve", "--port", "0", "--until-eof", *options],
+        input=b"",
+        capture_output=True,
+        timeout=120,
+    )
+    assert outcome.returncode == 0, outcome.stderr
 
 
 # --- Settings from a file and the environment -----------------------------------------------------------------------
