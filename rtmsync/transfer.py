@@ -32,6 +32,7 @@ from rtmsync.transfer_jobs import (
     Told,
     UploadJob,
     check_fits,
+    check_part,
     invalid_upload,
     name_in,
     named_media,
@@ -88,7 +89,7 @@ class Transfer(Generic[T]):
 
     @property
     def progress(self) -> Progress:
-        """How far it has come: bytes that have arrived, and those of the file; 0 of 0 while nothing is known."""
+        """How far it has come: bytes that have arrived, and all that are to; 0 of 0 while nothing is known."""
         return self._progress
 
     @property
@@ -371,24 +372,44 @@ class TransferCalls(ClientCalls):
 
     @overload
     def download(
-        self, media: Told, to: None = None, *, on_progress: OnProgress | None = None
+        self,
+        media: Told,
+        to: None = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Transfer[bytes]: ...
     @overload
     def download(
-        self, media: Told, to: "str | os.PathLike[str]", *, on_progress: OnProgress | None = None
+        self,
+        media: Told,
+        to: "str | os.PathLike[str]",
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Transfer[Path]: ...
     @overload
     def download(
-        self, media: Told, to: BinaryIO, *, on_progress: OnProgress | None = None
+        self,
+        media: Told,
+        to: BinaryIO,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Transfer[int]: ...
     def download(
         self,
         media: Told,
         to: "str | os.PathLike[str] | BinaryIO | None" = None,
         *,
+        start: int = 0,
+        stop: int | None = None,
         on_progress: OnProgress | None = None,
     ) -> Transfer[Any]:
-        """Begin to download a file.
+        """Begin to download a file, or a part of it.
 
         ```python
         for message in client.events(PeerMessage):
@@ -398,21 +419,36 @@ class TransferCalls(ClientCalls):
 
         What came is checked to be what was uploaded, by its SHA-256; otherwise it fails.
 
+        A part is what ``content[start:stop]`` would be, and everything is about it alone: the result, the file at the
+        path, progress. The SHA-256 of the whole file cannot tell whether a part is right. It is checked instead that
+        the server names the bytes that it sends and the file that they are of, the same one after each cut, and that
+        exactly as many came.
+
+        ```python
+        head = client.download(message, stop=1024).result()
+        ```
+
         Args:
             media: The media id, or the message.
             to: None to have the bytes as the result. A path: written to a file beside it, which gets its name when
                 all is there; a file of that name is replaced. The name in a message is the sender's choice: do not use
                 it as a path unseen. Or a stream that is open for writing bytes: it gets them as they come, before
                 they are checked as a whole, and stays open.
+            start: Offset of the first byte, from 0.
+            stop: Offset behind the last byte, greater than `start` and at most the size of the file; None for its end.
             on_progress: See `upload_file`.
 
         Raises:
-            RtmError: With a `DownloadMediaError` as its code: InvalidArgument where this is no media id, or nothing
-                can be written to the path, LimitExceeded where 9 transfers have not ended, NotLoggedIn, …
+            RtmError: With a `DownloadMediaError` as its code: InvalidArgument where this is no media id, nothing can
+                be written to the path, or a file of the size that the message tells has no such part, LimitExceeded
+                where 9 transfers have not ended, NotLoggedIn, … Where only the server knows that the part is not all
+                in the file, the transfer fails with FAILURE.
         """
         media_id = named_media(media)
         driver = self._transfer_driver
         self._check_open(DOWNLOAD)
+        most = driver.core.sizes.file
+        check_part(media, start, stop, most)
         try:
             sink: Sink = opened_sink(to)
         except RtmError:
@@ -421,7 +457,7 @@ class TransferCalls(ClientCalls):
             what = repr(os.fspath(to)) if isinstance(to, str | os.PathLike) else "The file"
             text = f"{what} cannot be written"
             raise trouble_with(DownloadMediaError.INVALID_ARGUMENT, text, "download", error) from error
-        job = DownloadJob(driver, media_id, sink, driver.core.sizes.file)
+        job = DownloadJob(driver, media_id, start, stop, sink, most)
         transfer: Transfer[Any] = Transfer(driver, DOWNLOAD, on_progress)
         try:
             transfer._begin(driver, job)

@@ -118,6 +118,8 @@ class DownloadJob:
 
     driver: Driver[ClientCore]
     media_id: str
+    start: int
+    stop: int | None
     sink: Sink
     most: int
 
@@ -126,7 +128,15 @@ class DownloadJob:
         step()
         seconds = self.driver.config.timeouts["download"]
         config = self.driver.config.for_core()
-        return Download(config, uniform, self.media_id, limit=self.most, idle_timeout=seconds)
+        return Download(
+            config,
+            uniform,
+            self.media_id,
+            start=self.start,
+            stop=self.stop,
+            limit=self.most,
+            idle_timeout=seconds,
+        )
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See `driver.transfers.Job`: nothing goes."""
@@ -229,10 +239,7 @@ def named_media(media: Told) -> str:
     Raises:
         RtmError: None is.
     """
-    if isinstance(media, PeerMessage | ChannelMessage | HistoricalMessage):
-        about = media.media
-    else:
-        about = media if isinstance(media, FileMessage) else None
+    about = _said_of(media)
     media_id = media if about is None else about.media_id
     if not isinstance(media_id, str) or not is_valid_media_id(media_id):
         raise error_for(
@@ -241,6 +248,44 @@ def named_media(media: Told) -> str:
             operation="download",
         )
     return media_id
+
+
+def check_part(media: Told, start: int, stop: int | None, most: int) -> None:
+    """See that a file can have a part, as far as is known before the server says how large it is.
+
+    Args:
+        media: Names the file; a message may say how large it is.
+        start: See `Client.download`.
+        stop: See `Client.download`.
+        most: Bytes that a file may have.
+
+    Raises:
+        RtmError: It cannot.
+    """
+    about = _said_of(media)
+    size = about.size if about is not None else 0
+    end = size or most
+    why = f"the message says that the file has {size} bytes" if size else f"a file has at most {most} bytes"
+    if not (_is_whole(start) and 0 <= start < end):
+        wrong = f"The start of a part is a whole number from 0 to {end - 1}: {why}."
+    elif stop is not None and not (_is_whole(stop) and start < stop <= end):
+        wrong = (
+            f"The stop of a part that starts at {start} is a whole number from {start + 1} to {end}: {why}."
+        )
+    else:
+        return
+    raise error_for(DownloadMediaError.INVALID_ARGUMENT, wrong, operation="download")
+
+
+def _said_of(media: Told) -> FileMessage | None:
+    """What a message says about a file; None where this is none."""
+    if isinstance(media, PeerMessage | ChannelMessage | HistoricalMessage):
+        return media.media
+    return media if isinstance(media, FileMessage) else None
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def name_in(path: "str | os.PathLike[str]") -> str:

@@ -283,13 +283,13 @@ _DOWNLOAD: Final = {
     "OK": succeeded("The file is here."),
     "FAILURE": Explanation(
         "The download failed.",
-        "The server could not read the file, or it could not be written here.",
+        "The server could not read the file, or it has no such part, or it could not be written here.",
         "Look at the error's cause, and try again.",
     ),
     "INVALID_ARGUMENT": Explanation(
         "This download is not possible.",
-        "The media id is malformed, or nothing can be written to the path to save it to.",
-        "Take the media id from the message as it came, and a path in a directory that is there.",
+        "The media id is malformed, nothing can be written to the path to save it to, or the file has no such part.",
+        "Take the media id from the message as it came, a path in a directory that is there, and a part of the file.",
     ),
     "TIMEOUT": Explanation(
         "The download came to a halt.",

@@ -70,7 +70,33 @@ def test_pipes_take_part(rtm: Rtm, url: str) -> None:
     assert (down.status, down.out, down.err) == (0, "hello\n", "")
 
 
-@pytest.mark.parametrize("words", [("upload", "nowhere"), ("download", "a/b"), ("upload", ".")])
+def test_a_part_comes_down(rtm: Rtm, url: str, file: Path, tmp_path: Path) -> None:
+    media_id = rtm("upload", "--url", url, "-u", "ann", str(file)).out.strip()
+    there = tmp_path / "there.bin"
+    words = ("download", "--url", url, "-u", "ann", "--force")
+    for options, part in (
+        (("--start", "1000", "--stop", "70000"), DATA[1000:70_000]),
+        (("--start", "102000"), DATA[102_000:]),
+        (("--stop", "5"), DATA[:5]),
+    ):
+        assert rtm(*words, *options, media_id, str(there)).status == 0
+        assert there.read_bytes() == part
+    behind = rtm(*words, "--start", str(len(DATA)), media_id, str(there))
+    assert behind.status == 1
+    assert "behind the end" in behind.err
+    assert there.read_bytes() == DATA[:5]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("upload", "nowhere"),
+        ("download", "a/b"),
+        ("upload", "."),
+        ("download", "--start", "-1", "abc", "-"),
+        ("download", "--start", "5", "--stop", "5", "abc", "-"),
+    ],
+)
 def test_what_cannot_be_is_wrong_use(rtm: Rtm, url: str, words: tuple[str, ...]) -> None:
     assert rtm(words[0], "--url", url, "-u", "ann", *words[1:]).status == 2
 

@@ -14,7 +14,7 @@ from rtmcore.errors import ConnectionFailed, RtmError
 from rtmcore.wire.exchange import HttpServerConnection
 from rtmcore.wire.exchange.events import HttpBody, HttpBodyEnd, HttpFailed, HttpHead, HttpPiece
 from rtmcore.wire.http import header_values
-from rtmcore.wire.ranges import content_range, requested_range
+from rtmcore.wire.ranges import RangeNotSatisfiable, content_range, requested_range
 from tests.core.wires import APP
 
 PATH = f"/rtm/v1/apps/{APP}/media"
@@ -30,6 +30,8 @@ class FileHost:
         self.tickets = {"good"}
         self.instead: deque[tuple[int, list[tuple[str, str]], bytes]] = deque()
         self.asked: list[str] = []
+        self.ranges: list[str | None] = []
+        self.knows_ranges = True
         self.close_each = False
         self.silent = False
         self.interim = True
@@ -144,7 +146,12 @@ class HostSide:
             self._say(404)
             return
         etag = f'"{hashlib.sha256(data).hexdigest()}"'
-        part = requested_range(head.headers, len(data), etag=etag)
+        self.host.ranges.append(",".join(header_values(head.headers, "range")) or None)
+        try:
+            part = requested_range(head.headers, len(data), etag=etag) if self.host.knows_ranges else None
+        except RangeNotSatisfiable as error:
+            self._say(416, *error.headers)
+            return
         if part is None:
             self._say(200, ("ETag", etag), body=data)
         else:
@@ -284,7 +291,7 @@ def uploading(data: bytes, host: FileHost, seed: int = 0, **more: str) -> Line:
     return line
 
 
-def downloading(id: str, host: FileHost, seed: int = 0, **more: int) -> Line:
+def downloading(id: str, host: FileHost, seed: int = 0, **more: int | None) -> Line:
     """A download that has begun."""
     download = Download(config(), Random(seed).random, id, **more)
     line = Line(download, host)

@@ -542,6 +542,163 @@ def test_whatever_a_server_says_it_ends(make: Callable[[FileHost], Line], seed: 
     assert done == sorted(done)
 
 
+# --- Parts of a file -------------------------------------------------------------------------------------------
+
+SIZE = len(DATA)
+
+
+def part_of(start: int, stop: int | None, host: FileHost | None = None, seed: int = 0) -> Line:
+    return downloading("abc", host or host_with()[0], seed, start=start, stop=stop)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "asked"),
+    [
+        (0, 1, "bytes=0-0"),
+        (5, 6, "bytes=5-5"),
+        (0, 60_000, "bytes=0-59999"),
+        (1000, 60_000, "bytes=1000-59999"),
+        (1000, None, "bytes=1000-"),
+        (SIZE - 1, None, f"bytes={SIZE - 1}-"),
+        (SIZE - 1, SIZE, f"bytes={SIZE - 1}-{SIZE - 1}"),
+        (0, SIZE, f"bytes=0-{SIZE - 1}"),
+        (0, None, None),
+    ],
+)
+def test_a_part_comes_down(start: int, stop: int | None, asked: str | None) -> None:
+    host, _ = host_with()
+    line = part_of(start, stop, host).run()
+    part = DATA[start:stop]
+    assert line.error is None
+    assert line.got == part
+    assert host.ranges == [asked]
+    check_progress(line, len(part))
+    assert line.progress[-1].done == len(part)
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_part_comes_byte_by_byte_and_is_gone_on_with_after_a_cut_anywhere(
+    knows_ranges: bool, cut: bool
+) -> None:
+    data = DATA[:600]
+    for budget in range(0, 1500, 7) if cut else [2**60]:
+        host, _ = host_with(data)
+        host.knows_ranges = knows_ranges
+        line = part_of(200, 400, host)
+        line.step = 1
+        line.budgets.append(budget)
+        line.run(10)
+        assert line.error is None
+        assert line.got == data[200:400]
+        check_progress(line, 200)
+        assert line.transfer.over
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_part_is_gone_on_with_inside_of_it(seed: int) -> None:
+    host, _ = host_with()
+    random = Random(seed)
+    start, stop = sorted(random.sample(range(SIZE), 2))
+    line = part_of(start, stop, host, seed)
+    line.budgets.extend(random.randrange(300, 1 + (stop - start) // 4 + 300) for _ in range(6))
+    line.run(100)
+    assert line.error is None
+    assert line.got == DATA[start:stop]
+    check_progress(line, stop - start)
+    firsts = [int(str(asked).removeprefix("bytes=").split("-")[0]) for asked in host.ranges]
+    assert firsts == sorted(firsts)
+    assert firsts[0] == start
+    assert firsts[-1] < stop
+    assert all(str(asked).endswith(f"-{stop - 1}") for asked in host.ranges)
+
+
+def test_what_lies_behind_a_part_is_not_read_from_a_server_without_ranges() -> None:
+    host, _ = host_with()
+    host.knows_ranges = False
+    line = part_of(1000, 2000, host)
+    line.budgets.append(10_000)
+    line.run()
+    assert line.error is None
+    assert line.got == DATA[1000:2000]
+    assert line.opened == 1
+
+
+@pytest.mark.parametrize(("start", "stop"), [(SIZE, None), (SIZE, SIZE + 1), (SIZE - 5, SIZE + 1)])
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_a_part_that_is_not_all_in_the_file_is_a_failure(
+    start: int, stop: int | None, knows_ranges: bool
+) -> None:
+    host, _ = host_with()
+    host.knows_ranges = knows_ranges
+    line = part_of(start, stop, host).run(10)
+    assert isinstance(line.error, TransferFailed)
+    assert line.error.code is DownloadMediaError.FAILURE
+    assert "part" in line.error.message
+    assert not line.got
+    assert len(host.asked) == 1
+
+
+def piece(first: int, last: int, total: object = SIZE) -> list[tuple[str, str]]:
+    return [("ETag", SHA), ("Content-Range", f"bytes {first}-{last}/{total}")]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "words"),
+    [
+        (206, piece(1001, 1999), DATA[1001:2000], "another part"),
+        (206, piece(1000, 2000), DATA[1000:2001], "another part"),
+        (206, piece(1000, 1999), DATA[1000:2001], "more bytes"),
+        (206, piece(1000, 1999, "*"), DATA[1000:2000], "size"),
+        (206, piece(1000, 1499, 1500), DATA[1000:1500], "not all in it"),
+        (206, piece(1000, 1999)[1:], DATA[1000:2000], "checksum"),
+        (206, piece(1000, 1999)[:1], DATA[1000:2000], "another part"),
+        (200, [("ETag", SHA)], DATA[:1500], "not all in it"),
+    ],
+)
+def test_an_answer_that_is_not_the_part_fails(
+    status: int, headers: list[tuple[str, str]], body: bytes, words: str
+) -> None:
+    line = answered(part_of(1000, 2000), status, headers, body)
+    assert line.error is not None
+    assert line.error.code is DownloadMediaError.FAILURE
+    assert words in line.error.message
+
+
+@pytest.mark.parametrize(("first", "last"), [(1000, 1499), (0, 1999), (900, 1200)])
+def test_an_answer_with_less_or_with_something_before_is_gone_on_with(first: int, last: int) -> None:
+    line = answered(part_of(1000, 2000), 206, piece(first, last), DATA[first : last + 1])
+    line.run(10)
+    assert line.error is None
+    assert line.got == DATA[1000:2000]
+    check_progress(line, 1000)
+
+
+@pytest.mark.parametrize(("other", "words"), [(DATA[::-1], "another one"), (DATA[:-1], "another one")])
+def test_a_part_of_a_file_that_changes_on_the_way_fails(other: bytes, words: str) -> None:
+    host, _ = host_with()
+    line = part_of(1000, 50_000, host)
+    line.budgets.append(30_000)
+
+    class Changing(list):  # type: ignore[type-arg]
+        def append(self, method: str) -> None:
+            super().append(method)
+            if len(self) == 2:
+                host.files["abc"] = other
+
+    host.asked = Changing()
+    line.run(10)
+    assert line.error is not None
+    assert words in line.error.message
+
+
+def test_a_part_that_is_the_whole_file_is_checked_as_such() -> None:
+    headers = [("ETag", OTHER), ("Content-Range", f"bytes 0-{SIZE - 1}/{SIZE}")]
+    line = answered(part_of(0, SIZE), 206, headers, DATA)
+    assert line.error is not None
+    assert "checksum differs" in line.error.message
+
+
 # --- The tables ------------------------------------------------------------------------------------------------
 
 

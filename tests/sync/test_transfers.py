@@ -18,6 +18,7 @@ import pytest
 
 import rtmsync
 from rtmcore.codes import CancelMediaError, DownloadMediaError, UploadMediaError
+from rtmcore.files import encode_file
 from rtmcore.limits import MEDIA_BYTES, MEDIA_NAME_BYTES, MEDIA_STALL_TIMEOUT, MEDIA_TRANSFERS
 from rtmsync import (
     ChannelMessage,
@@ -190,6 +191,31 @@ def test_downloads_go_to_memory_to_a_file_and_to_a_stream(connect: Connect, tmp_
     assert stream.getvalue() == DATA
 
 
+PARTS = [(0, 1), (0, 1_500_000), (700_000, 1_500_000), (len(DATA) - 1, None), (5, None), (0, len(DATA))]
+
+
+@pytest.mark.parametrize(("start", "stop"), PARTS)
+def test_a_part_goes_to_memory_to_a_file_and_to_a_stream(
+    connect: Connect, tmp_path: Path, start: int, stop: int | None
+) -> None:
+    ann = connect()
+    message = ann.upload_file(DATA).result(WAIT)
+    part = DATA[start:stop]
+    told: list[Progress] = []
+    assert ann.download(message, start=start, stop=stop, on_progress=told.append).result(WAIT) == part
+    check_progress(told, len(part))
+    path = tmp_path / "there.bin"
+    path.write_bytes(b"what was there before")
+    assert ann.download(message.media_id, path, start=start, stop=stop).result(WAIT) == path
+    assert path.read_bytes() == part
+    assert os.listdir(tmp_path) == ["there.bin"]
+    stream = io.BytesIO()
+    transfer = ann.download(message, stream, start=start, stop=stop)
+    assert transfer.result(WAIT) == len(part)
+    assert stream.getvalue() == part
+    assert transfer.progress == Progress(len(part), len(part))
+
+
 def test_progress_begins_at_nothing_ends_at_all_and_never_goes_back(connect: Connect) -> None:
     ann = connect()
     told: list[Progress] = []
@@ -212,12 +238,12 @@ def test_progress_begins_at_nothing_ends_at_all_and_never_goes_back(connect: Con
     assert threads == {f"rtm-upload-{ann.user_id}", f"rtm-download-{ann.user_id}"}
 
 
-def check_progress(told: list[Progress]) -> None:
+def check_progress(told: list[Progress], total: int = len(DATA)) -> None:
     done = [progress.done for progress in told]
     assert done[0] == 0
-    assert done[-1] == len(DATA)
+    assert done[-1] == total
     assert done == sorted(done)
-    assert {progress.total for progress in told} == {len(DATA)}
+    assert {progress.total for progress in told} == {total}
 
 
 def test_a_slow_upload_tells_its_progress_ten_times_a_second_at_most(
@@ -267,6 +293,21 @@ def test_cuts_are_outlived_and_progress_does_not_go_back(
     check_progress(told)
     proxy.throttle(100_000_000)
     assert (ann.download(result).result(WAIT) if direction == "to_server" else result) == DATA
+
+
+def test_a_part_is_gone_on_with_after_cuts(connect: Connect, proxy: FaultProxy, proxied: str) -> None:
+    ann = connect(url=proxied)
+    message = ann.upload_file(DATA).result(WAIT)
+    start, stop = 300_000, 1_700_000
+    told: list[Progress] = []
+    proxy.throttle(1_000_000)
+    transfer = ann.download(message, start=start, stop=stop, on_progress=told.append)
+    for reached in (1, 200_000, 500_000):
+        eventually(lambda reached=reached: transfer.progress.done >= reached)  # type: ignore[misc]
+        proxy.cut()
+    proxy.throttle(100_000_000)
+    assert transfer.result(WAIT) == DATA[start:stop]
+    check_progress(told, stop - start)
 
 
 def test_an_upload_goes_on_after_the_server_was_started_again(tmp_path: Path) -> None:
@@ -542,6 +583,44 @@ def test_what_cannot_be_downloaded_is_refused_at_once(connect: Connect, tmp_path
         assert caught.value.code is DownloadMediaError.INVALID_ARGUMENT, (media, to)
     with pytest.raises(InvalidArgument, match=r"nowhere/x' cannot be written: No such file"):
         client.download("abc", tmp_path / "nowhere" / "x")
+
+
+def test_a_part_that_cannot_be_is_refused_at_once(connect: Connect, tmp_path: Path) -> None:
+    client, about = connect(), FileMessage("abc", 10)
+    message = PeerMessage("ann", rtmsync.MessageType.FILE, encode_file(about), 1)
+    huge: int = 10**5000
+    bad: list[tuple[Any, Any, str]] = [
+        *(
+            (start, None, "start of a part .* 0 to 9: .* 10 bytes")
+            for start in (-1, 10, huge, True, 1.0, None)
+        ),
+        *((3, stop, "stop of a part .* 4 to 10: .* 10 bytes") for stop in (3, 2, -1, 11, huge, 5.0, "5")),
+    ]
+    for start, stop, words in bad:
+        for media in (about, message):
+            with pytest.raises(InvalidArgument, match=words) as caught:
+                client.download(media, tmp_path / "x", start=start, stop=stop)
+            assert caught.value.code is DownloadMediaError.INVALID_ARGUMENT
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_part_lies_behind_the_size_that_any_file_has(connect: Connect) -> None:
+    client = connect()
+    for start, stop in ((MEDIA_BYTES, None), (0, MEDIA_BYTES + 1)):
+        with pytest.raises(InvalidArgument, match=f"at most {MEDIA_BYTES} bytes"):
+            client.download("abc", start=start, stop=stop)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(10, None), (10, 11), (3, 11)])
+def test_a_part_that_the_server_does_not_have_is_a_failure(
+    connect: Connect, tmp_path: Path, start: int, stop: int | None
+) -> None:
+    client = connect()
+    media_id = client.upload_file(bytes(10)).result(WAIT).media_id
+    with pytest.raises(TransferFailed, match="10 bytes") as caught:
+        client.download(media_id, tmp_path / "x", start=start, stop=stop).result(WAIT)
+    assert caught.value.code is DownloadMediaError.FAILURE
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.produces(UploadMediaError.FAILURE, DownloadMediaError.FAILURE)

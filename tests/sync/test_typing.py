@@ -61,6 +61,8 @@ PROGRAM = """
             assert_type(client.upload_image(b"", thumbnail=True).result(), ImageMessage)
             assert_type(client.download("id").result(5), bytes)
             assert_type(client.download(FileMessage("id"), Path("a")).result(), Path)
+            assert_type(client.download("id", "a", start=5, stop=9).result(), Path)
+            assert_type(client.download("id", start=5).result(), bytes)
             for progress in client.download("id", sys.stdout.buffer):
                 assert_type(progress.fraction, float)
             assert_type(client.send_peer("bob", ImageMessage("id")), SendResult)

@@ -37,6 +37,7 @@ _SAID: Final = {
     HTTPStatus.NOT_FOUND: "The server does not have the file.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The file is larger than the server allows.",
     HTTPStatus.TOO_MANY_REQUESTS: "The user has too many transfers at once.",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "The part begins behind the end of the file.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The bytes that arrived are not those of the file.",
     HTTPStatus.INSUFFICIENT_STORAGE: "The server has no space for the file.",
 }

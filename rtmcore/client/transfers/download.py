@@ -1,4 +1,4 @@
-"""A download: what is missing is asked for until all is here, and is what the server said that it is."""
+"""A download of a file or a part of it: what is missing is asked for until all is here, as the server told it."""
 
 import re
 from collections.abc import Callable
@@ -18,13 +18,17 @@ from rtmcore.limits import MEDIA_BYTES, MEDIA_IDLE_TIMEOUT
 from rtmcore.wire.exchange import HttpAnswer, HttpBodyEnd, HttpPiece, HttpResponse
 from rtmcore.wire.exchange.client import ClientEvent
 from rtmcore.wire.http import header_values
-from rtmcore.wire.ranges import answered_range, range_from
+from rtmcore.wire.ranges import ByteRange, answered_range, range_from
 
 _SHA256: Final = re.compile(r'"([0-9a-f]{64})"')
 
 
 class Download(TransferCore):
-    """Downloads one file.
+    """Downloads one file, or the part of it from `start` to before `stop`.
+
+    The checksum of the file tells whether all of it has come as it was. There is none of a part: the server has to say
+    which bytes it sends (Content-Range) and of which file (ETag), the same one at each attempt, and as many have to
+    come.
 
     Its bytes come in order and each once, as `Received` events; report them by `consumed` when they are written.
 
@@ -32,7 +36,10 @@ class Download(TransferCore):
         config: The client's settings.
         random: Gives a number in [0, 1) at each call, for jitter.
         media_id: Names the file.
-        limit: Bytes that it may have at most.
+        start: Offset of the first byte, from 0.
+        stop: Offset behind the last byte, greater than `start`; None for all that follow. A file that ends before it
+            makes the download fail.
+        limit: Bytes that the file may have at most.
         idle_timeout: Seconds without a byte, after which it fails.
 
     Attributes:
@@ -47,16 +54,22 @@ class Download(TransferCore):
         random: Callable[[], float],
         media_id: str,
         *,
+        start: int = 0,
+        stop: int | None = None,
         limit: int = MEDIA_BYTES,
         idle_timeout: float = MEDIA_IDLE_TIMEOUT,
     ) -> None:
         super().__init__(config, OPERATION, random, idle_timeout)
         self._target = f"{self._files}/{quote(media_id, safe='')}"
+        self._start = start
+        self._stop = stop
         self._limit = limit
         self._hash = sha256()
-        self._offset = 0
-        # Bytes at the beginning of the answer that are here already.
-        self._skip = 0
+        self._size = 0
+        # Offsets in the file: of the next byte that is missing, of the next one in the answer, and behind its last.
+        self._offset = start
+        self._answer_at = 0
+        self._answer_end = 0
         self.sha256 = ""
         self._effects[Effect.RECEIVE] = self._receive
 
@@ -71,8 +84,10 @@ class Download(TransferCore):
     def _receive(self, _: float) -> None:
         assert self._http is not None
         headers = self._headers()
-        if self._offset:
-            headers += [range_from(self._offset), ("If-Range", f'"{self.sha256}"')]
+        if self._offset or self._stop is not None:
+            headers.append(range_from(self._offset, None if self._stop is None else self._stop - 1))
+            if self.sha256:
+                headers.append(("If-Range", f'"{self.sha256}"'))
         self._http.request("GET", self._target, headers, judge=True)
 
     def _handle(self, event: ClientEvent, now: float) -> None:
@@ -105,45 +120,59 @@ class Download(TransferCore):
             return "The server does not say the checksum of the file."
         if self.sha256 and told[1] != self.sha256:
             return "The file at the server is another one than at the beginning."
-        first, total = 0, answer.length
+        first, last, total = 0, None, answer.length
         if answer.status == HTTPStatus.PARTIAL_CONTENT:
             found = answered_range(answer.headers)
-            if found is None or found.range is None or found.range.first > self._offset:
+            if found is None or found.range is None or not self._fits(found.range):
                 return "The server has answered with another part of the file than was asked for."
-            first, total = found.range.first, found.total
+            first, last, total = found.range.first, found.range.last, found.total
         if total is None:
             return "The server does not say the size of the file."
         if total > self._limit:
             return f"The file has {total} bytes; at most {self._limit} are downloaded."
-        if self.sha256 and total != self.total:
+        if self.sha256 and total != self._size:
             return "The file at the server has another size than at the beginning."
+        stop = total if self._stop is None else self._stop
+        if stop > total or (self._start and self._start >= stop):
+            return f"The file has {total} bytes; the part that was asked for is not all in it."
         if not self.sha256:
-            self.sha256, self.total = told[1], total
-            self._events.append(Progress(0, total))
-        self._skip = self._offset - first
+            self.sha256, self._size, self.total = told[1], total, stop - self._start
+            self._events.append(Progress(0, self.total))
+        self._answer_at, self._answer_end = first, total if last is None else last + 1
         return None
+
+    def _fits(self, part: ByteRange) -> bool:
+        """Whether what the server sends leaves no gap, and does not end behind what was asked for."""
+        return part.first <= self._offset and (self._stop is None or part.last < self._stop)
 
     def _take(self, data: bytes, now: float) -> None:
         assert self._http is not None
-        if self._skip:
-            known = min(self._skip, len(data))
-            self._skip -= known
-            self._http.consumed(known)
-            data = data[known:]
-        if not data:
+        at, self._answer_at = self._answer_at, self._answer_at + len(data)
+        if self._answer_at > self._answer_end:
+            self._refuse("FAILURE", "The server sends more bytes than it has told.", now)
             return
-        self._hash.update(data)
-        self._offset += len(data)
-        if self._offset > self.total:
-            self._refuse("FAILURE", "The server sends more bytes than the file has.", now)
+        # What a server sends that knows no ranges, or not this one, may begin before what is missing and end behind it.
+        wanted = data[max(0, self._offset - at) : max(0, self._until - at)]
+        if len(wanted) < len(data):
+            self._http.consumed(len(data) - len(wanted))
+        if not wanted:
             return
-        self._events.append(Received(data))
-        self._arrived(self._offset, now)
+        self._hash.update(wanted)
+        self._offset += len(wanted)
+        self._events.append(Received(wanted))
+        self._arrived(self._offset - self._start, now)
+        if self._offset == self._until < self._answer_end:
+            self._feed(Input.COMPLETE, now)
+
+    @property
+    def _until(self) -> int:
+        """The offset behind the last byte that is wanted."""
+        return self._start + self.total
 
     def _end_of_body(self, now: float) -> None:
-        if self._offset < self.total:
-            self._cut(ConnectionFailed("The server has sent a part of the file only."), now)
-        elif self._hash.hexdigest() != self.sha256:
+        if self._offset < self._until:
+            self._cut(ConnectionFailed("The server has sent less than was asked for."), now)
+        elif self.total == self._size and self._hash.hexdigest() != self.sha256:
             self._refuse(
                 "FAILURE", "The bytes that came are not those of the file: its checksum differs.", now
             )

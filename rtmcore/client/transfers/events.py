@@ -25,7 +25,7 @@ class Progress:
     Attributes:
         done: Bytes that have arrived: at the server, which has acknowledged them, or here. All of them only when the
             transfer has succeeded.
-        total: Bytes of the file.
+        total: Bytes of the file, or of the part of it that is downloaded.
     """
 
     done: int

@@ -52,7 +52,7 @@ class TransferCore:
     Attributes:
         phase: How far it has come.
         done: Bytes that have arrived; never fewer than before.
-        total: Bytes of the file; 0 where they are not known yet.
+        total: Bytes of the file, or of the part of it that is downloaded; 0 where they are not known yet.
         cause: Why the last attempt failed; None while all is well.
     """
 

@@ -64,7 +64,8 @@ class TransferTarget:
                 _CONFIG, random.random, size=len(_DATA), kind="file", name="", sha256=_SHA256
             )
         else:
-            transfer = Download(_CONFIG, random.random, "abc")
+            start, stop = random.choice(((0, None), (0, None), (5000, None), (2000, 8000)))
+            transfer = Download(_CONFIG, random.random, "abc", start=start, stop=stop)
         run = _Run(transfer, random)
         for piece in case.pieces:
             run.settle()
@@ -76,7 +77,11 @@ class TransferTarget:
         expect(len(run.ended) == 1, f"it has ended {len(run.ended)} times")
         expect(transfer.over, "it is not over")
         if run.ended[0].error is None and not self._up:
-            expect(bytes(run.got) == _DATA, "it has succeeded with other bytes")
+            expect(len(run.got) == transfer.total, "it has succeeded with more or fewer bytes")
+            if start == 0 and stop is None:
+                expect(bytes(run.got) == _DATA, "it has succeeded with other bytes")
+            elif stop is not None:
+                expect(len(run.got) == stop - start, "it has succeeded with more or less than the part")
 
 
 class _Run:
