@@ -121,6 +121,8 @@ LOGIN_TIMEOUT: Final = 12.0
 LOGIN_ATTEMPT_TIMEOUT: Final = 6.0
 #: Sending a peer or channel message (seed 004).
 SEND_TIMEOUT: Final = 10.0
+#: Sending a message over HTTP: the server may wait that long for the peer, and the network has a second (design).
+PUBLISH_TIMEOUT: Final = SEND_TIMEOUT + 1.0
 #: Join, leave, member list and count, attributes, list of subscriptions, token renewal (seed 004).
 OPERATION_TIMEOUT: Final = 5.0
 #: Querying online status, subscribing to it and unsubscribing (seed 004).

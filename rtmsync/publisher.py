@@ -18,7 +18,7 @@ from rtmcore.codes import (
     SendPeerMessageError,
 )
 from rtmcore.errors import ClientClosed, ConnectionFailed, InvalidArgument, RtmError
-from rtmcore.limits import BAN_TIMEOUT, HISTORY_PAGE_SIZES, OPERATION_TIMEOUT, SEND_TIMEOUT
+from rtmcore.limits import BAN_TIMEOUT, HISTORY_PAGE_SIZES, OPERATION_TIMEOUT, PUBLISH_TIMEOUT
 from rtmcore.models import EventBatch, HistoryPage, MembershipEvent, UserEvent
 from rtmcore.wire.exchange import HttpResponse
 from rtmsync import http_answers
@@ -33,8 +33,6 @@ from rtmsync.http_questions import check_key, message_fields, new_key, question,
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_ANSWERED_WITHIN: Final = 1.0
-"""Seconds of the network besides those for which the server waits for the peer."""
 _USER_EVENTS: Final = "/user_events"
 _CHANNEL_EVENTS: Final = "/channel_events"
 
@@ -136,7 +134,7 @@ class Publisher:
         document.update(message_fields(message, SendPeerMessageError.INVALID_MESSAGE, "send_peer"))
         if ttl is not None:
             document["ttl"] = ttl
-        budget = Deadline(seconds_of(timeout, SEND_TIMEOUT + _ANSWERED_WITHIN))
+        budget = Deadline(seconds_of(timeout, PUBLISH_TIMEOUT))
         path = f"/users/{quoted(sender, 'send_peer')}/peer_messages"
         return self._call(
             "send_peer", SendPeerMessageError, "POST", path, document, idempotency_key, budget, _status
@@ -171,7 +169,7 @@ class Publisher:
         """
         document = {"channel": channel, "history": history}
         document.update(message_fields(message, SendChannelMessageError.INVALID_MESSAGE, "publish"))
-        budget = Deadline(seconds_of(timeout, SEND_TIMEOUT + _ANSWERED_WITHIN))
+        budget = Deadline(seconds_of(timeout, PUBLISH_TIMEOUT))
         path = f"/users/{quoted(sender, 'publish')}/channel_messages"
         return self._call(
             "publish",

@@ -205,6 +205,12 @@ SENTENCES = {
         "| after {limits.OFFLINE_AFTER:g} s |",
     ],
     "howto/timeline.md": ["keeps {limits.TIMELINE_SPANS:,} spans and {limits.TIMELINE_MARKS:,} marks"],
+    "howto/django.md": [
+        "for up to {limits.PUBLISH_TIMEOUT:g} seconds with each message",
+        "a message has {limits.SEND_TIMEOUT:g} seconds.",
+        "{limits.LOGIN_TIMEOUT:g} seconds for its login",
+        "{limits.OPERATION_TIMEOUT:g} seconds to join it",
+    ],
     "howto/server.md": [
         "There can be {limits.BANS:,} bans",
         "taken up within {limits.KEY_FILE_INTERVAL:g} seconds",

@@ -17,8 +17,10 @@ def publish_on_commit(
 ) -> None:
     """Send a message to a channel when the transaction is committed; at once where there is none.
 
-    The message is made into text here and now. Where sending fails, Django logs the error; the caller, whose data are
-    stored by then, does not hear of it.
+    The message is made into text here and now. It is sent before the request is answered, and tried once: where that
+    fails, Django logs the error, and nobody sends the message later. The caller, whose data are stored by then, does
+    not hear of it. A server that says nothing holds him for up to 11 s (`limits.PUBLISH_TIMEOUT`), or for as long as
+    ``OPTIONS`` says: ``{"timeouts": {"send": 2, "send_peer": 2}}``.
 
     ```python
     with transaction.atomic():

@@ -5,9 +5,10 @@ import decimal
 import json
 import logging
 import os
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -202,6 +203,31 @@ def test_a_server_that_is_away_fails_no_request(publish: Any, caplog: pytest.Log
         publish("orders", "soup")
     assert Order.objects.count() == 1
     assert f"{publish.__name__.removesuffix('_on_commit')}_after_commit" in caplog.text
+
+
+@pytest.mark.parametrize("publish", [publish_on_commit, send_peer_on_commit])
+def test_a_server_that_says_nothing_holds_a_request_as_long_as_is_set_and_is_asked_once(
+    publish: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.0)
+        silent = {
+            "URL": f"ws://127.0.0.1:{listener.getsockname()[1]}",
+            "APP_ID": MEMORY_APP_ID,
+            "SERVER_KEY": "0123456789abcdef",
+            "OPTIONS": {"timeouts": {"send": 0.25, "send_peer": 0.25}},
+        }
+        with override_settings(RTM={"default": silent}), caplog.at_level(logging.ERROR):
+            with transaction.atomic():
+                Order.objects.create(text="soup")
+                publish("orders", "soup")
+            (error,) = [record.exc_info[1] for record in caplog.records if record.exc_info]
+        assert isinstance(error, rtmsync.RequestTimeout)
+        with suppress(BlockingIOError):  # on a machine that is too slow, not even the first has come
+            listener.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert Order.objects.count() == 1
 
 
 def test_a_message_that_cannot_be_sent_is_refused_where_it_is_made() -> None:
