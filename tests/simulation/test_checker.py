@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from rtmcore.client.pacing import Pacer
-from rtmcore.client.requests import RESTORE
+from rtmcore.client.requests import RESTORES
 from rtmcore.client.users import Users
 from rtmcore.codes import MessageType, PeerOnlineState
 from rtmcore.service.commands.history import Kept
@@ -244,7 +244,7 @@ def what_is_restored_comes_last(patch: Patch) -> None:
     real = Pacer.submit_all
 
     def submit_all(self: Any, tickets: Any, now: float) -> None:
-        real(self, sorted(tickets, key=lambda ticket: ticket.operation is RESTORE), now)
+        real(self, sorted(tickets, key=lambda ticket: ticket.operation in RESTORES), now)
 
     patch.setattr(Pacer, "submit_all", submit_all)
 
