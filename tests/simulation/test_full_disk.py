@@ -4,7 +4,7 @@ import pytest
 
 from rtmcore.client.events import ChannelLost, MemberLeft, PresenceChanged, StateChanged
 from rtmcore.codes import MessageType, SendPeerMessageError
-from rtmcore.limits import CLOCK_RESERVATION
+from rtmcore.limits import CLOCK_RESERVATION, OFFLINE_MESSAGES
 from rtmcore.models import ChannelMessage, PeerMessage, SendStatus
 from tests.simulation.hosts import Call
 from tests.simulation.scenario import Scenario
@@ -58,4 +58,29 @@ def test_a_disk_that_is_full_for_minutes_ends_no_connection_and_loses_nothing(wo
     (carol,) = world.login("carol")
     world.run_for(1.0)
     assert [message.body for message in carol.life.messages] == [b"before", b"afterwards"]
+    world.check()
+
+
+def test_messages_that_a_disk_does_not_take_push_none_out_that_it_has(world: Scenario) -> None:
+    (alice,) = world.login("alice")
+
+    def store(body: bytes) -> Call:
+        return alice.call("send_peer", "bob", TEXT, body, offline=True)
+
+    stored = [store(b"%d" % number) for number in range(OFFLINE_MESSAGES)]
+    world.run_for(5.0)
+    assert {call.value.status for call in stored} == {SendStatus.CACHED}
+    world.side.habits.commits_fail = 1.0
+    refused = [store(b"never %d" % number) for number in range(5)]
+    world.run_for(5.0)
+    assert {call.error.code for call in refused if call.error} == {SendPeerMessageError.FAILURE}
+    world.side.habits.commits_fail = 0.0
+    world.run_for(5.0)
+    newer = [store(b"newer %d" % number) for number in range(3)]
+    world.run_for(5.0)
+    assert {call.value.status for call in newer} == {SendStatus.CACHED}
+    (bob,) = world.login("bob")
+    world.run_for(5.0)
+    expected = [call.arguments[2] for call in (*stored[3:], *newer)]
+    assert [message.body for message in bob.life.messages] == expected
     world.check()

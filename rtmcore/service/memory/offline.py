@@ -83,34 +83,43 @@ class Offline:
         inbox.head = 0
         if kept:
             self.keep_for(account, now)
+            self.make_room(account)
         else:
             account.inbox = None
             self._state.alarms.set(inbox, None)
 
     def keep_for(self, account: Account, now: float) -> None:
-        """Keep an offline receiver's inbox, at most the documented number of messages."""
-        inbox = account.inbox
-        assert inbox is not None
+        """Keep an offline receiver's inbox until it has expired."""
         self._keepers[account] = None
         self._state.want_sweep(now)
-        over = len(inbox.items) - inbox.head - self._state.caps.offline_messages
-        if over > 0:
-            self._drop_oldest(inbox, over)
+
+    def make_room(self, account: Account) -> None:
+        """Of what is stored for an offline receiver keep the documented number of messages, the newest.
+
+        What is not on the disk yet takes no room: should the disk not take it, it was never accepted, and must not have
+        pushed out what was.
+        """
+        inbox = account.inbox
+        assert inbox is not None
+        most = self._state.caps.offline_messages
+        if len(inbox.items) - inbox.head > most:
+            stored = [item for item in inbox.items[inbox.head :] if item.storage is Storage.STORED]
+            self._drop(inbox, stored[: max(0, len(stored) - most)])
 
     def come_online(self, account: Account, wall: int) -> None:
         """A receiver is about to log in: drop what was kept for too long."""
         self._drop_expired(account, wall)
         self._keepers.pop(account, None)
 
-    def _drop_oldest(self, inbox: Inbox, count: int) -> None:
-        for item in inbox.items[inbox.head : inbox.head + count]:
+    def _drop(self, inbox: Inbox, over: Iterable[Item]) -> None:
+        for item in over:
             if item.hidden:
                 self._inboxes.unhide(item)
             if item.storage is Storage.WRITING:
                 self._stores.release_after_commit(item)
             item.dropped = True
             self._inboxes.discard(inbox, item)
-        del inbox.items[: inbox.head + count]
+        inbox.items = [item for item in inbox.items[inbox.head :] if item.storage is not Storage.GONE]
         inbox.head = 0
 
     def _drop_expired(self, account: Account, wall: int) -> None:
@@ -121,7 +130,7 @@ class Offline:
             self._drop_mortal(inbox, wall)
         index = self._inboxes.index_after(inbox, wall - self._state.caps.offline_seconds * _MICROSECONDS)
         if index > inbox.head:
-            self._drop_oldest(inbox, index - inbox.head)
+            self._drop(inbox, inbox.items[inbox.head : index])
 
     def come_back(self, account: Account, iid: str, wall: int) -> None:
         """A receiver whose session lives on is back: drop what it has not been given, and whose time is over."""
@@ -171,17 +180,22 @@ class Offline:
     # --- What the disk says -------------------------------------------------------
 
     def committed(self, ids: Iterable[int]) -> None:
-        """Entries are on the disk: whoever waited for that is told."""
+        """Entries are on the disk: whoever waited for that is told, and older ones make room."""
+        absent: dict[Account, None] = {}
         for entry_id in ids:
             item = self._stores.committed(entry_id)
             if item is None:
                 continue
             owner = item.owner
+            if owner.live is None and item.storage is Storage.STORED:
+                absent[owner] = None
             if item.overdue or owner.live is None or item.storage is Storage.GONE:
                 self._inboxes.settle(item, PeerOutcome(CACHED, entry_id))
             if item.hidden:
                 self._inboxes.unhide(item)
                 self._inboxes.announce(owner)
+        for owner in absent:
+            self.make_room(owner)
 
     def commit_failed(self, ids: Iterable[int]) -> None:
         """Entries could not be written. Those that nobody has seen never existed."""
@@ -246,5 +260,7 @@ class Offline:
             self._restored_last[last] = max(record.cmid, self._restored_last.get(last, 0))
             if account.live is None:
                 self.keep_for(account, now)
+        for account in self._keepers:
+            self.make_room(account)
         self._restored_until = now + RESULT_MEMORY
         self._state.want_sweep(now)

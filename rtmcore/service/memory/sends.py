@@ -126,6 +126,7 @@ class Sends:
             self._offline.keep_for(target, now)
             if item.storage is Storage.STORED:
                 self._inboxes.settle(item, PeerOutcome(CACHED, entry_id))
+                self._offline.make_room(target)
 
     # --- The history --------------------------------------------------------------
 
