@@ -278,6 +278,14 @@ class Judge:
                     self.sends[call.arguments[2]] = (life, call)
                 elif call.name == "publish":
                     self.publishes[call.arguments[2]] = (life, call)
+        self._takes: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        """When which positions of a user's inbox were taken."""
+        self._given: dict[bytes, int] = {}
+        """At which position messages to users were given to their receivers first."""
+        for life in self.lives:
+            self._takes[life.user] += [(each.time, each.message.id) for each in life.taken]
+            for message in life.of(PeerMessage):
+                self._given.setdefault(message.body, message.id)
         self.logs = {
             channel: sorted(entries, key=lambda entry: entry.id)
             for (kind, channel), entries in history.logs.items()
@@ -304,9 +312,7 @@ class Judge:
     def judge_ids(self) -> None:
         """What was accepted before something else was begun has the smaller id."""
         for channel, entries in self.history.logs.items():
-            for before, after in pairwise(entries):
-                if after.id <= before.id:
-                    self.wrong(after.time, f"the log of {channel} goes back from {before.id} to {after.id}")
+            self._judge_log(channel, entries)
         moments: list[tuple[float, int, int, int]] = []
         calls = [call for life in self.history.lives for call in life.calls if message_id(call)]
         for index, call in enumerate(calls):
@@ -321,6 +327,21 @@ class Judge:
                 newest = max(newest, number)
                 if number <= thresholds.get(index, 0):
                     self.wrong(time, f"{calls[index].name} got the id {number} after {thresholds[index]}")
+
+    def _judge_log(self, channel: tuple[str, str], entries: list[LogEntry]) -> None:
+        """A log is one list in one order: positions only grow, and each entry names the position before it.
+
+        What one commit lets go is accepted at one moment, and told to several nodes and senders: there the order in
+        which it is heard of says nothing, and the positions that the entries name say all.
+        """
+        for before, after in pairwise(sorted(entries, key=lambda entry: entry.id)):
+            if after.time < before.time:
+                self.wrong(before.time, f"the log of {channel} goes back from {after.id} to {before.id}")
+            if after.prev is not None and not before.id <= after.prev < after.id:
+                self.wrong(
+                    after.time,
+                    f"the log of {channel} has {after.id} behind {after.prev}, and {before.id} before it",
+                )
 
     def judge_owners(self) -> None:
         """A message is accepted of the instance only that held the name at that moment."""
@@ -398,11 +419,6 @@ class Judge:
                 taken.setdefault(each.message.body, each.time)
                 taken[each.message.body] = min(taken[each.message.body], each.time)
             shown.update(message.body for message in life.of(PeerMessage))
-        takes: dict[str, list[float]] = {}
-        for life in self.lives:
-            takes.setdefault(life.user, []).extend(each.time for each in life.taken)
-        for times in takes.values():
-            times.sort()
         for body, (life, call) in self.sends.items():
             if call.done is None:
                 continue
@@ -412,7 +428,7 @@ class Judge:
                 if status == DELIVERED and taken.get(body, 1e18) > call.done:
                     self.wrong(call.done, f"{what} is said to be delivered, and no application has taken it")
                 elif status == CACHED and body not in taken:
-                    if not self._made_room(call, takes) and not self._may_be_dropped(call):
+                    if not self._made_room(call) and not self._may_be_dropped(call):
                         self.wrong(call.done, f"{what} was stored, and is lost")
                 elif status == PEER_UNREACHABLE and body in shown and not self._restarted(call):
                     self.wrong(call.done, f"{what} was PEER_UNREACHABLE, and was delivered all the same")
@@ -431,22 +447,24 @@ class Judge:
             elif call.made and never_executed(call) and entry is not None and not self._restarted(call):
                 self.wrong(call.done, f"{what} failed ({call.error!r}), and was carried out all the same")
 
-    def _made_room(self, call: Call, takes: dict[str, list[float]]) -> bool:
-        """Whether so many were stored behind a message, before its receiver took any, that the oldest were dropped."""
-        receiver = call.arguments[0]
-        times = takes.get(receiver, [])
-        at = bisect_right(times, call.done or 0.0)
-        until = times[at] if at < len(times) else float("inf")
+    def _made_room(self, call: Call) -> bool:
+        """Whether so many were stored behind a message, before its receiver took one of them, that it was dropped.
+
+        A message is stored too where its sender has not heard so, for he was gone or his time was up: it is if its
+        receiver was given it.
+        """
+        receiver, position = call.arguments[0], call.value.message_id
+        until = min((time for time, taken in self._takes[receiver] if taken > position), default=float("inf"))
         later = 0
-        for _, other in self.sends.values():
-            if other.arguments[0] == receiver and other is not call and other.done is not None:
-                value = other.value
-                if isinstance(value, SendResult):
-                    later += (
-                        int(value.status) == CACHED
-                        and value.message_id > call.value.message_id
-                        and other.done <= until
-                    )
+        for body, (_, other) in self.sends.items():
+            if other.arguments[0] != receiver or other is call:
+                continue
+            value = other.value
+            if isinstance(value, SendResult):
+                stored = int(value.status) == CACHED and value.message_id > position
+                later += stored and (other.done or 0.0) <= until
+            elif other.options.get("offline") and not never_executed(other):
+                later += other.begun <= until and self._given.get(body, 0) > position
         return later >= KEPT_OFFLINE
 
     # --- Channels ---------------------------------------------------------------------

@@ -217,7 +217,8 @@ class LogEntry:
     """The engine accepted a message to a channel."""
 
     id: int
-    prev: int
+    prev: int | None
+    """The position before it; None where nobody was told."""
     time: float
     user: str
     iid: str
@@ -254,7 +255,7 @@ class History:
         self.violations: list[tuple[float, str]] = []
         self.owners: dict[tuple[str, str, str], list[Owned]] = defaultdict(list)
         self.logs: dict[tuple[str, str], list[LogEntry]] = defaultdict(list)
-        self._logged: set[tuple[str, str, int]] = set()
+        self._logged: dict[tuple[str, str, int], LogEntry] = {}
         self.starts: list[float] = []
         self.stops: list[float] = []
         self.faults: dict[str, int] = defaultdict(int)
@@ -345,20 +346,23 @@ class History:
         for record in records:
             if record.channel:
                 author = record.source, record.iid, record.cmid
-                self._accepted(("rtm", record.destination), (record.id, 0), author, record.body, now)
+                self._accepted(("rtm", record.destination), (record.id, None), author, record.body, now)
 
     def _accepted(
         self,
         log: tuple[str, str],
-        ids: tuple[int, int],
+        ids: tuple[int, int | None],
         author: tuple[str, str, int],
         body: bytes,
         now: float,
     ) -> None:
         key = (*log, ids[0])
-        if key not in self._logged:
-            self._logged.add(key)
-            self.logs[log].append(LogEntry(*ids, now, *author, len(self.starts), body))
+        known = self._logged.get(key)
+        if known is None:
+            known = self._logged[key] = LogEntry(*ids, now, *author, len(self.starts), body)
+            self.logs[log].append(known)
+        elif known.prev is None:
+            known.prev = ids[1]
 
     def _claimed(self, command: Claim, value: Claimed, now: float) -> None:
         name = command.name

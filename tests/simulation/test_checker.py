@@ -5,6 +5,7 @@ The same stories without the break are in order.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count, takewhile
 from typing import Any
 
 import attrs
@@ -24,8 +25,10 @@ from rtmcore.service.memory.kept import MemoryHistory
 from rtmcore.service.memory.offline import Offline
 from rtmcore.service.memory.presence import Presence
 from rtmcore.service.memory.sends import Sends
+from rtmcore.service.memory.state import Held
 from rtmcore.service.memory.stored import StoredMessages
 from tests.simulation.checker import check
+from tests.simulation.hosts import ClientHost
 from tests.simulation.scenario import Scenario
 
 Patch = pytest.MonkeyPatch
@@ -189,6 +192,53 @@ def kept() -> Scenario:
     return world
 
 
+def much_for_bob() -> Scenario:
+    """More is stored for bob than is kept: of some of it the sender never hears, and some lay there while he was."""
+    world = Scenario()
+    alice, carol = world.login("alice", "carol")
+
+    def store(sender: ClientHost, count: int) -> None:
+        for _ in range(count):
+            sender.call("send_peer", "bob", TEXT, b"%d" % next(bodies), offline=True)
+
+    bodies = count()
+    store(alice, 200)
+    world.run_for(5.0)
+    bob = world.client("bob")
+    bob.take_on(2.0)
+    bob.call("login")
+    world.run_for(3.0)
+    bob.crash()
+    world.run_for(40.0)
+    store(alice, 195)
+    world.run_for(5.0)
+    carol.hole(5.0, up=False)
+    store(carol, 5)
+    world.run_for(1.0)
+    carol.crash()
+    world.run_for(5.0)
+    world.login("bob")
+    world.run_for(5.0)
+    return world
+
+
+def told_at_once() -> Scenario:
+    """One commit lets go what two wrote on two nodes: what goes into the history, and what lies between."""
+    world = Scenario(nodes=("n1", "n2"))
+    alice, bob = world.login("alice", "bob")
+    world.join("room", alice, bob)
+    world.side.habits.commit = 1.0
+    # The disk is busy until then.
+    alice.call("send_peer", "carol", TEXT, b"before", offline=True)
+    world.run_for(0.02)
+    for number, sender in enumerate((alice, bob, alice, bob, alice)):
+        sender.call("publish", "room", TEXT, b"%d" % number, history=number % 2 == 0)
+        world.run_for(0.02)
+    world.run_for(5.0)
+    world.login("carol")
+    return world
+
+
 STORIES: tuple[Story, ...] = (
     watching,
     forgotten,
@@ -200,6 +250,8 @@ STORIES: tuple[Story, ...] = (
     crowded,
     stored_for_bob,
     kept,
+    much_for_bob,
+    told_at_once,
 )
 
 
@@ -387,6 +439,38 @@ def everything_is_kept(patch: Patch) -> None:
     patch.setattr(Sends, "send", send)
 
 
+def one_too_few_is_stored(patch: Patch) -> None:
+    real = Offline.make_room
+
+    def make_room(self: Any, account: Any) -> None:
+        self._state.caps = attrs.evolve(self._state.caps, offline_messages=199)
+        real(self, account)
+
+    patch.setattr(Offline, "make_room", make_room)
+
+
+def letting_go(order: Callable[[list[Held]], list[Held]]) -> Callable[[Patch], None]:
+    def patched(patch: Patch) -> None:
+        real = Channels._let_go
+
+        def let_go(self: Any, channel: Any, now: float) -> None:
+            channel.held = deque(order(list(channel.held)))
+            real(self, channel, now)
+
+        patch.setattr(Channels, "_let_go", let_go)
+
+    return patched
+
+
+def the_last_first(held: list[Held]) -> list[Held]:
+    ready = list(takewhile(lambda each: each.ready, held))
+    return [*reversed(ready), *held[len(ready) :]]
+
+
+def those_that_are_ready_first(held: list[Held]) -> list[Held]:
+    return sorted(held, key=lambda each: not each.ready)
+
+
 BREAKS: tuple[tuple[Callable[[Patch], None], Story, str], ...] = (
     (nobody_is_told_of_departures, watching, "alice#1 believes that bob is ONLINE, who has been OFFLINE"),
     (everybody_is_online, watching, "who is not there"),
@@ -413,6 +497,9 @@ BREAKS: tuple[tuple[Callable[[Patch], None], Story, str], ...] = (
     (finding(lambda page: Kept(page.messages * 2, page.count * 2)), kept, "twice of"),
     (finding(lambda page: Kept(page.messages[::-1], page.count)), kept, "is told ["),
     (everything_is_kept, kept, "which was not to be kept"),
+    (one_too_few_is_stored, much_for_bob, "of alice#1 to bob was stored, and is lost"),
+    (letting_go(the_last_first), told_at_once, "the log of ('rtm', 'room') has"),
+    (letting_go(those_that_are_ready_first), told_at_once, "the log of ('rtm', 'room') goes back from"),
 )
 
 
