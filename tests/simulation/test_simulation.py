@@ -4,7 +4,7 @@ import pytest
 
 from rtmcore.client.events import ChannelLost
 from tests.simulation.scenario import Scenario
-from tests.simulation.workload import TEXT, make_plan, simulate
+from tests.simulation.workload import TEXT, Director, Plan, make_plan, simulate
 
 SECONDS = 900.0
 
@@ -83,3 +83,19 @@ def test_a_channel_that_could_not_be_restored_in_time_has_no_member_that_knows_n
     world.run_for(5.0)
     assert call.ok
     assert "alice" not in call.value
+
+
+def test_a_stuck_disk_goes_on_when_another_fault_of_the_disk_takes_its_place():
+    director = Director(Plan("disks", 2, 60.0, ("n1",), True, {}, ()))
+    world = director.world
+    sessions = world.side.disk.image.sessions
+    director.do_login(0)
+    world.run_for(1.0)
+    assert len(sessions) == 1
+    director.do_bad_disk(0, 0.005, 0.0, stuck=True, seconds=15.0)
+    director.do_logout(0)
+    world.run_for(2.0)
+    assert len(sessions) == 1
+    director.do_bad_disk(0, 0.2, 0.0, stuck=False, seconds=30.0)
+    world.run_for(2.0)
+    assert not sessions

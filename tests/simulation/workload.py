@@ -556,15 +556,19 @@ class Director:
         self.world.side.habits.engine_late = 0.0
 
     def do_bad_disk(self, actor: int, commit: float, fail: float, stuck: bool, seconds: float) -> None:
-        habits = self.world.side.habits
-        habits.commit, habits.commits_fail, habits.stuck = commit, fail, stuck
+        self._use_disk(commit, fail, stuck)
         self.world.at(self.world.time + seconds, self._good_disk)
 
     def _good_disk(self) -> None:
-        habits = self.world.side.habits
-        habits.commit, habits.commits_fail = 0.005, 0.0
-        if habits.stuck:
-            self.world.side.let_go()
+        self._use_disk(0.005, 0.0, False)
+
+    def _use_disk(self, commit: float, fail: float, stuck: bool) -> None:
+        side = self.world.side
+        side.habits.commit, side.habits.commits_fail = commit, fail
+        if side.habits.stuck and not stuck:
+            # Whatever comes behind a stuck disk ends what it held up.
+            side.let_go()
+        side.habits.stuck = stuck
 
     def do_restart(self, actor: int, down: float, step: float, silent: bool) -> None:
         self.world.side.restart(down=down, step=step, silent=silent)
