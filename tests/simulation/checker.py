@@ -20,7 +20,7 @@ from rtmcore.client.events import (
 )
 from rtmcore.models import ChannelMessage, JoinResult, PeerMessage, PublishResult, SendResult
 from tests.simulation.attributes import AttributeJudge
-from tests.simulation.history import Call, History, Life, LogEntry, never_executed
+from tests.simulation.history import UNREACHABLE, Call, History, Life, LogEntry, never_executed
 from tests.simulation.invitations import CallJudge
 from tests.simulation.kept import KeptJudge
 from tests.simulation.parties import PartyJudge
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 KEPT_OFFLINE: Final = 200
 REPLAYED: Final = 32
 REPLAY_AGE: Final = 30.0
-UNREACHABLE: Final = 6.0
 OFFLINE: Final = {"rtm": 30.0, "room": 30.0, "rtc": 20.0}
 INTERRUPTED: Final = 4.0
 _SLACK: Final = 0.001

@@ -21,12 +21,14 @@ from rtmcore.service.commands.channels import ChannelNotice, MemberNotice, Membe
 from rtmcore.service.commands.entries import Page
 from rtmcore.service.commands.messages import Logged, PublishMessage
 from rtmcore.service.commands.presence import PresenceNotice
-from rtmcore.service.commands.sessions import Claim, Claimed
+from rtmcore.service.commands.sessions import Claim, Claimed, Silent
 from rtmcore.service.commands.table import Answer
 from rtmcore.service.memory.kept import HistoryRecord
 
 LONG: Final = 12.0
 """Seconds of silence that are long."""
+UNREACHABLE: Final = 6.0
+"""Seconds of silence after which others see a user UNREACHABLE."""
 _NOTES: Final = 100_000
 _EXTENDED: Final = ("login", "connect", "close")
 """A timer that fires late allows a login one attempt more; a goodbye has a time of its own."""
@@ -227,6 +229,48 @@ class LogEntry:
     body: bytes = attrs.field(repr=False)
 
 
+class Voices:
+    """Which connection speaks for each name, and when nothing was heard on it."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, float] = {}
+        self._heard: dict[tuple[str, str, str], float] = {}
+        self._places: dict[tuple[str, str, str], int] = {}
+        self._speaks: dict[int, tuple[str, str, str]] = {}
+        self._silences: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
+
+    def claimed(self, name: tuple[str, str, str], connection: int, now: float) -> None:
+        """From now on another connection speaks for a name."""
+        self._speaks.pop(self._places.get(name, 0), None)
+        self._places[name] = connection
+        self._speaks[connection] = name
+        self._end_silence(name, now)
+        # The engine may have taken its time, and nothing may have come behind the hello.
+        self._heard[name] = self._read.get(connection, now)
+
+    def heard(self, connection: int, now: float) -> None:
+        """A node has read bytes."""
+        self._read[connection] = now
+        name = self._speaks.get(connection)
+        if name is not None:
+            self._end_silence(name, now)
+            self._heard[name] = now
+
+    def _end_silence(self, name: tuple[str, str, str], now: float) -> None:
+        begin = self._heard.get(name, now) + UNREACHABLE
+        if begin < now:
+            self._silences[name].append((begin, now))
+
+    def given_up(self, connection: int) -> None:
+        """A node has parted a connection from its session: what still comes on it says nothing."""
+        self._speaks.pop(connection, None)
+
+    def unreachable(self, name: tuple[str, str, str], end: float) -> list[tuple[float, float]]:
+        """When a name counts as UNREACHABLE: from 6 s after the last byte until the next one, or the end."""
+        begin = self._heard.get(name, end) + UNREACHABLE
+        return [*self._silences[name], (begin, end)] if begin < end else self._silences[name]
+
+
 class History:
     """Everything that is known of one world.
 
@@ -238,6 +282,7 @@ class History:
         watchers: Told of events while they happen.
         violations: What went wrong, with the times in seconds since the beginning.
         owners: Who got each name, by kind, user and scope.
+        voices: When nothing was heard of each name, in the same way.
         logs: What the engine accepted, by kind and channel.
         restarts: When engines started, the first one included, and when they stopped.
         faults: Faults by name, counted.
@@ -254,6 +299,7 @@ class History:
         self.watchers: list[Any] = []
         self.violations: list[tuple[float, str]] = []
         self.owners: dict[tuple[str, str, str], list[Owned]] = defaultdict(list)
+        self.voices = Voices()
         self.logs: dict[tuple[str, str], list[LogEntry]] = defaultdict(list)
         self._logged: dict[tuple[str, str, int], LogEntry] = {}
         self.starts: list[float] = []
@@ -311,11 +357,14 @@ class History:
         if now - life.heard_of > LONG:
             life.unheard.append((life.heard_of, now))
         life.heard_of = now
+        self.voices.heard(wire.number, now)
         for watcher in self.watchers:
             watcher.server_heard(wire.node.name, wire.number, now)
 
     def engine_asked(self, command: Any, now: float) -> None:
         """The engine carries out a command."""
+        if isinstance(command, Silent) and command.gone:
+            self.voices.given_up(command.session.place.connection)
         for watcher in self.watchers:
             watcher.asked(command, now)
 
@@ -367,6 +416,8 @@ class History:
     def _claimed(self, command: Claim, value: Claimed, now: float) -> None:
         name = command.name
         owned = Owned(now, command.iid, value.fence, command.attempt, command.login, value.resumed)
-        self.owners[name.kind, name.name, name.scope].append(owned)
+        key = name.kind, name.name, name.scope
+        self.owners[key].append(owned)
+        self.voices.claimed(key, command.place.connection, now)
         for watcher in self.watchers:
             watcher.claimed(command, value, now)

@@ -165,6 +165,9 @@ class PresenceJudge:
         there = joined_up(
             [span for other in self.spans.lives.get(user, ()) for span in self.spans.sure(other)]
         )
+        for silence in self.spans.unreachable(user):
+            # ONLINE is who was heard of in the last 6 s (docs/protocol/users.md), whatever he knows of it himself.
+            there = without(there, silence)
         gone: list[Span] = [(self.history.start, self.history.end)]
         for span in self.spans.possible(user):
             gone = without(gone, span)

@@ -97,6 +97,10 @@ class Spans:
         last = (life.heard_of, self.end)
         return [*life.unheard, last] if last[1] - last[0] > LONG else life.unheard
 
+    def unreachable(self, user: str) -> list[Span]:
+        """When the server had heard nothing for 6 s of the connection that spoke for a user."""
+        return self.history.voices.unreachable(("rtm", user, ""), self.end)
+
     def is_sure(self, life: Life, begin: float, end: float) -> bool:
         """Whether the server had a session of a client all the time."""
         return any(low <= begin and end <= high for low, high in self.sure(life))

@@ -15,9 +15,10 @@ from rtmcore.client.pacing import Pacer
 from rtmcore.client.requests import RESTORES
 from rtmcore.client.users import Users
 from rtmcore.codes import MessageType, PeerOnlineState
+from rtmcore.service import deadlines
 from rtmcore.service.commands.history import Kept
 from rtmcore.service.counts import MemberCounter
-from rtmcore.service.memory import channel_attributes, presence, stored
+from rtmcore.service.memory import channel_attributes, presence, sessions, stored
 from rtmcore.service.memory.attributes import UserAttributes
 from rtmcore.service.memory.channel_attributes import AttributedChannels
 from rtmcore.service.memory.channels import Channels
@@ -52,6 +53,19 @@ def watching() -> Scenario:
     world.run_for(1.0)
     alice.call("users.subscribed")
     world.run_for(1.0)
+    return world
+
+
+def unheard() -> Scenario:
+    """Nothing of bob arrives for some seconds, and he does not notice."""
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    alice.call("users.subscribe", ["bob"])
+    world.run_for(100.0)
+    bob.swallow()
+    world.run_for(9.0)
+    bob.reset()
+    world.run_for(100.0)
     return world
 
 
@@ -241,6 +255,7 @@ def told_at_once() -> Scenario:
 
 STORIES: tuple[Story, ...] = (
     watching,
+    unheard,
     forgotten,
     unanswered,
     described,
@@ -276,6 +291,15 @@ def nobody_is_told_of_departures(patch: Patch) -> None:
 
 def everybody_is_online(patch: Patch) -> None:
     patch.setattr(presence, "_presence_of", lambda account: PeerOnlineState.ONLINE)
+
+
+def everybody_is_silent_at_once(patch: Patch) -> None:
+    patch.setattr(deadlines, "UNREACHABLE_AFTER", 2.0)
+    patch.setattr(sessions, "UNREACHABLE_AFTER", 2.0)
+
+
+def the_silent_are_not_heard_again(patch: Patch) -> None:
+    patch.setattr(Presence, "returned", lambda self, live: None)
 
 
 def subscriptions_stay(patch: Patch) -> None:
@@ -474,6 +498,12 @@ def those_that_are_ready_first(held: list[Held]) -> list[Held]:
 BREAKS: tuple[tuple[Callable[[Patch], None], Story, str], ...] = (
     (nobody_is_told_of_departures, watching, "alice#1 believes that bob is ONLINE, who has been OFFLINE"),
     (everybody_is_online, watching, "who is not there"),
+    (everybody_is_silent_at_once, unheard, "bob is called UNREACHABLE after 2.000 s of silence"),
+    (
+        the_silent_are_not_heard_again,
+        unheard,
+        "alice#1 believes that bob is UNREACHABLE, who has been ONLINE",
+    ),
     (subscriptions_stay, watching, "alice#1 is told of subscriptions to ['bob']: without [], with ['bob']"),
     (nothing_is_withheld, forgotten, "alice#1 is told that bob is OFFLINE, who was never away for long"),
     (what_is_restored_comes_last, unanswered, "but 1 was overwritten"),
