@@ -12,8 +12,10 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from typing import NoReturn
 
 import rtmsync
+from rtmsync.exits import exit_code
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the folder. A file is sent when two looks in a row find it unchanged."""
@@ -84,15 +86,24 @@ def main() -> int:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # leaves the blocks below, and so says goodbye
+    try:
+        share(options.folder, options.channel)
+    except rtmsync.RtmError as error:  # such as a login that the server refuses
+        print(f"file_drop: {error}", file=sys.stderr)
+        return exit_code(error)
+
+
+def share(folder: Path, shared: str) -> NoReturn:
+    """Share a folder through a channel, until SIGTERM or Ctrl-C."""
     url, app_id, token = os.environ["RTM_URL"], os.environ["RTM_APP_ID"], os.environ.get("RTM_TOKEN")
     name = f"drop-{uuid.uuid4().hex[:12]}"
     with (
         rtmsync.connect(url, app_id=app_id, user_id=name, token=token) as client,
-        client.channel(options.channel) as channel,
+        client.channel(shared) as channel,
         channel.events(rtmsync.ChannelMessage) as messages,
     ):
-        drop = FileDrop(client, channel, options.folder)
-        print(f"sharing {options.folder} as {name}", flush=True)
+        drop = FileDrop(client, channel, folder)
+        print(f"sharing {folder} as {name}", flush=True)
         looked = time.monotonic()
         while True:
             with contextlib.suppress(rtmsync.RequestTimeout):

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 import rtmsync
+from rtmsync.exits import exit_code
 
 COLOURS = {
     rtmsync.PeerOnlineState.ONLINE: "green",
@@ -62,7 +63,16 @@ class Dashboard:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("users", nargs="+", help="whom to watch, at most 512")
-    dashboard, console = Dashboard(parser.parse_args().users), Console()
+    try:
+        watch(Dashboard(parser.parse_args().users), Console())
+    except rtmsync.RtmError as error:  # such as a login that the server refuses
+        print(f"presence_dashboard: {error}", file=sys.stderr)
+        return exit_code(error)
+    return 0
+
+
+def watch(dashboard: Dashboard, console: Console) -> None:
+    """Show who is online, until Ctrl-C."""
     url, app_id, token = os.environ["RTM_URL"], os.environ["RTM_APP_ID"], os.environ.get("RTM_TOKEN")
     name = f"dashboard-{uuid.uuid4().hex[:12]}"
     with contextlib.ExitStack() as stack:
@@ -80,7 +90,6 @@ def main() -> int:
                 live.update(dashboard.table(), refresh=True)
             for line in lines if live is None else []:
                 print(line, flush=True)
-    return 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import uuid
 from pathlib import Path
 
 import rtmsync
+from rtmsync.exits import exit_code
 
 WORKER = "worker"
 AGAIN_AFTER = 5.0
@@ -128,7 +129,11 @@ def main() -> int:
     commands.add_parser("work").add_argument("folder", type=Path)
     commands.add_parser("give").add_argument("texts", nargs="+")
     options = parser.parse_args()
-    return work(options.folder) if options.command == "work" else give(options.texts)
+    try:
+        return work(options.folder) if options.command == "work" else give(options.texts)
+    except rtmsync.RtmError as error:  # such as a login that the server refuses
+        print(f"queue_worker: {error}", file=sys.stderr)
+        return exit_code(error)
 
 
 if __name__ == "__main__":

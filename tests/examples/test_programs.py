@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from rtmsync import ChannelMessage, Client, PeerMessage, connect
+from rtmsync.exits import ExitCode
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
-from rtmsync.server.tokens import AppKeys
+from rtmsync.server.tokens import AppKeys, TokenKey
 from tests.examples.programs import EXAMPLES, PATIENCE, Program
 
 pytestmark = pytest.mark.timeout(300)
@@ -239,6 +240,49 @@ def test_a_name_that_a_sender_chose_does_no_harm(
     assert (tmp_path / "report.txt").read_text() == "mine"
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found == ["bashrc", "report (2).txt", "report.txt", "unnamed"]
+
+
+# --- All of them ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("queue_worker.py", "work", "results"),
+        ("queue_worker.py", "give", "a job"),
+        ("presence_dashboard.py", "alice"),
+        ("file_drop.py", "folder", "files"),
+    ],
+    ids=["a worker", "who gives jobs", "the dashboard", "the file drop"],
+)
+@pytest.mark.parametrize(
+    ("token", "app", "status", "said"),
+    [
+        ("wrong", DEV_APP_ID, ExitCode.AUTH, "LoginError.INVALID_TOKEN"),
+        ("wrong", "x" * 32, ExitCode.AUTH, "LoginError.INVALID_APP_ID"),
+        (None, "short", ExitCode.AUTH, "exactly 32"),
+    ],
+)
+def test_a_login_that_fails_ends_an_example_with_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], token: str | None, app: str, status: ExitCode, said: str
+) -> None:
+    keyed = [AppKeys(DEV_APP_ID, (TokenKey(b"k" * 32),))]
+    name, *rest = arguments
+    with Server(ServerConfig(apps=keyed, port=0, drain_seconds=0.0)) as server:
+        environment = {"RTM_URL": server.url, "RTM_APP_ID": app, **({"RTM_TOKEN": token} if token else {})}
+        with Program(EXAMPLES / name, *rest, environment=environment, folder=tmp_path) as example:
+            assert example.finish() == status, example.said()
+    (line,) = example.lines
+    assert line.startswith(f"{name.removesuffix('.py')}: ")
+    assert said in line
+
+
+def test_a_server_that_is_away_ends_an_example_with_one_line(tmp_path: Path) -> None:
+    environment = {"RTM_URL": "ws://127.0.0.1:1", "RTM_APP_ID": DEV_APP_ID}
+    with Program(EXAMPLES / "file_drop.py", tmp_path, "files", environment=environment) as example:
+        assert example.finish() == ExitCode.NOT_REACHABLE, example.said()
+    (line,) = example.lines
+    assert line.startswith("file_drop: ")
 
 
 @pytest.mark.parametrize("name", ["notifier", "queue_worker", "presence_dashboard", "file_drop"])
