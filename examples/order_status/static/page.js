@@ -110,8 +110,14 @@ function changed({ detail: { state, reason, previous } }) {
 JSON.parse(list.dataset.orders).forEach(take);
 show();
 
-const { url, app_id: appId, user: userId } = await access();
-const client = new RtmClient({ url, appId, userId, token: async () => (await access()).token });
+const { url, app_id: appId, user: userId, token: first } = await access();
+let unused = first; // for the first login; whoever comes back needs a new one
+const token = async () => {
+    const ready = unused ?? (await access()).token;
+    unused = null;
+    return ready;
+};
+const client = new RtmClient({ url, appId, userId, token });
 window.rtm = client; // for curious people at the console
 
 client.addEventListener("state", changed);

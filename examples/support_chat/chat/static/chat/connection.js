@@ -28,13 +28,14 @@ async function access() {
 
 /** Make a client that shows its state, and gets its tokens from the site. */
 export async function connection() {
-    const first = await access();
-    const rtm = new RtmClient({
-        url: first.url,
-        appId: first.app_id,
-        userId: first.user,
-        token: async () => (await access()).token,
-    });
+    const { url, app_id: appId, user: userId, token: first } = await access();
+    let unused = first; // for the first login; whoever comes back needs a new one
+    const token = async () => {
+        const ready = unused ?? (await access()).token;
+        unused = null;
+        return ready;
+    };
+    const rtm = new RtmClient({ url, appId, userId, token });
     rtm.addEventListener("state", ({ detail }) => {
         show("state", detail.state);
         show("retry", "");
