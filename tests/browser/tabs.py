@@ -22,6 +22,14 @@ CALL: Final = """
         .then((value) => done({ value: value === undefined ? null : value }), told);
 """
 
+TRAFFIC: Final = """{
+    const { fetch: get, WebSocket: Socket } = window;
+    window.traffic = [];
+    window.fetch = (url, ...others) => { traffic.push(String(url)); return get(url, ...others); };
+    window.WebSocket = class extends Socket { constructor(...all) { super(...all); traffic.push("socket"); } };
+}"""
+"""Takes down in which order a page asks and connects."""
+
 
 def wait_for(what: Callable[[], T | None], why: Callable[[], object] = lambda: "") -> T:
     """Wait until something is true, and return it.
@@ -73,6 +81,7 @@ class Browser:
     def open(self, address: str, kind: "type[P]") -> "P":
         """A page in a tab of its own."""
         self.driver.switch_to.new_window("tab")
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": TRAFFIC})
         page = kind(self, self.driver.current_window_handle)
         self._tabs.append(page)
         self.driver.get(address)
@@ -142,6 +151,11 @@ class Page:
             lambda: (text := self.text(selector)) and words.lower() in text.lower() and text,
             lambda: f"{selector} says {self.text(selector)!r}, not {words!r}; {self.browser.listen()}",
         )
+
+    def tokens_before_the_first_login(self) -> int:
+        """How many tokens the page had asked for when it connected for the first time."""
+        traffic = list(self.run("return traffic"))
+        return sum("token" in each for each in traffic[: traffic.index("socket")])
 
     def screenshot(self, name: str) -> Path:
         """A picture of what the tab shows."""

@@ -62,6 +62,7 @@ def test_orders_from_one_page_to_the_other_and_over_a_restart(browser: Browser, 
     order(customer, "salad")
     waits_for_statuses(desk, "received", "received")
     waits_for_statuses(customer, "received", "received")
+    assert [page.tokens_before_the_first_login() for page in (desk, customer)] == [1, 1]
 
     press(desk, "Next")  # from the page to a view, and by the server to both pages
     waits_for_statuses(desk, "in preparation", "received")

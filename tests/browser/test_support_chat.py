@@ -79,6 +79,7 @@ def test_a_conversation_over_a_restart(browser: Browser, running: Running) -> No
     customer.waits_for_text("#presence", "The agent is here")
     say(agent, "Which number has it?")  # to a view
     waits_for_messages(customer, "You: My parcel has not come.", f"{AGENT}: Which number has it?")
+    assert [page.tokens_before_the_first_login() for page in (customer, agent, desk)] == [1, 1, 1]
     pictures = [page.screenshot(f"chat-{number}") for number, page in enumerate((customer, agent, desk))]
 
     running.server.end(9)
