@@ -76,6 +76,27 @@ class Commits:
         bob.acknowledge(bob.noticed()[0].id)
         assert outcome(harness.answer(message)) == DELIVERED
 
+    def test_a_stored_message_gives_way_once_a_newer_one_is_committed(self, make: MakeHarness) -> None:
+        harness = make(offline_messages=2)
+        (alice,) = harness.online("alice")
+        for body in (b"0", b"1", b"2"):
+            alice.send("bob", body, offline=True)
+        harness.settle()
+        harness.system.fail(True)
+        never = [alice.send("bob", b"never", offline=True) for _ in range(3)]
+        harness.settle()
+        assert all(refused(harness.answer(message)) is Trouble.UNAVAILABLE for message in never)
+        harness.system.fail(False)
+        harness.advance(JOURNAL_RETRY)
+        harness.system.hold()
+        alice.send("bob", b"3", offline=True)
+        harness.advance(1)
+        harness.system.let_go()
+        harness.settle()
+        harness.restart()
+        (bob,) = harness.online("bob")
+        assert bob.inbox() == [b"2", b"3"]
+
     @pytest.mark.parametrize("offline_receiver", [False, True])
     def test_a_message_that_could_not_be_committed_never_existed(
         self, harness: Harness, offline_receiver: bool
