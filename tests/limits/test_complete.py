@@ -144,6 +144,7 @@ TRIED = {
 WITHOUT = {
     "METADATA_KEY_BYTES": "metadata of 1.6 is not part of this API",
     "GET_TIMEOUT": "time",
+    "PUBLISH_TIMEOUT": "time",
     "LOGOUT_TIMEOUT": "time",
     "CLOSE_TIMEOUT": "time",
     "GOODBYE_TIMEOUT": "time",
