@@ -45,6 +45,7 @@ WITH_THREADS = frozenset(
 
 OF_A_SERVER = frozenset(
     """
+    test_a_channel_that_was_too_large_for_a_while_is_told_of_again
     test_a_future_has_all_that_its_base_class_sets_up
     test_a_token_is_for_one_identity_and_room
     test_it_is_made_from_possible_settings
