@@ -17,6 +17,8 @@ UNHEARD: Final = 40.0
 """Seconds for which a client may believe in a session that is over: a slow line holds up what would tell it."""
 LINGERS: Final = 100.0
 """Seconds for which a session may outlive its client: 30 of silence, and a server that is away meanwhile."""
+RETURNS: Final = 60.0
+"""Seconds for which a session that a restart brings back may last: 30 to return, and a server that is late."""
 
 Span = tuple[float, float]
 
@@ -122,11 +124,23 @@ class Spans:
                 if begun is None and state in ("", "CONNECTED", "RECONNECTING", "CONNECTING"):
                     begun = time
                 elif begun is not None and state in ("DISCONNECTED", "ABORTED"):
-                    found.append((begun, time + LINGERS))
+                    found.append((begun, self._lingers(time)))
                     begun = None
             if begun is not None:
-                found.append((begun, float("inf") if life.ended is None else life.ended + LINGERS))
+                found.append((begun, float("inf") if life.ended is None else self._lingers(life.ended)))
         return found
+
+    def _lingers(self, time: float) -> float:
+        """Until when a session may last whose client has ended.
+
+        Who is back within 30 s of a restart was never gone (docs/explanation/guarantees.md), so that each restart
+        that finds the session gives it these 30 s again.
+        """
+        over = time + LINGERS
+        for stop, start in zip(self.history.stops, self.history.starts[1:], strict=False):
+            if stop <= over and time <= start:
+                over = max(over, start + RETURNS)
+        return over
 
     # --- Channels -----------------------------------------------------------------
 

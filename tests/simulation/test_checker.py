@@ -69,6 +69,21 @@ def unheard() -> Scenario:
     return world
 
 
+def restarted() -> Scenario:
+    """bob dies, and a server that restarts again and again waits for him each time anew."""
+    world = Scenario()
+    alice, bob = world.login("alice", "bob")
+    bob.crash(silent=True)
+    for _ in range(8):
+        world.side.restart(down=0.1)
+        world.run_for(25.0)
+    alice.call("users.query", ["bob"])
+    world.run_for(100.0)
+    alice.call("users.query", ["bob"])
+    world.run_for(1.0)
+    return world
+
+
 def forgotten() -> Scenario:
     """A server loses its memory, and bob comes back to it some seconds after alice."""
     world = Scenario(journal=False)
@@ -255,6 +270,7 @@ def told_at_once() -> Scenario:
 
 STORIES: tuple[Story, ...] = (
     watching,
+    restarted,
     unheard,
     forgotten,
     unanswered,
@@ -498,6 +514,7 @@ def those_that_are_ready_first(held: list[Held]) -> list[Held]:
 BREAKS: tuple[tuple[Callable[[Patch], None], Story, str], ...] = (
     (nobody_is_told_of_departures, watching, "alice#1 believes that bob is ONLINE, who has been OFFLINE"),
     (everybody_is_online, watching, "who is not there"),
+    (everybody_is_online, restarted, "who is not there"),
     (everybody_is_silent_at_once, unheard, "bob is called UNREACHABLE after 2.000 s of silence"),
     (
         the_silent_are_not_heard_again,

@@ -55,3 +55,21 @@ def test_a_connection_that_never_says_hello_does_not_speak_for_a_user(world: Sce
     bob.reset()
     world.run_for(100.0)
     world.check()
+
+
+def test_each_restart_waits_30_s_for_the_absent_anew(world: Scenario) -> None:
+    alice, bob = world.login("alice", "bob")
+    alice.call("users.subscribe", ["bob"])
+    world.run_for(10.0)
+    bob.crash(silent=True)
+    for _ in range(8):
+        world.side.restart(down=0.1)
+        world.run_for(25.0)
+    last = world.history.starts[-1] - world.history.start
+    states = [(time, event.states["bob"].name) for time, event in alice.life.times(PresenceChanged)]
+    assert [state for _, state in states] == ["ONLINE", "UNREACHABLE"]
+    world.run_for(30.0)
+    time, event = alice.life.times(PresenceChanged)[-1]
+    assert event.states["bob"].name == "OFFLINE"
+    assert 30.0 <= time - last <= 31.0
+    world.check()
