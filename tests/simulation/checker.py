@@ -99,10 +99,11 @@ class Watcher:
         if life.kind == "rtm" and isinstance(event, (PeerMessage, *_OF_SESSIONS)) and known not in allowed:
             self.history.violation(now, f"{life.name} saw {event} while {known}")
 
-    def opened(self, life: Life, now: float, state: Any) -> None:
-        """A core asks for a connection."""
-        if life.kind == "rtm" and state.name in ("DISCONNECTED", "ABORTED"):
-            self.history.violation(now, f"{life.name} connects by itself while {state.name}")
+    def opened(self, life: Life, now: float) -> None:
+        """A core asks for a connection, in the state of which it has told last."""
+        state = self.states.get(life, "DISCONNECTED")
+        if life.kind == "rtm" and state in ("DISCONNECTED", "ABORTED"):
+            self.history.violation(now, f"{life.name} connects by itself while {state}")
 
     def looked(self, life: Life, core: Any, now: float) -> None:
         """A turn of a client ends."""

@@ -135,10 +135,10 @@ class Life:
         """Its application has taken a peer message."""
         self.taken.append(Taken(now, message))
 
-    def opened(self, now: float, state: Any) -> None:
+    def opened(self, now: float) -> None:
         """Its core asks for a connection."""
         for watcher in self.history.watchers:
-            watcher.opened(self, now, state)
+            watcher.opened(self, now)
 
     def got_wire(self, wire: Any, now: float) -> None:
         """It has another connection."""

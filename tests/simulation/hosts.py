@@ -343,7 +343,7 @@ class ClientHost:
                 self.life.open.pop(id(call), None)
                 call.end(now, event.ticket.value, event.ticket.error)
         elif isinstance(event, OpenTransport):
-            self.life.opened(now, self.core.state)
+            self.life.opened(now)
             self.world.connect(self, event.id, event.host, media=event.id >= MEDIA_LINKS)
         elif isinstance(event, CloseTransport):
             for link, data in self.core.data_to_send():

@@ -13,6 +13,7 @@ import pytest
 
 from rtmcore.client.pacing import Pacer
 from rtmcore.client.requests import RESTORES
+from rtmcore.client.session import Session
 from rtmcore.client.users import Users
 from rtmcore.codes import MessageType, PeerOnlineState
 from rtmcore.service import deadlines
@@ -268,6 +269,26 @@ def told_at_once() -> Scenario:
     return world
 
 
+def slept_through_a_login() -> Scenario:
+    """alice's machine wakes when her login is over, and finds its connection reset."""
+    world = Scenario()
+    alice = world.client("alice")
+    alice.hole(60.0)
+    call = alice.call("login")
+    world.run_for(7.0)
+    alice.suspend(5.5)
+    world.run_for(1.0)
+    alice.reset()
+    world.run_for(10.0)
+    assert call.error is not None
+    alice.heal()
+    alice.call("login")
+    world.run_for(5.0)
+    alice.call("logout")
+    world.run_for(60.0)
+    return world
+
+
 STORIES: tuple[Story, ...] = (
     watching,
     restarted,
@@ -283,6 +304,7 @@ STORIES: tuple[Story, ...] = (
     kept,
     much_for_bob,
     told_at_once,
+    slept_through_a_login,
 )
 
 
@@ -511,6 +533,16 @@ def those_that_are_ready_first(held: list[Held]) -> list[Held]:
     return sorted(held, key=lambda each: not each.ready)
 
 
+def whoever_logs_out_comes_back(patch: Patch) -> None:
+    real = Session._finish_logout
+
+    def finish(self: Any, now: float) -> None:
+        real(self, now)
+        self._begin_attempt(now)
+
+    patch.setattr(Session, "_finish_logout", finish)
+
+
 BREAKS: tuple[tuple[Callable[[Patch], None], Story, str], ...] = (
     (nobody_is_told_of_departures, watching, "alice#1 believes that bob is ONLINE, who has been OFFLINE"),
     (everybody_is_online, watching, "who is not there"),
@@ -545,6 +577,7 @@ BREAKS: tuple[tuple[Callable[[Patch], None], Story, str], ...] = (
     (finding(lambda page: Kept(page.messages[::-1], page.count)), kept, "is told ["),
     (everything_is_kept, kept, "which was not to be kept"),
     (one_too_few_is_stored, much_for_bob, "of alice#1 to bob was stored, and is lost"),
+    (whoever_logs_out_comes_back, slept_through_a_login, "alice#1 connects by itself while DISCONNECTED"),
     (letting_go(the_last_first), told_at_once, "the log of ('rtm', 'room') has"),
     (letting_go(those_that_are_ready_first), told_at_once, "the log of ('rtm', 'room') goes back from"),
 )
