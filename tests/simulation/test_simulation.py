@@ -4,7 +4,7 @@ import pytest
 
 from rtmcore.client.events import ChannelLost
 from tests.simulation.scenario import Scenario
-from tests.simulation.workload import TEXT, Director, Plan, make_plan, simulate
+from tests.simulation.workload import TEXT, Director, Plan, Step, make_plan, simulate
 
 SECONDS = 900.0
 
@@ -99,3 +99,14 @@ def test_a_stuck_disk_goes_on_when_another_fault_of_the_disk_takes_its_place():
     director.do_bad_disk(0, 0.2, 0.0, stuck=False, seconds=30.0)
     world.run_for(2.0)
     assert not sessions
+
+
+def test_no_token_expires_while_the_end_of_a_world_is_judged():
+    steps = [Step(1.0, "login", actor) for actor in range(3)]
+    steps += [Step(3.0, "token", 0, (300.0,)), Step(4.0, "logout", 0), Step(5.8, "login", 0)]
+    world = simulate(Plan("tokens", 6, 120.0, ("n1",), True, {"token_policy": "abort"}, tuple(steps)))
+    assert world.history.violations == []
+    # It was given 300 s before the last ten, in which who is in the channels is asked for and judged.
+    assert 185.0 < 5.8 + 300.0 - 120.0 < world.time - 120.0
+    (life,) = (life for life in world.history.lives if life.tokens)
+    assert life.states[-1][1:] == ("CONNECTED", "LOGIN_SUCCESS")

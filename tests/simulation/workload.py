@@ -599,6 +599,7 @@ class Director:
             for actor in range(self.plan.clients):
                 self._enter(actor)
             world.run_for(20.0)
+        self._renew_tokens()
         members = [actor for actor in range(self.plan.clients) if self._kind(actor) == "rtm"]
         for actor in members:
             for room in _ROOMS[:2]:
@@ -614,6 +615,14 @@ class Director:
             self.do_tell(actor, (actor + 1) % len(members), False, 10.0, 0)
         world.run_for(20.0)
         self._judge_rest()
+
+    def _renew_tokens(self) -> None:
+        """Nobody's token expires while it is judged who is there."""
+        for actor in range(self.plan.clients):
+            host = self.host(actor)
+            if host is not None and host.life.tokens:
+                host.habit.token_seconds = HOUR
+                self.do_renew(actor)
 
     def _kind(self, actor: int) -> str:
         return kind_of(actor, self.plan.clients)
