@@ -310,7 +310,7 @@ class Server:
             store = FileBlobStore(directory, wake=self._wake, caps=caps, sync=self._sync_files)
             secret = store.open(time.time_ns() // 1000)
             self._blobs = store
-        return BlobSettings(self._blobs, TicketOffice(secret), draw=lambda: secrets.token_urlsafe(_ID_BYTES))
+        return BlobSettings(self._blobs, TicketOffice(secret), draw=lambda: secrets.token_hex(_ID_BYTES))
 
     def _close_engine(self) -> None:
         blobs, self._blobs = self._blobs, None

@@ -63,6 +63,12 @@ def test_an_upload_says_more_as_json(rtm: Rtm, url: str, tmp_path: Path) -> None
     assert "width" not in row
 
 
+def test_no_media_id_looks_like_an_option(url: str) -> None:
+    with rtmsync.connect(url, app_id=DEV_APP_ID, user_id="ann") as ann:
+        ids = [ann.upload_file(b"x", name="x").result().media_id for _ in range(20)]
+    assert all(each.isalnum() for each in ids)
+
+
 def test_pipes_take_part(rtm: Rtm, url: str) -> None:
     up = rtm("upload", "--url", url, "-u", "ann", "--name", "piped", "-", stdin=b"hello\n")
     assert up.status == 0

@@ -65,7 +65,7 @@ class BlobSettings:
         port: The store.
         office: Issues and verifies tickets.
         draw: Draws the id of a blob: at least 128 unpredictable bits, as 22 to 64 letters, digits, hyphens and
-            underscores.
+            underscores. One that begins with a hyphen would be an option to commands.
     """
 
     port: BlobPort

@@ -100,7 +100,7 @@ class MemorySystem:
             blobs=BlobSettings(
                 MemoryBlobStore(),
                 TicketOffice(secrets.token_bytes(SECRET_BYTES)),
-                draw=lambda: secrets.token_urlsafe(_SECRET_BYTES),
+                draw=lambda: secrets.token_hex(_SECRET_BYTES),
             ),
         )
         node.record_events(keys.apps, self.clock.now())
