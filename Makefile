@@ -19,7 +19,8 @@ JOBS ?=
 SEED ?=
 FILE ?=
 ARGS ?=
-PROCESSES ?= 2
+# Three keep two processors busy: many tests wait for what they have started.
+PROCESSES ?= 3
 # QUICK=1 leaves out what takes long or needs other programs.
 QUICK ?=
 OTHERS ?=
@@ -46,7 +47,7 @@ help: ## show this list
 demo: $(VENV)/.stamp-demo ## run a real server and clients on FILE=... (default: this README)
 	@$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
 
-test: $(VENV)/.stamp-test ## run the tests in PROCESSES=2; ARGS=... goes to pytest, QUICK=1 leaves out the slow ones
+test: $(VENV)/.stamp-test ## run the tests in PROCESSES=3; ARGS=... goes to pytest, QUICK=1 leaves out the slow ones
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(quick_tests) $(ARGS)
 
 peers: $(VENV)/.stamp-peers ## install gunicorn, uWSGI, Celery, ... beside the tests; without them some are skipped
