@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from rtmcore.client.requests import Ticket
 from rtmcore.codes import PeerConnectionState
@@ -58,6 +58,8 @@ class Driver(Generic[C]):
         finished: Whether the client is closed, and its network thread gone.
     """
 
+    _thread_class: ClassVar[type[NetworkThread]] = NetworkThread
+
     def __init__(
         self,
         profile: Profile[C],
@@ -89,7 +91,14 @@ class Driver(Generic[C]):
         )
         self._network = self._make_network(observe, translate)
         self._lock = self._network.lock
-        self._thread = self._make_thread()
+        self._thread = self._thread_class(
+            config.who,
+            self._network,
+            self,
+            go_on=self._go_on,
+            ended=self._thread_ended,
+            crashed=self._crash,
+        )
         self._ending = False
         self._pending: set[Completion] = set()
         self._settled: list[tuple[Completion, Any, BaseException | None]] = []
@@ -492,16 +501,6 @@ class Driver(Generic[C]):
     ) -> Network[C]:
         return Network(
             self._profile, self.config, self.core, self._router, self.timeline, observe, translate, self.now
-        )
-
-    def _make_thread(self) -> NetworkThread:
-        return NetworkThread(
-            self.config.who,
-            self._network,
-            self,
-            go_on=self._go_on,
-            ended=self._thread_ended,
-            crashed=self._crash,
         )
 
     def _await(self, waiter: Waiter, until: float, operation: str) -> bool:

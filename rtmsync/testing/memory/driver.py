@@ -121,6 +121,8 @@ class MemoryDriver(Driver[C], Generic[C]):
         arguments: See the other bases.
     """
 
+    _thread_class = MemoryThread
+
     def __init__(self, machine: Machine, *arguments: Any, **options: Any) -> None:
         self._machine = machine
         super().__init__(*arguments, **{**options, "clock": machine.clock.now})
@@ -205,16 +207,6 @@ class MemoryDriver(Driver[C], Generic[C]):
             observe,
             translate,
             self.now,
-        )
-
-    def _make_thread(self) -> NetworkThread:
-        return MemoryThread(
-            self.config.who,
-            self._network,
-            self,
-            go_on=self._go_on,
-            ended=self._thread_ended,
-            crashed=self._crash,
         )
 
     def _await(self, waiter: Waiter, until: float, operation: str) -> bool:
