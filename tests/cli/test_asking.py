@@ -12,8 +12,7 @@ from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from tests.cli.conftest import Rtm
-
-PATIENCE = 60.0
+from tests.cli.ends import PATIENCE
 
 
 @pytest.fixture(scope="module")

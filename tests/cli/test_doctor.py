@@ -25,9 +25,9 @@ from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys, TokenKey, make_token
 from tests.cli.conftest import Outcome, Rtm
+from tests.cli.ends import PATIENCE
 
 KEY = TokenKey(b"0123456789abcdef" * 4)
-PATIENCE = 60.0
 ALL_STEPS = ["settings", "proxy", "name", "tcp", "upgrade", "login", "clock", "round trip", "token"]
 
 

@@ -21,9 +21,7 @@ from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from rtmsync.testing import FaultProxy
 from tests.cli.conftest import Rtm
-from tests.cli.ends import RTM, Running, call, environment, running
-
-PATIENCE = 60.0
+from tests.cli.ends import PATIENCE, RTM, Running, call, environment, running
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,6 @@ from rtmsync.testing import FaultProxy
 from tests.cli.conftest import Rtm
 from tests.cli.ends import running
 
-PATIENCE = 60.0
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:

@@ -9,10 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.examples.programs import PATIENCE
 from tests.system.processes import free_port
-
-PATIENCE = 60.0
-"""Seconds in which each program starts or ends, also where the machine has much else to do."""
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "examples" / "support_chat"
