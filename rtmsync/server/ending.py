@@ -14,7 +14,11 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def ended_by_signals(server: "Server") -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT drain the server, and the second one stop it, during a block."""
+    """Let the first SIGTERM or SIGINT drain the server, and the second one stop it, during a block.
+
+    Where one has come, the block's end leaves both without effect: the process is about to end with a status of its
+    own, and a signal that came too late would replace it.
+    """
     draining = False
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -30,4 +34,4 @@ def ended_by_signals(server: "Server") -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if draining else handler)

@@ -1,5 +1,6 @@
 """`rtm serve` as a process: how it introduces itself, whom it lets in, and how it ends."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -97,18 +98,23 @@ def test_a_signal_sends_the_clients_away_and_ends_with_0(number: signal.Signals)
 
 
 def test_a_second_signal_does_not_wait_for_the_clients() -> None:
-    with serving("--drain", "600") as (url, server):
-        # Several, as the first of them is sent away at once.
-        clients = [
-            rtmsync.connect(url, app_id=DEV_APP_ID, user_id=f"user-{number}", proxy=None)
-            for number in range(4)
-        ]
+    with serving("--drain", "600") as (url, server), contextlib.ExitStack() as clients:
+        for number in range(4):
+            client = rtmsync.connect(url, app_id=DEV_APP_ID, user_id=f"user-{number}", proxy=None)
+            clients.callback(client.close, 0)
         server.signal(signal.SIGTERM)
         server.notes("draining over 600 s")
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
-        for client in clients:
-            client.close(0)
+
+
+def test_signals_that_come_while_it_ends_do_not_change_its_status() -> None:
+    with serving() as (_, server):
+        server.signal(signal.SIGTERM)
+        server.notes("draining")
+        while server.process.poll() is None:
+            server.signal(signal.SIGTERM)
+        assert server.wait() == 0
 
 
 def test_a_token_is_needed_where_the_app_has_a_key(tmp_path: Path) -> None:
