@@ -24,6 +24,9 @@ _PORTS = range(20_000, 32_000)
 _WORKERS = 16
 """Processes of one run of the tests that have ports of their own."""
 
+_chosen: list[int] = []
+"""What `free_port` has given, the oldest first: none of it comes again as long as there are others."""
+
 PATIENCE = 60.0
 """Seconds after which whoever waits for a process has waited long enough, also where the machine is busy."""
 
@@ -32,12 +35,15 @@ def free_port() -> int:
     """A port for a server that comes back: one that nobody uses, and that the system gives to nobody meanwhile.
 
     Clients that keep trying such a port from the range of their own ports would in the end connect to themselves. The
-    processes of one run of the tests choose from ports of their own each: none takes a port that another has chosen,
-    and has not bound yet or not again.
+    processes of one run of the tests choose from ports of their own each, and none twice: nobody takes a port that was
+    chosen before, and is not bound yet or not again.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    for port in random.SystemRandom().sample(_PORTS[worker % _WORKERS :: _WORKERS], 100):
+    ports = _PORTS[worker % _WORKERS :: _WORKERS]
+    del _chosen[: max(0, len(_chosen) - len(ports) // 2)]
+    for port in random.SystemRandom().sample(sorted(set(ports) - set(_chosen)), 100):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _chosen.append(port)
             return port
     raise AssertionError("no port is free")
 
