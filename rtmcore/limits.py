@@ -614,7 +614,7 @@ RIVALS_REMEMBERED: Final = 100
 #: Name look-ups and token provider calls of one client that may hang at the same time (design).
 HELPER_THREADS: Final = 4
 #: Seconds that a blocking call waits beyond its timeout for the library to tell how it ended (design).
-OUTCOME_GRACE: Final = 1.0
+OUTCOME_GRACE: Final = 5.0
 #: Spans of states that a timeline keeps; the oldest that have ended are dropped, and counted (design).
 TIMELINE_SPANS: Final = 1000
 #: Marks that a timeline keeps besides; the oldest are dropped, and counted (design).

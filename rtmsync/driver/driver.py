@@ -136,7 +136,7 @@ class Driver(Generic[C]):
                 raise RequestTimeout(
                     f"The client did not bring an answer within {seconds:g} s.",
                     operation=operation,
-                    state=self.state.name,
+                    state=getattr(self.state, "name", None),  # a room that was never connected has no state
                     outcome_unknown=True,
                 )
         except BaseException:
@@ -338,9 +338,12 @@ class Driver(Generic[C]):
         self._waiting_for_end += 1
         try:
             self.wait(lambda: self.finished or self._fatal is not None or stopped(), FOREVER, "run_forever")
+            # Taken while others still leave it to this thread.
+            fatal, self._fatal = self._fatal, None
         finally:
             self._waiting_for_end -= 1
-        self.raise_fatal()
+        if fatal is not None:
+            raise fatal
 
     def give_notice(self) -> None:
         """Have those who wait look again."""
@@ -466,8 +469,14 @@ class Driver(Generic[C]):
 
     def _stop_with(self, error: BaseException) -> None:
         """A callback has raised SystemExit, KeyboardInterrupt or the like."""
-        self._fatal = error
-        self.begin_close()
+
+        def stop() -> None:
+            self._start_closing()
+            self._fatal = error
+
+        # In one step: who hears of it finds the client closed, and who waits for the end hears of it before the end.
+        self._lock.run_or_leave(stop)
+        self._after_call()
         self._notice.give()
 
     def _is_own_thread(self) -> bool:

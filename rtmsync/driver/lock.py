@@ -94,10 +94,11 @@ class CoreLock:
     def run_first(self, action: Callable[[], T]) -> T:
         """Run an action of the network thread: callers that come later wait until it has had its turn."""
         if not self._lock.acquire(blocking=False):
-            self.network_waits = True
             taken = False
             while not taken:
                 with self._gate:
+                    # Not before: whoever sees it must find the gate closed.
+                    self.network_waits = True
                     taken = self._lock.acquire(timeout=_COURTESY)
             self.network_waits = False
         try:

@@ -323,12 +323,20 @@ def test_what_is_logged_shows_no_payload_and_no_token(
 def test_retries_are_warned_of_once_per_outage(
     make: Connect, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
+    caplog.set_level(logging.DEBUG, "rtmsync")
     client = make(url="ws://127.0.0.1:1")
-    with pytest.raises(rtmsync.RequestTimeout):
-        client.login(timeout=1.5)
-    warnings = [record for record in own_records(caplog) if record.levelno == logging.WARNING]
-    assert len(warnings) == 1
-    assert "refused" in warnings[0].getMessage()
+
+    def failures() -> list[logging.LogRecord]:
+        return [record for record in own_records(caplog) if "has failed" in record.getMessage()]
+
+    client.login_future()
+    eventually(lambda: len(failures()) >= 3)
+    client.close()
+    first, *others = failures()
+    assert first.levelno == logging.WARNING
+    assert "refused" in first.getMessage()
+    assert {record.levelno for record in others} == {logging.DEBUG}
+    assert [record for record in own_records(caplog) if record.levelno >= logging.WARNING] == [first]
 
 
 def test_each_outage_is_warned_of(
@@ -337,8 +345,9 @@ def test_each_outage_is_warned_of(
     client = connect(url=proxied)
     for number in range(1, 3):
         time.sleep(1.1)  # a connection that worked for less belongs to the same outage
+        before = proxy.connections
         proxy.cut("fin" if number == 1 else "rst")
-        eventually(lambda number=number: proxy.connections == number + 1)
+        eventually(lambda before=before: proxy.connections > before)
         eventually(client.healthy)
         client.channel(f"{number}").join()
     warnings = [record.getMessage() for record in own_records(caplog) if record.levelno == logging.WARNING]
@@ -359,6 +368,8 @@ def test_a_log_handler_may_use_the_client(make: Connect) -> None:
             sent.append(client.state)
 
     shipper = Shipper(level=logging.INFO)
+    # The server may warn of a slow machine, and its thread cannot wait for itself.
+    shipper.addFilter(lambda record: record.name == "rtmsync")
     logger = logging.getLogger("rtmsync")
     logger.addHandler(shipper)
     level = logger.level

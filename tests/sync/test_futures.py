@@ -32,11 +32,15 @@ def test_every_blocking_method_has_a_twin(make: Connect, name: str) -> None:
 
 
 def test_a_future_has_all_that_its_base_class_sets_up(make: Connect) -> None:
-    ours = make(token=lambda user, reason: None).login_future()
-    for name, value in vars(concurrent.futures.Future()).items():
-        assert type(getattr(ours, name)) is type(value)
-        assert getattr(ours, name) == value or name == "_condition"
-        assert getattr(ours, name) is getattr(ours, name)
+    go = threading.Event()  # nothing may become of the login while the Future is looked at
+    ours = make(token=lambda user, reason: None if go.wait(60) else "too late").login_future()
+    try:
+        for name, value in vars(concurrent.futures.Future()).items():
+            assert type(getattr(ours, name)) is type(value)
+            assert getattr(ours, name) == value or name == "_condition"
+            assert getattr(ours, name) is getattr(ours, name)
+    finally:
+        go.set()
 
 
 def test_a_future_that_is_done_needs_no_garbage_collector(connect: Connect, name: str) -> None:
@@ -59,13 +63,13 @@ def test_a_future_is_one(connect: Connect, name: str) -> None:
     channel.join()
     futures = [channel.send_future(str(number)) for number in range(50)]
     assert all(isinstance(future, concurrent.futures.Future) for future in futures)
-    done, rest = concurrent.futures.wait(futures, timeout=5)
+    done, rest = concurrent.futures.wait(futures, timeout=30)
     assert (len(done), len(rest)) == (50, 0)
     more = [channel.send_future(str(number)) for number in range(50)]
-    assert sum(1 for _ in concurrent.futures.as_completed(more, timeout=5)) == 50
+    assert sum(1 for _ in concurrent.futures.as_completed(more, timeout=30)) == 50
     first = concurrent.futures.wait(
         [channel.send_future("x"), concurrent.futures.Future()],
-        timeout=5,
+        timeout=30,
         return_when=concurrent.futures.FIRST_COMPLETED,
     )
     assert len(first.done) == 1

@@ -111,8 +111,11 @@ def test_invalid_messages_are_refused_with_their_code(
 def test_the_documented_rate_is_held_by_the_client(make: Connect, limited: str) -> None:
     client = make(url=limited, rate_limits=True)
     client.login()
-    futures = [client.send_peer_future(client.user_id, str(number)) for number in range(181)]
-    error = futures[-1].exception(30)
+    futures = [client.send_peer_future(client.user_id, "first")]
+    while not futures[-1].done():  # a message that the rate admits is not taken yet, and waits
+        futures.append(client.send_peer_future(client.user_id, "another"))
+    assert len(futures) > 180
+    error = futures[-1].exception()
     assert isinstance(error, rtmsync.RateLimited)
     assert error.code is SendPeerMessageError.TOO_OFTEN
     assert error.retry_after is not None
@@ -151,7 +154,9 @@ def test_channel_messages_wait_for_the_first_subscription(connect: Connect, name
         for number in range(5):
             sender.send(str(number))
         receiver.members()  # what was sent before this answer has arrived
-        assert [message.text for message in receiver.messages(idle_timeout=0.2)] == list("01234")
+        messages = receiver.messages(idle_timeout=30)
+        assert [next(messages).text for _ in range(5)] == list("01234")
+        messages.close()
         assert list(receiver.messages(idle_timeout=0.05)) == []  # they wait for the first one only
 
 
@@ -180,8 +185,7 @@ def test_what_waited_is_dropped_with_the_channel(connect: Connect, name: str) ->
         if round_ == 0:
             bob.channel(name).leave()
     bob.channel(name).members()
-    messages = bob.channel(name).messages(idle_timeout=0.2)
-    assert [message.text for message in messages] == ["round 1"]
+    assert next(bob.channel(name).messages(idle_timeout=30)).text == "round 1"
 
 
 # --- Channels --------------------------------------------------------------------------------------------------
@@ -289,7 +293,7 @@ def test_get_times_out(connect: Connect) -> None:
         inbox.get(timeout=0.1)
     with pytest.raises(TimeoutError):
         inbox.get(timeout=0)
-    assert time.monotonic() - begun < GET_TIMEOUT / 2
+    assert time.monotonic() - begun < GET_TIMEOUT
 
 
 def test_several_threads_share_a_queue(connect: Connect) -> None:
@@ -424,8 +428,9 @@ def test_messages_held_back_survive_a_cut_and_come_once(
     alice, bob = connect(), connect(url=proxied)
     sent = [alice.send_peer_future(bob.user_id, str(number), timeout=30) for number in range(50)]
     eventually(lambda: bob.stats().peer_messages_held == 50)
+    before = proxy.connections
     proxy.cut()
-    eventually(lambda: proxy.connections == 2)
+    eventually(lambda: proxy.connections > before)
     inbox = bob.events(rtmsync.PeerMessage)
     assert texts(inbox, 50) == [str(number) for number in range(50)]
     assert {future.result(30).status for future in sent} == {SendStatus.DELIVERED}
