@@ -203,7 +203,7 @@ def test_a_terminal_sees_a_bar_and_ctrl_c_cancels(url: str, tmp_path: Path) -> N
     import subprocess
 
     path = tmp_path / "large"
-    path.write_bytes(bytes(5_000_000))
+    path.write_bytes(bytes(20_000_000))  # for 40 s
     port = int(url.rpartition(":")[2].partition("/")[0])
     with FaultProxy("127.0.0.1", port) as proxy:
         proxy.throttle(500_000)

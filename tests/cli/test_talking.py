@@ -154,7 +154,7 @@ def test_somebody_without_a_name(rtm: Rtm, url: str, monkeypatch: pytest.MonkeyP
 
 
 def test_a_server_that_is_not_there(rtm: Rtm) -> None:
-    outcome = rtm("send", "--url", "ws://127.0.0.1:1", "--timeout", "3", "ops", "x")
+    outcome = rtm("send", "--url", "ws://127.0.0.1:1", "--timeout", "6", "ops", "x")
     assert outcome.status == ExitCode.NOT_REACHABLE
     assert "Connection refused" in outcome.err
     assert "Traceback" not in outcome.err

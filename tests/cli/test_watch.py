@@ -18,6 +18,7 @@ from rtmsync.server.tokens import AppKeys
 from rtmsync.testing import FaultProxy
 from tests.cli.conftest import Rtm
 from tests.cli.ends import running
+from tests.system.processes import free_port
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +96,13 @@ def test_a_session_that_was_ended_is_an_error(server: Server) -> None:
 
 
 def test_what_a_restart_with_lower_limits_leaves_out_is_told() -> None:
-    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=0, drain_seconds=0.0)
+    config = ServerConfig(apps=[AppKeys(DEV_APP_ID)], port=free_port(), drain_seconds=0.0)
     with Server(config) as server:
         users = ("--sees", "ben", "--sees", "cem")
         with running("watch", "--url", server.url, "--user", "ida", *users) as watch:
             watch.notes("cem is OFFLINE")
             server.stop()
-            with Server(attrs.evolve(config, port=server.port, limits={"subscriptions": 1})):
+            with Server(attrs.evolve(config, limits={"subscriptions": 1})):
                 watch.notes("not restored: The server allows 1 subscriptions now")
                 watch.signal(signal.SIGINT)
                 assert watch.wait() == ExitCode.INTERRUPTED

@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 import rtmsync
+from rtmcore.client.events import Purpose
 from rtmsync import TlsConfig
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
@@ -87,7 +88,6 @@ def test_clients_publishers_and_files_pass_through_nginx(tmp_path: Path) -> None
             except rtmsync.RtmError:
                 assert time.monotonic() < due
         stack.enter_context(client)
-        attempt = client.connection.attempt  # those before it came while nginx started
         publisher = stack.enter_context(rtmsync.Publisher(url, app_id=DEV_APP_ID, server_key=key, tls=tls))
         channel = client.channel("room")
         channel.join()
@@ -98,4 +98,6 @@ def test_clients_publishers_and_files_pass_through_nginx(tmp_path: Path) -> None
         assert message.text == "through nginx"
         data = bytes(range(256)) * 8_000
         assert client.download(client.upload_file(data).result(PATIENCE)).result(PATIENCE) == data
-        assert client.connection.attempt == attempt
+        # None was lost. A second one beside it is no loss: it is opened where the machine stalls for some seconds.
+        opened = [mark.detail for mark in client.timeline.marks if mark.attempt]
+        assert Purpose.RECONNECT.value not in opened
