@@ -43,7 +43,6 @@ def test_a_leaked_descriptor_is_an_error_that_names_it(suite: pytest.Pytester) -
 
 
 def test_what_goes_away_by_itself_or_belongs_to_a_wider_fixture_is_no_leak(suite: pytest.Pytester) -> None:
-    suite.makeconftest(CONFTEST)  # with all the time that tests have
     suite.makeconftest(CONFTEST)  # with all the time that there is to go away
     suite.makepyfile(
         """

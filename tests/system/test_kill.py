@@ -114,7 +114,7 @@ class Siege:
             _, name = self.away.popleft()
             receiver = Receiver(self.server.url, name)
             self.back.append((number, receiver))
-            receiver.client.login_future()
+            receiver.client.login_future(timeout=PATIENCE)
         while self.back and self.back[0][0] <= number - AWAY_FOR:
             self._see_off(self.back.popleft()[1])
 
@@ -126,9 +126,11 @@ class Siege:
         """Let everything come to rest, and compare all of it."""
         for actor in self.actors:
             actor.stop()
+        for call in self.publisher.calls:
+            call.future.exception(PATIENCE)
         while self.away:
             receiver = Receiver(self.server.url, self.away.popleft()[1])
-            receiver.client.login()
+            receiver.client.login(timeout=PATIENCE)
             self.back.append((0, receiver))
         while self.back:
             self._see_off(self.back.popleft()[1])
@@ -136,7 +138,7 @@ class Siege:
         for index, sender in enumerate(self.senders):
             never = Receiver(self.server.url, f"never-{index}")
             with contextlib.closing(never.client):
-                never.client.login()
+                never.client.login(timeout=PATIENCE)
                 self.delivered += never.check([sender], PATIENCE, OFFLINE_MESSAGES)
         self.boards.check(self.listener.client)
         self.listener.check()
@@ -160,7 +162,12 @@ class Siege:
             found: list[int] = []
             while True:
                 page = sender.client.history(
-                    source=sender.name, destination=name, limit=100, offset=len(found), ascending=True
+                    source=sender.name,
+                    destination=name,
+                    limit=100,
+                    offset=len(found),
+                    ascending=True,
+                    timeout=PATIENCE,
                 )
                 found += [int(str(message.text).split()[1]) for message in page.messages]
                 if not page.messages or len(found) >= page.count:

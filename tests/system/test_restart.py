@@ -21,10 +21,10 @@ from rtmsync import (
     NotRestored,
     PresenceChanged,
 )
-from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
 from tests.system.conftest import WAIT
-from tests.system.processes import ServerProcess
+from tests.system.processes import ServerProcess, free_port
+from tests.system.traffic import make_client
 
 SPURIOUS = (MemberJoined, MemberLeft, MemberCountChanged, PresenceChanged, ChannelLost, ChannelGap)
 
@@ -62,7 +62,7 @@ def until(condition: Callable[[], bool]) -> None:
 def test_who_comes_back_soon_has_neither_left_nor_been_offline(server: ServerProcess, how: str) -> None:
     users = ("alice", "bob", "carol")
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(Client(server.url, app_id=DEV_APP_ID, user_id=user)) for user in users]
+        clients = [stack.enter_context(make_client(server.url, user)) for user in users]
         noted: list[tuple[str, Any]] = []
         for client in clients:
             for kind in SPURIOUS:
@@ -74,6 +74,10 @@ def test_who_comes_back_soon_has_neither_left_nor_been_offline(server: ServerPro
             client.subscribe_presence([user for user in users if user != client.user_id])
         # All have come, and everybody knows it.
         until(lambda: {user for user, event in list(noted) if _counts(event, len(users))} == set(users))
+        came = {("alice", "bob"), ("alice", "carol"), ("bob", "carol")}
+        until(
+            lambda: {(user, event.user) for user, event in list(noted) if type(event) is MemberJoined} == came
+        )
         known = {(watcher, other) for watcher in users for other in users if watcher != other}
         until(lambda: {(user, other) for user, event in list(noted) for other in _watched(event)} == known)
         heard = [room.events(ChannelMessage) for room in rooms]
@@ -97,7 +101,7 @@ def test_who_comes_back_soon_has_neither_left_nor_been_offline(server: ServerPro
 def test_what_lower_limits_leave_out_at_a_restart_is_told_and_logged(
     serve: Callable[..., Server], connect: Callable[..., Client], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = serve()
+    server = serve(port=free_port())
     alice = connect(server, "alice")
     missing = alice.events(NotRestored)
     alice.subscribe_presence(["bob", "carol", "dave"])

@@ -14,6 +14,7 @@ from rtmcore.connection.policy import RTM_POLICY
 from rtmsync import ChannelMessage, Client, PeerMessage, RequestTimeout, RtmError, SendStatus
 from rtmsync.channel import Channel
 from rtmsync.server.config import DEV_APP_ID
+from tests.system.processes import PATIENCE
 
 STORED = (SendStatus.CACHED, SendStatus.DELIVERED)
 CHANNEL = "news"
@@ -190,7 +191,7 @@ class Publisher(Pipelined):
         message after the other: only what was promised has its place for good.
         """
         promised = set(self.promised())
-        page = self.client.history(channel=CHANNEL, limit=100)
+        page = self.client.history(channel=CHANNEL, limit=100, timeout=PATIENCE)
         numbers = [int(str(message.text).split()[1]) for message in page.messages]
         assert len(numbers) == len(set(numbers)), f"twice: {numbers}"
         placed = [number for number in numbers if number in promised]
@@ -203,7 +204,9 @@ class Publisher(Pipelined):
         """The whole history is what was promised, and what nobody knows of; how much it is."""
         numbers: list[int] = []
         while True:
-            page = self.client.history(channel=CHANNEL, limit=100, offset=len(numbers), ascending=True)
+            page = self.client.history(
+                channel=CHANNEL, limit=100, offset=len(numbers), ascending=True, timeout=PATIENCE
+            )
             numbers += [int(str(message.text).split()[1]) for message in page.messages]
             if not page.messages or len(numbers) >= page.count:
                 break
@@ -262,7 +265,7 @@ class Boards:
         for number in range(Writer.CHANNELS):
             channel = f"board-{number}"
             asked = time.monotonic()
-            found = reader.get_channel_attributes(channel)
+            found = reader.get_channel_attributes(channel, timeout=PATIENCE)
             for key, writers in keys.items():
                 writes = [
                     write for writer in writers for write in list(writer.writes.get((channel, key), ()))
@@ -357,4 +360,5 @@ class Listener:
 
     def check(self) -> None:
         """Nothing came twice, and nothing out of order."""
-        assert self.heard == sorted(set(self.heard)), f"twice or out of order: {_disorder(self.heard)}"
+        heard = list(self.heard)  # the last of it may still be on its way
+        assert heard == sorted(set(heard)), f"twice or out of order: {_disorder(heard)}"
