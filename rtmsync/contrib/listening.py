@@ -21,6 +21,7 @@ from rtmcore.models import ChannelMessage, PeerMessage
 from rtmsync.client import Client
 from rtmsync.contrib.connections import Around
 from rtmsync.driver.clock import Deadline
+from rtmsync.driver.notice import Notice
 from rtmsync.exits import ExitCode, exit_code
 
 logger: Final = logging.getLogger("rtmsync.contrib")
@@ -176,7 +177,11 @@ class _Listener:
     stopping: bool = False
     _telling: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     # Whether the handlers have had all that they will get on this connection.
-    _handled: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _handled: bool = attrs.field(default=False, init=False)
+    _notice: Notice = attrs.field(factory=Notice, init=False)
+    # Between the signal that ends it and the goodbye: a second Ctrl-C is looked for then, instead of cutting in.
+    _draining: bool = attrs.field(default=False, init=False)
+    _hurried: bool = attrs.field(default=False, init=False)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -203,12 +208,16 @@ class _Listener:
             except _Stopped:
                 self.tell("Ending: what has arrived is handled first.")
                 self._handle_the_rest()
+                self._draining = False
+                if self._hurried:
+                    raise KeyboardInterrupt from None
             except RtmError as error:
                 if isinstance(error, InvalidArgument):
                     raise
                 self.error = self.error or error
             finally:
                 self.stopping = True
+                self._draining = False
                 self.client.close(self.drain)
         if self.error is None:
             return ExitCode.OK
@@ -237,7 +246,7 @@ class _Listener:
         because = "" if event.cause is None else f" ({event.cause.message})"
         self.tell(f"{event.state.name}, {event.reason.name}{because}")
         if event.state is not ConnectionState.CONNECTED:
-            self._handled.set()
+            self._all_handled()
         if event.state is ConnectionState.ABORTED:
             self._end(
                 Aborted(
@@ -272,7 +281,7 @@ class _Listener:
 
     def _handle_the_rest(self) -> None:
         """Leave the channels, and wait until the handlers have had what came before."""
-        self._handled.clear()
+        self._handled = False
         if self.client.state is not ConnectionState.CONNECTED:
             return  # nobody would answer; closing lets the handlers have what came before, too
         until = Deadline(self.drain)
@@ -282,11 +291,15 @@ class _Listener:
         last = self.client.subscribed_peers_future(
             PeerSubscriptionOption.ONLINE_STATUS, timeout=max(self.drain, 0.001)
         )
-        last.add_done_callback(lambda _: self._handled.set())
-        if not self._handled.wait(until.remaining()):
+        last.add_done_callback(lambda _: self._all_handled())
+        if not self._notice.wait(lambda: self._handled or self._hurried, until.at):
             logger.warning(
                 "The handlers were not done within %g s; what they had not begun is lost.", self.drain
             )
+
+    def _all_handled(self) -> None:
+        self._handled = True
+        self._notice.give()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -302,7 +315,12 @@ class _Listener:
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if not self.stopping:
-            self.stopping = True
+            self.stopping = self._draining = True
             raise _Stopped
         if number == signal.SIGINT:
-            raise KeyboardInterrupt
+            if self._draining:
+                # An exception in the middle of what a Future does could leave its lock taken, and the handlers stuck.
+                self._hurried = True
+                self._notice.give()
+            else:
+                raise KeyboardInterrupt

@@ -345,6 +345,23 @@ def test_an_impatient_second_ctrl_c_ends_it_at_once(server, connections: Configu
         assert running.ended() in (-signal.SIGINT, 1, 130)
 
 
+def test_a_second_ctrl_c_cuts_nothing_short(connections: Configure):
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        if text.startswith("Listening"):
+            signal.raise_signal(signal.SIGTERM)
+        if text.startswith("Ending"):
+            signal.raise_signal(signal.SIGINT)
+        told.append(text)
+
+    client = connections().listening_client()
+    with pytest.raises(KeyboardInterrupt):
+        run_listener(client, Handlers(), channels=["orders"], tell=tell)
+    assert "Ending: what has arrived is handled first." in told
+    assert client.state is rtmsync.ConnectionState.DISCONNECTED
+
+
 def test_a_handler_that_exits_ends_the_program_with_its_status(server, connections: Configure):
     with program(server.url, 20) as running:
         connections().publish("jobs", "exit")
