@@ -23,6 +23,7 @@ from tests.codes.conftest import SERVER_KEY, Muted
 from tests.sync.conftest import Connect
 
 KEY = TokenKey(b"k" * 32)
+WAIT = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_token_says_which_channels_may_be_joined(connect: Connect, locked: Ser
 def test_one_channel_too_many(connect: Connect, name: str) -> None:
     client = connect()
     for future in [client.channel(f"{name}-{n}").join_future() for n in range(CHANNELS_JOINED)]:
-        future.result(10)
+        future.result(WAIT)
     with pytest.raises(rtmsync.LimitExceeded) as caught:
         client.channel(name).join()
     assert caught.value.code is JoinChannelError.EXCEED_LIMIT
@@ -94,14 +95,14 @@ def test_a_leave_ends_a_join(connect: Connect, proxy: FaultProxy, proxied: str, 
     client, other = connect(url=proxied), connect()
     channel = client.channel(name)
     proxy.blackhole()
-    joining, leaving = channel.join_future(), channel.leave_future()
-    error = joining.exception(10)
+    joining, leaving = channel.join_future(), channel.leave_future(WAIT)
+    error = joining.exception(WAIT)
     assert isinstance(error, rtmsync.StateError)
     assert error.code is JoinChannelError.ABORTED_BY_LEAVE
     with pytest.raises(rtmsync.AlreadyJoined):
         channel.join()
     proxy.heal()
-    assert leaving.result(10) is None
+    assert leaving.result(WAIT) is None
     assert not channel.joined
     assert other.member_counts(name) == {name: 0}
     channel.join()

@@ -220,7 +220,11 @@ def test_a_login_while_the_engine_is_away_is_tried_until_its_time_is_over(
     make: Connect, refusing: str, engine: RefusingEngine
 ) -> None:
     client = make(url=refusing)
-    with engine.refuses(Claim), pytest.raises(rtmsync.RequestTimeout) as caught:
-        client.login(0.3)
-    assert caught.value.code is LoginError.TIMEOUT
+    with engine.refuses(Claim):
+        for seconds in (0.3, 3.0, 30.0):  # a slow machine hears of no refusal in the shorter times
+            with pytest.raises(rtmsync.RequestTimeout) as caught:
+                client.login(seconds)
+            assert caught.value.code is LoginError.TIMEOUT
+            if "ENGINE_UNAVAILABLE" in str(caught.value.__cause__):
+                break
     assert "ENGINE_UNAVAILABLE" in str(caught.value.__cause__)

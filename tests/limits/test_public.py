@@ -30,13 +30,18 @@ from rtmsync import (
     SendPeerMessageError,
     SendStatus,
 )
+from rtmsync.config import DEFAULT_TIMEOUTS
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from tests.limits.rows import BAD_IDS, GOOD_IDS, IDS, MESSAGES, ROWS, Place, Row
+from tests.sync.conftest import patient
 
 APP = DEV_APP_ID
 Make = Callable[..., rtmsync.Client]
+WAIT = 30.0
+PATIENCE = patient(DEFAULT_TIMEOUTS, {})["timeouts"]
+"""Longer timeouts: the machine may do much else."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,7 @@ def make(server: Server) -> Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
         def build(user: str | None = None, **options: Any) -> rtmsync.Client:
-            options = {"app_id": APP, "proxy": None, **options}
+            options = {"app_id": APP, "proxy": None, "timeouts": PATIENCE, **options}
             client = rtmsync.Client(
                 server.url, user_id=f"u-{secrets.token_hex(6)}" if user is None else user, **options
             )
@@ -133,7 +138,7 @@ def test_the_largest_messages_arrive_whole(row: Row, place: Place) -> None:
     with place.bob.events(kind) as messages:
         for good in row.good:
             row.call(place, good)
-            got = messages.get(10)
+            got = messages.get(WAIT)
             if isinstance(good, tuple):
                 assert (got.body, got.description) == good
             else:
@@ -142,7 +147,7 @@ def test_the_largest_messages_arrive_whole(row: Row, place: Place) -> None:
             with pytest.raises(rtmsync.InvalidArgument):
                 row.call(place, bad)
         row.call(place, row.good[0])
-        assert messages.get(10).body == (b"" if not isinstance(row.good[0], tuple) else row.good[0][0])
+        assert messages.get(WAIT).body == (b"" if not isinstance(row.good[0], tuple) else row.good[0][0])
 
 
 def test_ids_of_users_who_log_in(make: Make) -> None:
@@ -230,7 +235,7 @@ def test_content_and_channel_of_an_invitation(place: Place, unit: str) -> None:
             callee, unit * (INVITATION_CONTENT_BYTES // size), unit * (INVITATION_CHANNEL_BYTES // size)
         )
         invitation.send()
-        rang = rings.get(10).invitation
+        rang = rings.get(WAIT).invitation
         assert rang.content == invitation.content
         assert rang.channel_id == invitation.channel_id
     for content, channel in (
@@ -252,14 +257,14 @@ def test_the_response_to_an_invitation(place: Place, answer: str) -> None:
     with place.bob.events(rtmsync.RemoteInvitationReceived) as rings:
         invitation = place.alice.invite(place.bob.user_id)
         invitation.send()
-        rang = rings.get(10).invitation
+        rang = rings.get(WAIT).invitation
     for bad in ("x" * (most + 1), "é" * (most // 2) + "x"):
         with pytest.raises(rtmsync.InvalidArgument) as caught:
             getattr(rang, answer)(bad)
         assert caught.value.code is InvitationApiCallError.INVALID_ARGUMENT
     assert rang.state is rtmsync.RemoteInvitationState.INVITATION_RECEIVED
     getattr(rang, answer)("é" * (most // 2))
-    invitation.wait(10)
+    invitation.wait(WAIT)
     assert invitation.response == "é" * (most // 2)
 
 
@@ -271,7 +276,10 @@ def test_a_client_keeps_what_a_server_is_set_to() -> None:
         limits={"message": 100, "channels": 2, "attributes": 1, "invitation_content": 10, "in_flight": 500},
         rates={"members": RateLimit(1, 60.0)},
     )
-    with Server(config) as server, rtmsync.connect(server.url, app_id=APP, user_id="ann", proxy=None) as ann:
+    with (
+        Server(config) as server,
+        rtmsync.connect(server.url, app_id=APP, user_id="ann", proxy=None, timeouts=PATIENCE) as ann,
+    ):
         ann.on(PeerMessage, lambda message: None)
         ann.send_peer("ann", "x" * 100)
         with pytest.raises(rtmsync.InvalidArgument, match="at most 100 "):
@@ -298,10 +306,10 @@ def test_a_client_keeps_what_a_server_is_set_to() -> None:
 def test_stored_messages(place: Place, make: Make) -> None:
     carol = f"carol-{secrets.token_hex(4)}"
     sent = [place.alice.send_peer_future(carol, f"{n}", offline=True) for n in range(OFFLINE_MESSAGES + 1)]
-    assert {future.result(10).status for future in sent} == {SendStatus.CACHED}
+    assert {future.result(WAIT).status for future in sent} == {SendStatus.CACHED}
     client = make(carol)
     client.login()
     assert client.stored_messages().count == OFFLINE_MESSAGES
     with client.events(PeerMessage) as messages:
-        got = [messages.get(10).body for _ in range(OFFLINE_MESSAGES)]
+        got = [messages.get(WAIT).body for _ in range(OFFLINE_MESSAGES)]
     assert got == [f"{n}".encode() for n in range(1, OFFLINE_MESSAGES + 1)]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rtmcore.errors import ServerFailure
-from rtmcore.limits import BLOB_FILES_OPEN, BLOB_THREADS
+from rtmcore.limits import BLOB_FILES_OPEN, BLOB_THREADS, MEDIA_UNFINISHED_SECONDS
 from rtmcore.service.blobs.catalog import BlobCaps
 from rtmcore.service.blobs.commands import (
     BlobBytes,
@@ -139,7 +139,8 @@ def test_a_start_clears_up_what_belongs_to_nothing(make, tmp_path) -> None:
     store._file(BlobKey(APP, "lost")).unlink()
     store._file(BlobKey(APP, "cut")).write_bytes(b"x")
     old = store._part(BlobKey(APP, "old"))
-    os.utime(old, (time.time() - 3601, time.time() - 3601))
+    long_ago = now - int((MEDIA_UNFINISHED_SECONDS + 1) * SECOND)
+    os.utime(old, (long_ago / SECOND, long_ago / SECOND))
     (directory / ("0" * 64)).write_bytes(b"a file without a row")
     (directory / ("1" * 64 + ".part")).write_bytes(b"a part without a row")
     (directory / "README").write_text("not ours")

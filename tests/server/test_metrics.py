@@ -20,6 +20,7 @@ from rtmsync.server.tokens import AppKeys
 from tests.server.conftest import Serve
 
 KEY = "metrics-key-0123456789"
+WAIT = 30.0
 Samples = dict[tuple[str, str], float]
 
 
@@ -31,7 +32,7 @@ def get(
     if key is not None:
         request.add_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=WAIT) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -55,7 +56,7 @@ def samples(server: Server) -> Samples:
 
 def until(server: Server, condition: Callable[[Samples], bool]) -> Samples:
     """The first page that fulfils a condition."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT
     while not condition(found := samples(server)):
         assert time.monotonic() < deadline, found
         time.sleep(0.01)
@@ -80,7 +81,7 @@ def test_what_happens_is_told(serve: Serve, tmp_path: Path, on_disk: bool) -> No
             one.channel("ops").join()
         received = bob.channel("ops").events(rtmsync.ChannelMessage)
         alice.channel("ops").send("hello")
-        assert received.get(timeout=10).text == "hello"
+        assert received.get(timeout=WAIT).text == "hello"
         alice.send_peer("carol", "see you", offline=True)
         alice.send_peer("carol", "not stored")
         found = samples(server)
@@ -213,10 +214,10 @@ def test_a_reload_changes_who_may_have_it(serve: Serve) -> None:
 def test_only_reading_is_served(serve: Serve) -> None:
     server = serve(metrics=True)
     request = urllib.request.Request(f"http{server.url[2:]}/metrics", method="HEAD")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=WAIT) as answer:
         assert answer.read() == b""
     with pytest.raises(urllib.error.HTTPError, match="405"):
-        urllib.request.urlopen(urllib.request.Request(request.full_url, method="DELETE"), timeout=10)
+        urllib.request.urlopen(urllib.request.Request(request.full_url, method="DELETE"), timeout=WAIT)
 
 
 def test_a_server_that_is_not_open_has_nothing_to_tell() -> None:
