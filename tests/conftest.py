@@ -1,6 +1,7 @@
 """What every test shares: a guard against threads and file descriptors that a test leaves behind, and Ctrl-C."""
 
 import gc
+import math
 import os
 import signal
 import sys
@@ -122,11 +123,17 @@ def leave_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.node.stash.get(_failed, False) or not leaks(threads, descriptors):
         return
-    gc.collect()
     deadline = _monotonic() + SETTLE
+    collect = -math.inf
     while found := leaks(threads, descriptors):
-        if _monotonic() > deadline:
+        now = _monotonic()
+        if now >= collect:
+            # Again and again: a thread that ends meanwhile may leave something that only this closes.
+            gc.collect()
+            collect = now + 1.0
+        elif now > deadline:
             pytest.fail(
                 f"{SETTLE:g} s after its end, the test has left behind:\n" + "\n".join(found), pytrace=False
             )
-        _sleep(0.01)
+        else:
+            _sleep(0.01)
