@@ -174,7 +174,7 @@ def test_a_room_is_connecting_until_its_media_is_connected_too(
 ) -> None:
     link.add(Rule(BlackHole(), connection=2))
     # It waits for media as long as it may, and goes without.
-    room = room_at(place, link, stack, timeout=2.0)
+    room = room_at(place, link, stack, timeout=3.0)
     assert room.state is rtmsync.RoomState.CONNECTED
     link.wait_for(2)
     assert room.peer_connection_state is CONNECTING

@@ -12,9 +12,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rtmcore.limits import MEDIA_BYTES
 from rtmsync.server.config import DEV_APP_ID
 from tests.system.processes import PATIENCE, ServerProcess
+
+pytestmark = pytest.mark.timeout(300)
 
 BASE = f"/rtm/v1/apps/{DEV_APP_ID}"
 KILLS = 6

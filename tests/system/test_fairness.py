@@ -133,7 +133,7 @@ def test_as_many_transfers_as_may_be_while_peer_messages_flow(tmp_path: Path) ->
 
         alice.ask(f"tail bob {COUNT}")
         without, disturbed = [], []
-        for done in range(1, 2 * ROUNDS + 1):
+        for done in range(1, 4 * ROUNDS + 1):
             without.append(alice.ask(f"tail bob {COUNT}"))
             print(f"p99 {without[-1] * 1e3:.2f} ms without")
             took = transferring(LINK, COUNT)
