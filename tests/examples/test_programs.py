@@ -107,6 +107,7 @@ def test_no_job_is_lost_or_done_twice_when_the_worker_is_killed(
             first.wait_for("begins")
             first.process.send_signal(signal.SIGKILL)
         with worker(tmp_path, environment) as second:
+            second.wait_for("ready")
             assert giver.finish() == 0
             second.process.send_signal(signal.SIGTERM)
             second.wait_for("ends")

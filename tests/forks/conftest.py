@@ -7,11 +7,16 @@ import attrs
 import pytest
 
 import rtmsync
+from rtmcore.service import logins
 from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 
 KEY = "a-key-of-these-tests"
+
+SILENCE = 10.0
+"""Seconds of silence that this server lets clients take for an interruption. On a machine that stands still for a few
+seconds, sessions that nothing else happens to are to stay on their first connection."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,8 @@ def server() -> Iterator[Server]:
         rate_limits=False,
         server_keys={DEV_APP_ID: [KEY]},
     )
-    with Server(config) as running:
+    with pytest.MonkeyPatch.context() as patch, Server(config) as running:
+        patch.setattr(logins, "INTERRUPTED_AFTER", SILENCE)
         yield running
 
 

@@ -10,5 +10,6 @@ if __name__ == "__main__":
         for view, count in zip(sys.argv[1::2], map(int, sys.argv[2::2]), strict=True)
         for number in range(count)
     ]
+    print("all are given", flush=True)
     for order in orders:
-        print("answer:", order.get(timeout=60, interval=0.05), flush=True)
+        print("answer:", order.get(timeout=120, interval=0.05), flush=True)

@@ -111,8 +111,14 @@ def _log_in() -> rtmsync.Client | None:
         client.send_peer(message.sender, f"{os.getpid()} {client.state.name} {client.connection.attempt}")
 
     # uWSGI forks without holding the interpreter's lock and without its hooks. What a thread holds in that moment,
-    # be it the lock of `logging`, is held for ever in the workers; so let there be silence.
-    time.sleep(0.5)
+    # be it the lock of `logging`, is held for ever in the workers; so let there be silence. Both sides have just said
+    # something, and say nothing again for 1.5 s; where the machine stood still meanwhile, once more.
+    for _ in range(20):
+        client.member_counts(CHANNEL)
+        begun = time.monotonic()
+        time.sleep(0.5)
+        if time.monotonic() < begun + 0.75:
+            break
     return client
 
 

@@ -1,5 +1,6 @@
 """Two processes of Celery's prefork pool carry out tasks that publish."""
 
+import contextlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -24,10 +25,12 @@ def test_tasks_publish_once_and_leave_the_session_of_the_parent_alone(
     options = "--pool prefork --concurrency 2 --without-gossip --without-mingle --without-heartbeat".split()
     worker = python("-m", "celery", "--app", "tests.forks.tasks", "worker", *options)
     orders = ["publisher", "40", "session", "40", "inherited", "4"]
-    with Program(worker, **environment, SHOP_MASTER=parent) as program:
-        program.wait_for(r"celery@\S+ v")
-        with Program(python("-m", "tests.forks.send_tasks", *orders), **environment) as sender:
-            status, took = sender.wait()
+    with contextlib.ExitStack() as stack:
+        sender = stack.enter_context(Program(python("-m", "tests.forks.send_tasks", *orders), **environment))
+        # A worker that looks at the files of this broker while they are written may find one that is still empty.
+        sender.wait_for("all are given")
+        program = stack.enter_context(Program(worker, **environment, SHOP_MASTER=parent))
+        status, took = sender.wait(2 * PATIENCE)
         assert status == 0, sender.output
         answers = re.findall(r"^answer: (\d+) (.*)$", sender.output, re.MULTILINE)
         expected = [f"{view}-{number}" for view in ("publisher", "session") for number in range(40)]

@@ -94,7 +94,7 @@ class Publisher(_Client):
         start = clock()
         end = start + seconds
         sent = 0
-        while clock() < end:
+        while not sent or clock() < end:
             slots.acquire()
             publish(TOPIC, body, qos=1)
             sent += 1

@@ -70,7 +70,7 @@ class Publisher:
         sent = 0
         start = clock()
         end = start + seconds
-        while clock() < end:
+        while not sent or clock() < end:
             if len(waiting) == window:
                 waiting.popleft().result(TIMEOUT)
             waiting.append(send(body))

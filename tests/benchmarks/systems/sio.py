@@ -56,7 +56,7 @@ class Publisher:
         start = clock()
         end = start + seconds
         sent = 0
-        while clock() < end:
+        while not sent or clock() < end:
             slots.acquire()
             emit("message", body, callback=lambda *_: slots.release())
             sent += 1

@@ -57,7 +57,7 @@ class Publisher:
         sent = acknowledged = 0
         start = clock()
         end = start + seconds
-        while clock() < end:
+        while not sent or clock() < end:
             if sent - acknowledged == window:
                 receive(10)
                 acknowledged += 1
