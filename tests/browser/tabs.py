@@ -146,9 +146,13 @@ class Page:
         return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
 
     def waits_for_text(self, selector: str, words: str) -> str:
-        """Wait until an element says something, in whatever case; all that it says then."""
+        """Wait until an element says something, in whatever case; all that it says then.
+
+        Whole words count, and no negation: "DISCONNECTED" and "not connected" do not say "CONNECTED".
+        """
+        said = re.compile(rf"(?<!\w)(?<!not ){re.escape(words)}(?!\w)", re.IGNORECASE)
         return wait_for(
-            lambda: (text := self.text(selector)) and words.lower() in text.lower() and text,
+            lambda: (text := self.text(selector)) and said.search(text) and text,
             lambda: f"{selector} says {self.text(selector)!r}, not {words!r}; {self.browser.listen()}",
         )
 

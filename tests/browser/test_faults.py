@@ -21,6 +21,9 @@ OpenPage = Callable[[], ClientPage]
 
 CUTS = 6
 
+SHORT = 2.4
+"""Seconds that are no interruption in any case: one begins 4 s after the last byte, which came up to 1.5 s before."""
+
 
 @pytest.fixture
 def proxy(server: ServerProcess) -> Iterator[FaultProxy]:
@@ -41,6 +44,9 @@ def test_a_server_is_killed_and_comes_back(
     channel.join()
     page.make(own_server.url, APP, ada).call("login")
     page.call("join", room)
+    page.run(
+        "Math.random = () => 0.2"
+    )  # waits of up to 1.6 s between attempts: what is sent meanwhile has 10
 
     own_server.kill()
     page.wait_for_state("RECONNECTING", "INTERRUPTED")
@@ -97,7 +103,7 @@ def test_what_is_sent_to_an_absent_page_arrives_after_a_restart(
 def test_no_message_is_lost_or_comes_twice_over_cuts(
     browser: Browser, page: ClientPage, server: ServerProcess, proxy: FaultProxy, member: LogIn, names: Names
 ) -> None:
-    browser.expect("WebSocket connection to .* failed: .*net::ERR_")
+    browser.expect("WebSocket connection to .* failed: ")  # in whatever state an attempt is when it is cut
     ada, ben, room = names("ada"), names("ben"), names("room")
     python = member(server, ben)
     heard = python.events(ChannelMessage)
@@ -137,16 +143,15 @@ def test_silence_is_noticed(
     page.make(proxy.url, APP, ada).call("login")
     page.call("join", room)
     channel.send("before")
-    page.wait_for_events(1, "message")
+    (before,) = page.wait_for_events(1, "message")
     began = time.time()
     proxy.blackhole()
     channel.send("meanwhile")
     page.wait_for_state("RECONNECTING", "INTERRUPTED")
-    seconds = page.events("state")[-1]["at"] / 1000 - began
-    print(f"noticed after {seconds:.2f} s")
-    assert 2.3 < seconds < 20, (
-        "4 s after the last byte, which came up to 1.5 s before; more on a slow machine"
-    )
+    noticed = page.events("state")[-1]["at"]
+    print(f"noticed after {noticed / 1000 - began:.2f} s")
+    assert noticed - before["at"] > 3_900, "4 s after the last byte, which came with this message or later"
+    assert noticed / 1000 - began < 20, "more than 4 s on a slow machine, but not the 30 s of an outage"
     assert page.texts() == ["before"]
     proxy.heal()
     page.wait_for_state("CONNECTED")
@@ -164,11 +169,18 @@ def test_a_short_cut_is_no_interruption(
     channel.join()
     page.make(proxy.url, APP, ada).call("login")
     page.call("join", room)
-    proxy.cut()
-    page.wait_for_events(1, "retry")
-    channel.send("still there?")
-    page.wait_for_events(1, "message")
-    assert page.states() == ["CONNECTING", "CONNECTED"]
+    for number in range(1, 11):
+        page.wait_for_state("CONNECTED")
+        states, began = page.states(), time.monotonic()
+        proxy.cut()
+        page.wait_for_events(number, "retry")
+        channel.send("still there?")
+        page.wait_for_events(number, "message")
+        short = time.monotonic() < began + SHORT
+        if short:
+            break  # otherwise the machine stood still meanwhile: once more
+    assert short
+    assert page.states() == states
 
 
 def test_a_return_while_the_site_gives_no_tokens(
@@ -176,11 +188,14 @@ def test_a_return_while_the_site_gives_no_tokens(
 ) -> None:
     page.make(proxy.url, APP, names("ada")).call("login")
     page.run("window.withoutTokens = true")
+    began = time.monotonic()
     proxy.cut()
     page.wait_for_events(1, "error")
     assert page.call("join", names("room")) == [names("ada")]
-    assert page.states() == ["CONNECTING", "CONNECTED"]
-    assert page.run("return tokens") == ["login", "return"]
+    states = page.states()
+    if time.monotonic() < began + SHORT:  # unless the machine stood still meanwhile
+        assert states == ["CONNECTING", "CONNECTED"]
+    assert page.run("return tokens")[:2] == ["login", "return"]
 
 
 def test_a_second_login_ends_the_first_for_good(

@@ -145,7 +145,7 @@ def test_a_page_of_another_origin_is_refused(
 
 @pytest.mark.slow
 def test_a_new_token_is_got_in_time(page: ClientPage, server: ServerProcess, names: Names) -> None:
-    page.make(server.url, APP, names("ada"), seconds=6).call("login")
+    page.make(server.url, APP, names("ada"), seconds=8).call("login")
     wait_for(lambda: page.run("return tokens.length") >= 3)
     assert page.run("return tokens")[:3] == ["login", "renew", "renew"]
     assert page.events("error") == []

@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 from tests.benchmarks.load import Counter, clock, one_at_a_time, payload
 from tests.benchmarks.peers import mosquitto
 from tests.benchmarks.workers import stop_process
+from tests.system.processes import free_port
 
 TOPIC = "bench"
 REQUESTS, REPLIES = "bench/requests", "bench/replies"
@@ -37,8 +38,7 @@ class Server:
     def __init__(self) -> None:
         found = mosquitto()
         assert found is not None
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self._directory = tempfile.TemporaryDirectory(prefix="bench-mosquitto-")
         settings = Path(self._directory.name, "mosquitto.conf")
         settings.write_text(SETTINGS.format(port=self._port), encoding="utf-8")
@@ -46,7 +46,7 @@ class Server:
 
     def listen(self) -> list[int]:
         """Port and process id, once it accepts connections."""
-        deadline = clock() + 10
+        deadline = clock() + 30
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self._port), 1).close()
