@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-GRACE = 2.0
+GRACE = 10.0
 """Seconds that a process gets to end by itself before it is made to."""
 
 Message = tuple[str, dict[str, Any]]

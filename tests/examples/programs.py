@@ -114,9 +114,21 @@ class Program:
         self.kill()
 
 
+SILENCE = 8.0
+"""Seconds of silence that `serve` lets clients take for an interruption. On a machine that stands still for a few
+seconds, connections that nothing else happens to are to stay."""
+
+_SERVE = f"""
+from rtmcore.service import logins
+from rtmsync.cli import main
+logins.INTERRUPTED_AFTER = {SILENCE}
+main()
+"""
+
+
 def serve(*options: str | Path) -> Program:
     """A server in a process; clients can connect when it has said its `app_ids`."""
-    return Program("-m", "rtmsync", "serve", "--json", "--until-eof", "--drain", "0", *options)
+    return Program("-c", _SERVE, "serve", "--json", "--until-eof", "--drain", "0", *options)
 
 
 def all_wait_for(programs: Iterable[Program], what: str) -> None:
