@@ -132,6 +132,7 @@ def test_dropping_hole_swallows_an_end(play):
     client, server = scene.pair()
     scene.proxy.blackhole("to_server", mode="drop")
     client.close()
+    scene.proxy.wait_for(lambda proxy: happened(proxy, "half-closed"))
     assert is_silent(server)
     scene.proxy.heal()
     assert receive_all(server) == (b"", "rst")
