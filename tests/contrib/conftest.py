@@ -16,6 +16,9 @@ from rtmsync.server.tokens import AppKeys, TokenKey
 KEY = "server-key-0123456789"
 SECRET = "0123456789abcdef" * 4
 
+PATIENCE = 60.0
+"""Seconds after which whoever waits for a thread or program has waited long enough, also where the machine is busy."""
+
 Configure = Callable[..., Connections]
 
 

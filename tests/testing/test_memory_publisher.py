@@ -19,7 +19,7 @@ def system():
 
 
 def test_what_is_published_is_in_the_outbox(system):
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
     with system.publisher() as publisher:
         assert isinstance(publisher, rtmsync.Publisher)
         assert publisher.send_peer("alice", "ready", sender="shop") is PublishStatus.PEER_UNREACHABLE
@@ -28,7 +28,7 @@ def test_what_is_published_is_in_the_outbox(system):
         )
         id = publisher.publish("orders", b"\0", sender="shop")
         publisher.publish("orders", "both", sender="shop", history=True)
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads
     assert [(sent.sender, sent.destination, sent.text, sent.raw) for sent in system.outbox] == [
         ("shop", "alice", "ready", None),
         ("shop", "alice", "kept", None),

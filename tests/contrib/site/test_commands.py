@@ -16,7 +16,7 @@ import rtmsync
 from rtmsync.contrib.connections import Connections
 from rtmsync.contrib.settings import Settings
 from rtmsync.exits import ExitCode
-from tests.contrib.conftest import Configure
+from tests.contrib.conftest import PATIENCE, Configure
 
 HASTY = {"OPTIONS": {"timeouts": {"login": 2.0}}}
 """Long enough for a first try, which is what tells a server that is not there from one that is slow."""
@@ -64,11 +64,11 @@ def test_messages_reach_channels_and_users(alice: rtmsync.Client, monkeypatch: p
     alice.channel("orders").join()
     with alice.events(rtmsync.ChannelMessage, rtmsync.PeerMessage) as inbox:
         assert "Sent to the channel orders" in said_by("rtm_send", "orders", "soup", "--sender", "till")
-        got = inbox.get(timeout=20)
+        got = inbox.get(timeout=PATIENCE)
         assert (got.sender, got.text) == ("till", "soup")
         monkeypatch.setattr(sys, "stdin", io.StringIO("bread\n"))
         assert "SENT" in said_by("rtm_send", "--peer", alice.user_id, "-")
-        got = inbox.get(timeout=20)
+        got = inbox.get(timeout=PATIENCE)
         assert (got.sender, got.text) == ("tests", "bread\n")
 
 
