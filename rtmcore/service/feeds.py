@@ -7,7 +7,7 @@ waits until the announcements have come to where it is.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from rtmcore.limits import ANSWER_BYTES, HELD_BYTES, HELD_ENTRIES, PACKETS_PER_FRAME
 from rtmcore.service.answers import attributes_by_key
@@ -404,11 +404,9 @@ class Feeds:
         self._feeds: dict[tuple[str, str, str], Feed] = {}
         self._open_segments: list[Feed] = []
 
-    def __len__(self) -> int:
-        return len(self._feeds)
-
-    def __iter__(self) -> Iterator[Feed]:
-        return iter(self._feeds.values())
+    def all(self) -> list[Feed]:
+        """All feeds there are now. Any thread may ask."""
+        return list(self._feeds.values())
 
     def open(self, app: str, kind: str, channel: str) -> Feed:
         """The feed of a channel; a new one is asked for at the engine."""

@@ -488,10 +488,10 @@ class Node:
         return self._context.draining
 
     def stats(self) -> dict[str, int]:
-        """Counts by name: what there is now, and what has been since the start."""
-        kinds = Counter(
-            name.kind for name, state in self._context.sessions.items() if state.connection is not None
-        )
+        """Counts by name: what there is now, and what has been since the start. Any thread may ask."""
+        # Of copies that are made in one go: another thread may let users come and go meanwhile.
+        sessions, feeds = self._context.sessions.copy(), self._feeds.all()
+        kinds = Counter(name.kind for name, state in sessions.items() if state.connection is not None)
         return {
             "connections": len(self._connections),
             "connections_before_hello": len(self._departures.doorway),
@@ -499,8 +499,8 @@ class Node:
             **{f"sessions_{kind}": kinds[kind] for kind in SERVED},
             "media_connections": len(self._context.media) - self._blobs.connections,
             "transfers": self._blobs.transfers,
-            "channels": len(self._feeds),
-            "members": sum(len(feed.members) for feed in self._feeds),
+            "channels": len(feeds),
+            "members": sum(len(feed.members) for feed in feeds),
             "peer_messages_accepted": self._context.statistics.sent,
             "channel_messages_accepted": self._context.statistics.published,
             **self._context.statistics.sums,

@@ -239,7 +239,7 @@ class Server:
             self._thread.join(WAIT_SLICE)
 
     def stats(self) -> dict[str, int]:
-        """Counters of the node, by name."""
+        """Counters of the node, by name. Any thread may call this."""
         return self._node.stats() if self._node is not None else {}
 
     def ban(self, app: str, user: str, reason: str = "", *, timeout: float = BAN_TIMEOUT) -> None:

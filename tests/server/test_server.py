@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from types import FrameType
 
 import attrs
 import pytest
@@ -20,6 +21,7 @@ from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys, TokenKey
 from tests.interop.wireclient import WAIT, Closed, WireClient
+from tests.service.wires import World
 
 UPGRADE = (
     "GET /rtm/v1 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -232,6 +234,27 @@ def test_offline_messages_survive_a_restart(serve, client, tmp_path) -> None:
     carol = client(again, "carol")
     carol.wait_for(lambda: carol.messages)
     assert [(each["body"], each["offline"]) for each in carol.messages] == [(b"later", True)]
+
+
+def test_counts_may_be_asked_for_while_users_come_and_go() -> None:
+    world = World()
+    names = iter(range(100))
+
+    def come(frame: FrameType, event: str, argument: object) -> None:
+        """Let somebody join between any two steps of who counts, as another thread might."""
+        if frame.f_code.co_name == "<genexpr>":
+            world.login(f"user-{next(names)}").join(f"room-{next(names)}")
+
+    for _ in range(2):
+        world.login(f"user-{next(names)}").join(f"room-{next(names)}")
+    earlier = sys.gettrace()
+    sys.settrace(come)
+    try:
+        counted = world.node.stats()
+    finally:
+        sys.settrace(earlier)
+    assert counted["sessions"] == counted["channels"] == counted["members"] == 2
+    assert world.node.stats()["sessions"] > 2
 
 
 def test_a_server_that_could_not_judge_tokens_does_not_begin(
