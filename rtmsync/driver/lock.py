@@ -108,17 +108,25 @@ class CoreLock:
 
     def _hold(self, action: Callable[[], T]) -> T:
         sound = True
-        self._owner = threading.get_ident()
         try:
-            return action()
-        except BaseException as error:
-            sound = isinstance(error, RtmError) and not isinstance(error, LocalProtocolError)
+            self._owner = threading.get_ident()
+            try:
+                return action()
+            except BaseException as error:
+                sound = isinstance(error, RtmError) and not isinstance(error, LocalProtocolError)
+                raise
+            finally:
+                if sound:
+                    self._let_go()
+                else:
+                    self._poison()
+        except BaseException:
+            # A signal handler may have raised where the calls above begin, before they had done anything.
+            if self._owner:
+                self.poisoned = True
+                self._owner = 0
+                self._alarm()
             raise
-        finally:
-            if sound:
-                self._let_go()
-            else:
-                self._poison()
 
     def _let_go(self) -> None:
         left = self._left

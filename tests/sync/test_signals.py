@@ -1,8 +1,10 @@
 """Signals and finalizers, which run between any two instructions of a thread."""
 
 import gc
+import itertools
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 import rtmsync
+from rtmsync.driver import lock
 from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect
 from tests.sync.test_messages import eventually
@@ -57,10 +60,17 @@ def test_ten_thousand_signals_into_sending_threads_lose_and_double_nothing(
     def storm() -> None:
         for number in range(count):
             signal.pthread_kill(main, signal.SIGUSR1)
-            # The next one when this one was handled: two that wait would be one. Nor may too many calls wait at once.
-            while handled[0] <= number or sender.stats().requests_waiting > 500:
+            # The next one when this one was handled: two that wait would be one. Nor may too many calls wait at once,
+            # or messages for the receiver.
+            while handled[0] <= number or not (stop.is_set() or is_quiet()):
                 time.sleep(0)
+            if stop.is_set():
+                return  # the test has failed meanwhile
         stop.set()
+
+    def is_quiet() -> bool:
+        unread = len(by_signals) + len(own_sent) + len(other_sent) - len(queue)
+        return sender.stats().requests_waiting <= 500 and unread < 3000
 
     storming = threading.Thread(target=storm)
     other_sent: list[str] = []
@@ -72,15 +82,18 @@ def test_ten_thousand_signals_into_sending_threads_lose_and_double_nothing(
             other_sent.append(text)
 
     other = threading.Thread(target=send_elsewhere)
+    own_sent: list[str] = []
     storming.start()
     other.start()
-    own_sent: list[str] = []
-    while not stop.is_set():
-        text = f"own {len(own_sent)}"
-        channel.send(text, timeout=60)
-        own_sent.append(text)
-    storming.join(60)
-    other.join(60)
+    try:
+        while not stop.is_set():
+            text = f"own {len(own_sent)}"
+            channel.send(text, timeout=60)
+            own_sent.append(text)
+    finally:
+        stop.set()
+        storming.join()
+        other.join()
     assert all(future.result(60).message_id for future in by_signals)
     total = len(by_signals) + len(own_sent) + len(other_sent)
     received = []
@@ -360,28 +373,33 @@ def test_exceptions_at_random_moments_lose_and_double_nothing(
             signal.pthread_kill(main, signal.SIGUSR1)
             while handled[0] <= number:  # also the last one, before the loop ends
                 time.sleep(0)
+            if over.is_set():
+                return  # the test has failed meanwhile
         over.set()
 
     storming = threading.Thread(target=storm)
     storming.start()
     tried, acknowledged = 0, []
-    while not over.is_set():
-        try:
-            armed[0] = True
-            while not over.is_set():
-                text, tried = str(tried), tried + 1
-                try:
-                    if chance.random() < 0.5:
-                        channel.send(text, timeout=30)
-                        acknowledged.append(text)
-                    else:
-                        channel.send_future(text, timeout=30)
-                except rtmsync.LimitExceeded:
-                    time.sleep(0.001)
-        except KeyboardInterrupt:
-            pass
-    armed[0] = False
-    storming.join()
+    try:
+        while not over.is_set():
+            try:
+                armed[0] = True
+                while not over.is_set():
+                    text, tried = str(tried), tried + 1
+                    try:
+                        if chance.random() < 0.5:
+                            channel.send(text, timeout=60)
+                            acknowledged.append(text)
+                        else:
+                            channel.send_future(text, timeout=60)
+                    except rtmsync.LimitExceeded:
+                        time.sleep(0.001)
+            except KeyboardInterrupt:
+                pass
+    finally:
+        armed[0] = False
+        over.set()
+        storming.join()
     channel.send("end", timeout=30)
     received = []
     while "end" not in received[-1:]:
@@ -391,3 +409,41 @@ def test_exceptions_at_random_moments_lose_and_double_nothing(
     numbers = [int(text) for text in received[:-1]]
     assert numbers == sorted(set(numbers))
     assert set(acknowledged) <= set(received)
+
+
+@pytest.mark.parametrize("method", [lock.CoreLock.run, lock.CoreLock.run_or_leave])
+def test_an_exception_wherever_the_lock_can_be_interrupted_leaves_it_free(method: Callable[..., Any]) -> None:
+    """Handlers of signals run where a function begins, and where one has returned."""
+    arguments = ("test",) if method is lock.CoreLock.run else ()
+    for number in itertools.count():
+        settled: list[bool] = []
+        alarms: list[bool] = []
+        done: list[bool] = []
+        guard = lock.CoreLock(lambda: settled.append(True), lambda: alarms.append(True))  # noqa: B023
+        moments = itertools.count()
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            if frame.f_code.co_filename != lock.__file__:
+                return None
+            if event in ("call", "return") and next(moments) == number:  # noqa: B023
+                raise KeyboardInterrupt
+            return trace  # noqa: B023
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            method(guard, lambda: done.append(True), *arguments)  # noqa: B023
+        except KeyboardInterrupt:
+            struck = True
+        else:
+            struck = False
+        finally:
+            sys.settrace(before)
+        assert not guard.held_here(), number
+        # What was done and not settled is known to the network thread, which drops the connections then.
+        assert done == settled or guard.poisoned, number
+        assert guard.poisoned is (alarms == [True]), number
+        assert guard.run(lambda: "free", "test") == "free"
+        if not struck:
+            break
+    assert number >= 6
