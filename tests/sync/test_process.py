@@ -15,10 +15,12 @@ PRELUDE = """
     import os, signal, sys, threading, time
     import rtmsync
     from rtmsync import ConnectionState
+    from rtmsync.config import DEFAULT_TIMEOUTS
     from rtmsync.server.config import DEV_APP_ID as APP
     url, user = sys.argv[1:3]
+    PATIENT = {call: 60 for call in DEFAULT_TIMEOUTS if call not in ("close", "logout", "leave")}
     def connect(name=user, **options):
-        return rtmsync.connect(url, app_id=APP, user_id=name, **options)
+        return rtmsync.connect(url, app_id=APP, user_id=name, timeouts=PATIENT, **options)
     def in_child(function):
         pid = os.fork()
         if pid == 0:
@@ -53,13 +55,12 @@ def test_a_program_that_falls_off_its_end_says_goodbye(server: Server, connect: 
     watcher = connect()
     with watcher.channel(name) as channel:
         leaving = channel.events(rtmsync.MemberLeft)
-        begun = time.monotonic()
         check(
             run(server, f"{name}-x", f"client = connect(); client.channel({name!r}).join(); print('end')"),
             "end\n",
         )
-        assert isinstance(leaving.get(timeout=30), rtmsync.MemberLeft)
-        assert time.monotonic() - begun < OFFLINE_AFTER  # before the server would have missed it
+        # Before the server would have missed it.
+        assert isinstance(leaving.get(timeout=OFFLINE_AFTER * 2 / 3), rtmsync.MemberLeft)
 
 
 def test_an_exit_with_a_blocked_callback_is_bounded(server: Server, name: str) -> None:
@@ -249,7 +250,7 @@ def test_inherited_futures_fail_in_the_child_and_hold_in_the_parent(server: Serv
         pending = [client.send_peer_future(user, str(number), timeout=60) for number in range(20)]
         called = []
         pending[1].add_done_callback(lambda future: called.append(os.getpid()))
-        blocked = threading.Thread(target=lambda: pending[0].result(20))
+        blocked = threading.Thread(target=lambda: pending[0].result(60))
         blocked.start()  # holds the Future's condition every now and then
         time.sleep(0.05)
 
@@ -266,6 +267,8 @@ def test_inherited_futures_fail_in_the_child_and_hold_in_the_parent(server: Serv
         print({future.result(30).status.name for future in pending})
         blocked.join()
         client.close()
+        while not called:
+            time.sleep(0.01)
         print(called == [os.getpid()])
     """
     check(run(server, name, code), "True []\n{'DELIVERED'}\nTrue\n")

@@ -50,7 +50,7 @@ def publisher(server: Server) -> Iterator[Publisher]:
 def test_messages_reach_clients_and_come_back_as_their_results(server, publisher):
     assert publisher.send_peer("alice", "early", sender="shop") is PublishStatus.PEER_UNREACHABLE
     assert publisher.send_peer("alice", "kept", sender="shop", offline=True) is PublishStatus.CACHED
-    with rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id="alice") as alice:
+    with rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id="alice", timeouts={"login": 30}) as alice:
         messages = alice.events(rtmsync.PeerMessage)
         kept = messages.get(timeout=30)
         assert (kept.sender, kept.text, kept.offline) == ("shop", "kept", True)
@@ -123,9 +123,9 @@ def test_refusals_are_those_of_the_client(publisher, call, kind, code):
 )
 def test_an_answer_of_somebody_else_is_an_error_that_says_so(status, body, kind, said):
     for call in (
-        lambda one: one.send_peer("a", "x", sender="s", timeout=5),
-        lambda one: one.publish("a", "x", sender="s", timeout=5),
-        lambda one: one.user_events(timeout=5),
+        lambda one: one.send_peer("a", "x", sender="s", timeout=30),
+        lambda one: one.publish("a", "x", sender="s", timeout=30),
+        lambda one: one.user_events(timeout=30),
     ):
         with somebody_else(status, body) as url, publisher_of(url) as publisher:
             with pytest.raises(kind) as caught:
@@ -154,7 +154,7 @@ def somebody_else(status: str, body: str) -> Iterator[str]:
         try:
             yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            thread.join(10)
+            thread.join(30)
 
 
 def test_wrong_keys_and_apps(server):

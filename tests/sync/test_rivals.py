@@ -60,7 +60,7 @@ def test_one_that_was_made_before_a_fork_suspects_its_siblings(server: Server, n
         def child():
             client.login()
             os.write(writing, b"in")
-            client.wait_until(ConnectionState.ABORTED, timeout=20)
+            client.wait_until(ConnectionState.ABORTED, timeout=60)
             client.close()
         pid = os.fork()
         if not pid:

@@ -258,7 +258,7 @@ def run(server: Server, name: str, code: str) -> subprocess.CompletedProcess[str
         import rtmsync
         from rtmsync.server.config import DEV_APP_ID as APP
         url, name = sys.argv[1:3]
-        channel = rtmsync.RtcChannel(url, app_id=APP, channel=name, uid="p")
+        channel = rtmsync.RtcChannel(url, app_id=APP, channel=name, uid="p", timeouts={"join": 60})
         channel.join()
     """
     return run_program(server.url, name, prelude, code)

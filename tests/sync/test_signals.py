@@ -325,12 +325,21 @@ def test_finalizers_may_send(connect: Connect, name: str) -> None:
         def __del__(self) -> None:
             futures.append(channel.send_future(f"parting {self.number}", timeout=30))
 
+    def collect(count: int) -> None:
+        deadline = time.monotonic() + 30
+        while len(futures) < count:
+            # It does nothing while another thread collects.
+            gc.collect()
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
     for number in range(2000):
         Parting(number)
         if number % 10 == 0:
             channel.send("in between", timeout=30)
         if number % 400 == 399:
-            gc.collect()  # some collectors leave all of them to the end, and so many calls may not wait at once
+            # Some collectors leave all of them to the end, and so many calls may not wait at once.
+            collect(number + 1)
             assert all(future.result(30).message_id for future in list(futures))
     assert len(futures) == 2000
     assert all(future.result(30).message_id for future in futures)
@@ -427,7 +436,7 @@ def test_an_exception_wherever_the_lock_can_be_interrupted_leaves_it_free(method
                 return None
             if event in ("call", "return") and next(moments) == number:  # noqa: B023
                 raise KeyboardInterrupt
-            return trace  # noqa: B023
+            return trace
 
         before = sys.gettrace()
         sys.settrace(trace)

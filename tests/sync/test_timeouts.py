@@ -10,12 +10,13 @@ import pytest
 
 import rtmsync
 from rtmcore.codes import ConnectionState
-from rtmcore.limits import CLOSE_TIMEOUT, LOGOUT_TIMEOUT, OPERATION_TIMEOUT
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.testing import FaultProxy
 from tests.sync.conftest import Connect
 
 SECONDS = 0.3
+PATIENCE = 10.0
+"""Less than any call takes by default here: those of the clients 30 s, those of a publisher 11 s."""
 ARGUMENTS: dict[tuple[type[Any], str], tuple[Any, ...]] = {
     (rtmsync.Client, "send_peer"): ("bob", "x"),
     (rtmsync.Client, "renew_token"): ("token",),
@@ -106,7 +107,7 @@ def ends_in_time(call: Callable[[], Any], code: str = "TIMEOUT") -> rtmsync.Requ
     begun = time.monotonic()
     with pytest.raises(rtmsync.RequestTimeout) as caught:
         call()
-    assert SECONDS - 0.05 < time.monotonic() - begun < OPERATION_TIMEOUT
+    assert SECONDS - 0.05 < time.monotonic() - begun < PATIENCE
     assert caught.value.code is not None
     assert caught.value.code.name == code
     return caught.value
@@ -151,7 +152,7 @@ def test_what_begins_and_ends_ends_in_time(
     begun = time.monotonic()
     client.logout(timeout=SECONDS)
     client.close(timeout=SECONDS)
-    assert time.monotonic() - begun < min(LOGOUT_TIMEOUT, CLOSE_TIMEOUT)
+    assert time.monotonic() - begun < PATIENCE
     proxy.heal()
 
 
@@ -172,7 +173,7 @@ def test_waits_end_in_time(connect: Connect, proxy: FaultProxy, proxied: str) ->
         begun = time.monotonic()
         with pytest.raises(rtmsync.RequestTimeout):
             wait()
-        assert SECONDS - 0.05 < time.monotonic() - begun < OPERATION_TIMEOUT
+        assert SECONDS - 0.05 < time.monotonic() - begun < PATIENCE
     proxy.heal()
 
 
@@ -185,4 +186,4 @@ def test_each_call_of_a_publisher_ends_in_time(method: str) -> None:
             begun = time.monotonic()
             with pytest.raises(rtmsync.RequestTimeout):
                 getattr(publisher, method)(*arguments, **options, timeout=SECONDS)
-            assert SECONDS - 0.05 < time.monotonic() - begun < OPERATION_TIMEOUT
+            assert SECONDS - 0.05 < time.monotonic() - begun < PATIENCE

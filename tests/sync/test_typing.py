@@ -112,16 +112,18 @@ def check(tmp_path: Path, source: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=root,
-        timeout=120,
+        timeout=500,
         check=False,
     )
 
 
+@pytest.mark.timeout(600)  # without its cache, and besides other tests, it may take a minute and more
 def test_the_type_of_an_event_follows_from_its_class(tmp_path: Path) -> None:
     done = check(tmp_path, PROGRAM)
     assert (done.stdout, done.returncode) == ("", 0)
 
 
+@pytest.mark.timeout(600)
 def test_wrong_calls_are_found(tmp_path: Path) -> None:
     lines = "".join(f"\n    {call}" for call, _ in WRONG)
     source = (
