@@ -66,10 +66,12 @@ class Login:
         """Log in, and return the client. Where a user logs in too often it waits as long as the server asks."""
         import rtmsync
 
+        # This loads the client, which can take seconds on a busy machine and is no part of the login.
+        connect = rtmsync.connect
         budget = Deadline(self.timeout)
         while True:
             try:
-                return rtmsync.connect(
+                return connect(
                     self.url,
                     app_id=self.app_id,
                     user_id=self.named(),

@@ -151,6 +151,23 @@ def test_the_module_is_the_command_and_loads_no_event_loop() -> None:
     assert ended == [0, False]
 
 
+def test_the_time_of_a_login_begins_when_everything_is_loaded() -> None:
+    code = (
+        "import sys\n"
+        "from rtmsync.cli import app, options\n"
+        "class Watched(options.Deadline):\n"
+        "    def __init__(self, seconds):\n"
+        "        before = set(sys.modules)\n"
+        "        import rtmsync; rtmsync.connect\n"
+        "        print('begins', seconds, sorted(set(sys.modules) - before))\n"
+        "        super().__init__(seconds)\n"
+        "options.Deadline = Watched\n"
+        "app.run(['send', '--url', 'ws://127.0.0.1:1', '--user', 'bob', '--timeout', '0.1', 'ops', 'hi'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "begins 0.1 []\n"
+
+
 class Pieces(io.StringIO):
     """A stream that remembers what it was given in one piece: another thread can write between two."""
 
