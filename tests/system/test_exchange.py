@@ -101,7 +101,7 @@ def test_a_peer_that_is_offline_is_a_result_and_an_offline_message_waits_for_it(
 
 def test_messages_that_arrived_before_the_first_handler_reach_it_in_order(server, connect) -> None:
     alice, bob = connect(server, "alice"), connect(server, "bob")
-    sent = [alice.send_peer_future("bob", f"{number}") for number in range(600)]
+    sent = [alice.send_peer_future("bob", f"{number}", timeout=WAIT) for number in range(600)]
     assert bob.wait_until(rtmsync.ConnectionState.CONNECTED, 1) is not None
     assert not any(future.done() for future in sent)
     got: list[str] = []

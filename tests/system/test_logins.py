@@ -178,6 +178,10 @@ def test_a_server_that_is_not_there_is_tried_for_twelve_seconds(mute: str, nobod
         assert LOGIN_TIMEOUT - 0.5 < lasted < 1.5 * LOGIN_TIMEOUT
         assert error.code is LoginError.TIMEOUT
         assert words in f"{error} {error.__cause__}"
+    # A look-up ends when the system gives it up, which may be after all of this.
+    for thread in threading.enumerate():
+        if thread.name.startswith("rtm-names"):
+            thread.join(2 * WAIT)
 
 
 def test_a_refusal_over_http_ends_the_login_at_once(http_only) -> None:
