@@ -33,7 +33,7 @@ def announce(order: orders.Order) -> None:
     """
     try:
         for channel in (channel_of(order["customer"]), DESK):
-            rtm.publish(channel, order, timeout=3)
+            rtm.publish(channel, order, timeout=5)
     except rtmsync.RtmError as error:
         current_app.logger.warning("Order %d was not announced: %s", order["id"], error)
 
