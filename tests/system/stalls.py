@@ -11,15 +11,27 @@ class Delay:
     """The longest time that the machine lets a thread wait that only sleeps: everything else may be as late."""
 
     def __init__(self) -> None:
-        self.longest = 0.0
+        self._longest = 0.0
+        self._rounds = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
+    @property
+    def longest(self) -> float:
+        """So far, in seconds."""
+        # The thread that asks may have been woken before the one that only sleeps.
+        rounds = self._rounds
+        while self._rounds == rounds and self._thread.is_alive():
+            time.sleep(0.001)
+        return self._longest
+
     def _watch(self) -> None:
-        before = time.monotonic()
-        while not self._ended.wait(0.01):
+        before, ended = time.monotonic(), False
+        while not ended:
+            ended = self._ended.wait(0.01)
             now = time.monotonic()
-            self.longest = max(self.longest, now - before)
+            self._longest = max(self._longest, now - before)
+            self._rounds += 1
             before = now
 
     def __enter__(self) -> "Delay":
@@ -45,7 +57,8 @@ def where_nothing_stalls(attempt: Callable[[], None], bearable: float) -> None:
             try:
                 return attempt()
             except AssertionError as error:
-                if delay.longest < bearable:
+                longest = delay.longest
+                if longest < bearable:
                     raise
-                print(f"again, since a thread has waited for {delay.longest:.1f} s: {error}")
+                print(f"again, since a thread has waited for {longest:.1f} s: {error}")
     raise AssertionError("this machine stalls all the time")
