@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 ROOT = Path(__file__).resolve().parents[2]
-ANSWER_TIMEOUT = 60.0
+ANSWER_TIMEOUT = 120.0
 STOP_TIMEOUT = 5.0
 
 

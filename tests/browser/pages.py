@@ -29,7 +29,7 @@ POLICY: Final = "default-src 'self'; script-src 'self' 'unsafe-inline'; img-src 
 class Handler(BaseHTTPRequestHandler):
     """Answers GET; browsers open connections ahead of need, so an idle one ends soon."""
 
-    timeout = 2
+    timeout = 10
     app = ""
     key: TokenKey
 

@@ -19,7 +19,7 @@ from tests.benchmarks.systems.ws_asyncio import masked_frame
 
 APP = "0123456789abcdef0123456789abcdef"
 CHANNEL = "bench"
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 
 
 class Server:

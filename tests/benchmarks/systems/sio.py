@@ -9,7 +9,7 @@ from werkzeug.serving import make_server
 
 from tests.benchmarks.load import Counter, clock, one_at_a_time, payload
 
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 
 
 class Server:

@@ -8,7 +8,7 @@ import threading
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 
 
 class Server:
