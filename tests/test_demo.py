@@ -230,7 +230,7 @@ def test_the_demo_on_the_readme() -> None:
     assert all(sent == arrived and missing == doubled == "0" for _, sent, arrived, missing, doubled in table)
     cut = re.search(r"CUT: this machine is too slow for the last (\d+) lines", out)
     wanted = min(len(lines), 300) - (0 if cut is None else int(cut[1]))
-    assert wanted > 24  # what passes during the interruption is sent in any case
+    assert wanted >= 24  # what passes during the interruption is sent in any case
     assert [int(row[1]) for row in table[:2]] == [wanted] * 2
     assert int(table[2][1]) + int(table[3][1]) == int(table[0][1])
     assert "serve --dev" in out[out.index("Try it by hand") :]
