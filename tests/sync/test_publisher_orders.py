@@ -15,7 +15,7 @@ import rtmsync
 from rtmcore.codes import JoinChannelError, LeaveChannelError, LeaveChannelReason
 from rtmcore.limits import EVENT_FEED_RATE, SERVER_RATE_BURST
 from rtmsync.driver.clock import Deadline
-from rtmsync.publisher import Publisher
+from rtmsync.publisher import Publisher, PublishStatus
 from rtmsync.server.config import DEV_APP_ID
 from rtmsync.server.server import Server
 from tests.sync.test_publisher import config, publisher_of
@@ -34,7 +34,22 @@ def publisher(server: Server) -> Iterator[Publisher]:
 
 
 def client_of(server: Server, user: str) -> rtmsync.Client:
-    return rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id=user)
+    return rtmsync.connect(server.url, app_id=DEV_APP_ID, user_id=user, timeouts={"login": 30, "join": 30})
+
+
+def visit(server: Server, user: str) -> None:
+    """Log in and out."""
+    client_of(server, user).close()
+    wait_until_gone(server, user)
+
+
+def wait_until_gone(server: Server, user: str) -> None:
+    """Let the server hear the goodbye of a client, who waits a second for it at most."""
+    deadline = Deadline(60)
+    with publisher_of(server.url) as asking:
+        while asking.send_peer(user, "x", sender="s") is not PublishStatus.PEER_UNREACHABLE:
+            assert deadline.remaining(), f"{user} is still there"
+            time.sleep(0.01)
 
 
 # --- Events -----------------------------------------------------------------------
@@ -45,6 +60,8 @@ def test_who_comes_and_goes_is_handed_out_once(server: Server, publisher: Publis
         for client in (alice, bob):
             client.channel("room").join()
         bob.channel("room").leave()
+    for user in ("bob", "alice"):
+        wait_until_gone(server, user)
     batch = publisher.user_events()
     assert [(event.user, event.online) for event in batch.events] == [
         ("alice", True),
@@ -118,21 +135,21 @@ class Eater(threading.Thread):
 
 
 def test_events_whose_answer_was_lost_come_with_the_next_call(server: Server) -> None:
-    client_of(server, "alice").close()
+    visit(server, "alice")
     with Eater(server) as eater, publisher_of(eater.url) as publisher:
         for _ in range(2):
             with pytest.raises(rtmsync.ConnectionFailed):
                 publisher.user_events()
         assert len(eater.eaten) == 2
         assert b"Login" in eater.eaten[0]
-        client_of(server, "bob").close()
+        visit(server, "bob")
         eater.hungry = False
         assert [event.user for event in publisher.user_events().events] == ["alice", "alice"]
         assert [event.user for event in publisher.user_events().events] == ["bob", "bob"]
 
 
 def test_a_key_of_ones_own_has_the_same_events(server: Server, publisher: Publisher) -> None:
-    client_of(server, "alice").close()
+    visit(server, "alice")
     first = publisher.user_events(idempotency_key="k")
     assert len(first.events) == 2
     with publisher_of(server.url) as other:
@@ -141,14 +158,14 @@ def test_a_key_of_ones_own_has_the_same_events(server: Server, publisher: Publis
 
 
 def test_feeds_are_recorded_as_long_as_there_is_a_key(server: Server, publisher: Publisher) -> None:
-    client_of(server, "alice").close()
+    visit(server, "alice")
     port = server.config.port
     server.reload(config(port=port, server_keys={}))
     with pytest.raises(rtmsync.InvalidAppId):
         publisher.user_events()
     client_of(server, "bob").close()
     server.reload(config(port=port))
-    client_of(server, "cy").close()
+    visit(server, "cy")
     assert [event.user for event in publisher.user_events().events] == ["cy", "cy"]
 
 
@@ -263,7 +280,7 @@ def test_what_cannot_be_is_refused(publisher: Publisher, call: Callable[[Publish
 
 
 def test_a_repeat_puts_out_once(server: Server, publisher: Publisher) -> None:
-    client_of(server, "alice").close()
+    visit(server, "alice")
     with client_of(server, "alice") as alice:
         room = alice.channel("room")
         room.join()
@@ -287,7 +304,7 @@ def test_a_server_that_starts_again_begins_with_empty_feeds(tmp_path: Path) -> N
         alice.channel("room").join()
         epoch = publisher.user_events().epoch
     with publisher, Server(config(port=port, data_dir=tmp_path)) as second:
-        client_of(second, "bob").close()
+        visit(second, "bob")
         batch = publisher.user_events()
         assert batch.epoch != epoch
         assert "alice" not in [event.user for event in batch.events], "for the others she was never gone"
@@ -296,6 +313,7 @@ def test_a_server_that_starts_again_begins_with_empty_feeds(tmp_path: Path) -> N
             assert deadline.remaining(), "her client does not join again"
             time.sleep(0.15)
         alice.close()
+        wait_until_gone(second, "alice")
         (gone,) = publisher.user_events().events
         assert (gone.user, gone.online) == ("alice", False)
 
