@@ -218,7 +218,7 @@ class _Listener:
             finally:
                 self.stopping = True
                 self._draining = False
-                self.client.close(self.drain)
+                self.client.close(0 if self._hurried else self.drain)
         if self.error is None:
             return ExitCode.OK
         logger.error("The listener has ended: %s", self.error)

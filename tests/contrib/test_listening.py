@@ -338,7 +338,7 @@ def test_an_impatient_second_ctrl_c_ends_it_at_once(server, connections: Configu
         running.process.send_signal(signal.SIGTERM)
         running.until("Ending: what has arrived is handled first.")
         running.process.send_signal(signal.SIGINT)
-        running.process.stdin.close()
+        # The handler has not ended, and 120 s have not passed.
         assert running.ended() in (-signal.SIGINT, 1, 130)
 
 
