@@ -188,7 +188,7 @@ class ClientHandshake:
         LocalProtocolError: An argument is not valid in HTTP.
     """
 
-    __slots__ = ("_accept", "_reader", "_secrets", "_subprotocols")
+    __slots__ = ("_accept", "_reader", "_subprotocols")
 
     def __init__(
         self,
@@ -213,7 +213,6 @@ class ClientHandshake:
         key = base64.b64encode(nonce).decode("ascii")
         self._accept = accept_value(key)
         self._subprotocols = tuple(subprotocols)
-        self._secrets = [value for _, value in extra]
         headers = [
             ("Host", host),
             ("Upgrade", "websocket"),
@@ -222,7 +221,8 @@ class ClientHandshake:
             ("Sec-WebSocket-Version", WEBSOCKET_VERSION),
             ("Sec-WebSocket-Protocol", ", ".join(subprotocols)),
         ]
-        self._reader = ResponseReader("GET", target, headers + extra)
+        secrets = [value for _, value in extra]
+        self._reader = ResponseReader("GET", target, headers + extra, secrets=secrets)
 
     def request(self) -> bytes:
         """The bytes to send, once."""
@@ -295,11 +295,11 @@ class ClientHandshake:
         return chosen[0]
 
     def _refused(self, refusal: Refusal) -> HandshakeRefused:
-        body = refusal.excerpt(self._secrets)
+        body = refusal.excerpt()
         return HandshakeRefused(
             f"The server refused the WebSocket upgrade with {refusal.status_line()}{quoted(body)}.",
             status=refusal.status,
-            reason=refusal.reason,
+            reason=refusal.phrase(),
             body=body,
             retry_after=refusal.retry_after(),
             hint=_REFUSAL_HINTS.get(refusal.status),

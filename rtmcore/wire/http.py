@@ -201,12 +201,14 @@ class Refusal:
         status: The HTTP status.
         reason: Its reason phrase; may be empty.
         headers: All header fields.
+        secrets: Header values that were sent, blacked out where the response repeats them.
         body: At least the first `limits.REFUSAL_BODY_BYTES` once the refusal is complete, or all of it.
     """
 
     status: int
     reason: str
     headers: Headers = attrs.field(repr=False)
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
     body: bytearray = attrs.field(factory=bytearray, repr=False)
 
     def retry_after(self) -> float | None:
@@ -214,24 +216,26 @@ class Refusal:
         values = header_values(self.headers, "retry-after")
         return float(values[0]) if len(values) == 1 and _DELAY_SECONDS.fullmatch(values[0]) else None
 
-    def excerpt(self, secrets: Iterable[str]) -> str:
-        """The beginning of the body for an error message: printable, without markup, on one line.
+    def excerpt(self) -> str:
+        """The beginning of the body for an error message: printable, without markup, on one line."""
+        return _one_line(_MARKUP.sub(" ", self._blacked_out(self.body.decode("utf-8", "replace"))))
 
-        Args:
-            secrets: Header values that were sent, blacked out where the body repeats them.
-        """
-        text = self.body.decode("utf-8", "replace")
-        parts = {part for value in secrets for part in (value, *value.split())}
-        for part in sorted(parts, key=len, reverse=True):
-            if len(part) >= _SECRET_CHARACTERS:
-                text = text.replace(part, "***")
-        return _one_line(_MARKUP.sub(" ", text))
+    def phrase(self) -> str:
+        """The reason phrase for an error message."""
+        return _one_line(self._blacked_out(self.reason))
 
     def status_line(self) -> str:
         """Status, reason and, for a redirect, its target: ``HTTP 404 Not Found``."""
-        line = f"HTTP {self.status} {_one_line(self.reason)}".rstrip()
+        line = f"HTTP {self.status} {self.phrase()}".rstrip()
         location = header_values(self.headers, "location")
-        return f"{line} to {_one_line(location[0])}" if location else line
+        return f"{line} to {_one_line(self._blacked_out(location[0]))}" if location else line
+
+    def _blacked_out(self, text: str) -> str:
+        parts = {part for value in self.secrets for part in (value, *value.split())}
+        for part in sorted(parts, key=len, reverse=True):
+            if len(part) >= _SECRET_CHARACTERS:
+                text = text.replace(part, "***")
+        return text
 
 
 def quoted(excerpt: str) -> str:
@@ -250,6 +254,7 @@ class ResponseReader:
         method: The request's method.
         target: Its target.
         headers: Its header fields.
+        secrets: What of them no error message may repeat.
 
     Attributes:
         http: The connection underneath.
@@ -260,9 +265,12 @@ class ResponseReader:
         LocalProtocolError: The target or a header field is not valid in HTTP.
     """
 
-    __slots__ = ("http", "refusal", "request")
+    __slots__ = ("_secrets", "http", "refusal", "request")
 
-    def __init__(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]], *, secrets: Iterable[str] = ()
+    ) -> None:
+        self._secrets = tuple(secrets)
         self.http = BoundedHttp(client=True)
         self.refusal: Refusal | None = None
         if not target.isascii():
@@ -291,7 +299,9 @@ class ResponseReader:
                         return event
                     if isinstance(event, h11.Response):
                         reason = bytes(event.reason).decode("latin-1")
-                        self.refusal = Refusal(event.status_code, reason, decoded(event.headers))
+                        self.refusal = Refusal(
+                            event.status_code, reason, decoded(event.headers), self._secrets
+                        )
                 elif isinstance(event, h11.Data) and self.refusal is not None:
                     self.refusal.body.extend(event.data)
                     if len(self.refusal.body) >= REFUSAL_BODY_BYTES:

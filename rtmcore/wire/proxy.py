@@ -63,7 +63,7 @@ class ProxyConnect:
         LocalProtocolError: An argument is not valid in HTTP.
     """
 
-    __slots__ = ("_authority", "_reader", "_secrets", "trailing")
+    __slots__ = ("_authority", "_reader", "trailing")
 
     def __init__(
         self, host: str, port: int, *, username: str | None = None, password: str | None = None
@@ -71,7 +71,7 @@ class ProxyConnect:
         if not 1 <= port <= 65535:
             raise LocalProtocolError(f"A port is a number from 1 to 65535, not {port}.")
         self._authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._secrets: list[str] = []
+        secrets: list[str] = []
         headers = [("Host", self._authority)]
         if username is not None:
             if ":" in username:
@@ -81,8 +81,8 @@ class ProxyConnect:
                 "ascii"
             )
             headers.append(("Proxy-Authorization", authorization))
-            self._secrets += [authorization, credentials, password or ""]
-        self._reader = ResponseReader("CONNECT", self._authority, headers)
+            secrets += [authorization, credentials, password or ""]
+        self._reader = ResponseReader("CONNECT", self._authority, headers, secrets=secrets)
         self.trailing = b""
 
     def request(self) -> bytes:
@@ -137,11 +137,11 @@ class ProxyConnect:
         )
 
     def _refused(self, refusal: Refusal) -> ProxyRefused:
-        body = refusal.excerpt(self._secrets)
+        body = refusal.excerpt()
         return ProxyRefused(
             f"The proxy refused CONNECT {self._authority} with {refusal.status_line()}{quoted(body)}.",
             status=refusal.status,
-            reason=refusal.reason,
+            reason=refusal.phrase(),
             body=body,
             retry_after=refusal.retry_after(),
             hint=_HINTS.get(refusal.status),

@@ -344,6 +344,19 @@ def test_what_was_sent_in_extra_headers_is_not_repeated() -> None:
     assert caught.value.body == "bad credentials '***' (***) in eu"
 
 
+def test_a_status_line_does_not_repeat_it_either() -> None:
+    asking = client(extra_headers=[("Authorization", "Bearer s3cr3t-t0k3n")])
+    with pytest.raises(HandshakeRefused) as caught:
+        asking.receive(
+            head(
+                "HTTP/1.1 302 Bearer s3cr3t-t0k3n is moved",
+                {"Location": "https://h/?t=s3cr3t-t0k3n", "Content-Length": "0"},
+            )
+        )
+    assert "HTTP 302 *** is moved to https://h/?t=***" in str(caught.value)
+    assert caught.value.reason == "*** is moved"
+
+
 @pytest.mark.parametrize(
     ("data", "what"),
     [

@@ -1,6 +1,4 @@
-"""A few hundred cases for each target; `make fuzz` runs as many as there is time for."""
-
-import secrets
+"""A few hundred cases for each target, the same each time; `make fuzz` runs others, as many as there is time for."""
 
 import pytest
 
@@ -10,13 +8,13 @@ from tests.fuzz.targets import targets
 
 CASES = {"node": 60, "journal": 60}
 DEFAULT = 250
+SEED = 4167331746
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 def test_no_input_makes_a_decoder_fail(target: Target) -> None:
-    seed = secrets.randbits(32)
     for number in range(CASES.get(target.name, DEFAULT)):
-        failure = attempt(target, seed, number)
+        failure = attempt(target, SEED, number)
         assert failure is None, failure
 
 
