@@ -14,7 +14,7 @@ import attrs
 
 from rtmcore.client.events import ChannelGap, ChannelLost, StateChanged
 from rtmcore.codes import ConnectionState, PeerSubscriptionOption
-from rtmcore.errors import Aborted, InvalidArgument, NotInChannel, RtmError
+from rtmcore.errors import Aborted, ClientClosed, InvalidArgument, NotInChannel, RtmError
 from rtmcore.identifiers import explain_invalid_id
 from rtmcore.limits import CLOSE_TIMEOUT
 from rtmcore.models import ChannelMessage, PeerMessage
@@ -214,7 +214,11 @@ class _Listener:
             except RtmError as error:
                 if isinstance(error, InvalidArgument):
                     raise
-                self.error = self.error or error
+                # Where a handler has closed the client during the joins, that is the end, as it is later; one that has
+                # failed is closed, too, but says what with.
+                closed = error if isinstance(error, ClientClosed) else error.__cause__
+                if not isinstance(closed, ClientClosed) or closed.__cause__ is not None:
+                    self.error = self.error or error
             finally:
                 self.stopping = True
                 self._draining = False

@@ -359,6 +359,18 @@ def test_a_second_ctrl_c_cuts_nothing_short(connections: Configure):
     assert client.state is rtmsync.ConnectionState.DISCONNECTED
 
 
+@pytest.mark.parametrize("channels", [(), ("orders", "more")])
+def test_a_handler_may_close_the_client_from_the_beginning(connections: Configure, channels: tuple[str, ...]):
+    handlers, client = Handlers(), connections().listening_client()
+
+    @handlers.on_state_changed
+    def close(event: rtmsync.StateChanged) -> None:
+        if event.state is rtmsync.ConnectionState.CONNECTED:
+            client.close()
+
+    assert run_listener(client, handlers, channels=channels) == ExitCode.OK
+
+
 def test_a_handler_that_exits_ends_the_program_with_its_status(server, connections: Configure):
     with program(server.url, 20) as running:
         connections().publish("jobs", "exit")
