@@ -1,9 +1,10 @@
-"""What every test shares: a guard against threads and file descriptors that a test leaves behind, and Ctrl-C."""
+"""What every test shares: a guard against threads and descriptors that a test leaves behind, Ctrl-C, a closed port."""
 
 import gc
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -137,3 +138,11 @@ def leave_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             )
         else:
             _sleep(0.01)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections. It is taken meanwhile, so that nobody else gets it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])

@@ -118,10 +118,9 @@ class CoreLock:
             finally:
                 if sound:
                     self._let_go()
-                else:
-                    self._poison()
         except BaseException:
-            # A signal handler may have raised where the calls above begin, before they had done anything.
+            # Not sound; or a signal handler has raised where a call begins, before it had done anything. It might do so
+            # once more where `_poison` begins.
             if self._owner:
                 self.poisoned = True
                 self._owner = 0

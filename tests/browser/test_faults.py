@@ -44,9 +44,8 @@ def test_a_server_is_killed_and_comes_back(
     channel.join()
     page.make(own_server.url, APP, ada).call("login")
     page.call("join", room)
-    page.run(
-        "Math.random = () => 0.2"
-    )  # waits of up to 1.6 s between attempts: what is sent meanwhile has 10
+    # Waits of up to 1.6 s between attempts: what is sent meanwhile has 10.
+    page.run("Math.random = () => 0.2")
 
     own_server.kill()
     page.wait_for_state("RECONNECTING", "INTERRUPTED")
@@ -192,10 +191,11 @@ def test_a_return_while_the_site_gives_no_tokens(
     proxy.cut()
     page.wait_for_events(1, "error")
     assert page.call("join", names("room")) == [names("ada")]
-    states = page.states()
+    states, tokens = page.states(), page.run("return tokens")
+    assert tokens[:2] == ["login", "return"]
     if time.monotonic() < began + SHORT:  # unless the machine stood still meanwhile
         assert states == ["CONNECTING", "CONNECTED"]
-    assert page.run("return tokens")[:2] == ["login", "return"]
+        assert tokens == ["login", "return"]
 
 
 def test_a_second_login_ends_the_first_for_good(

@@ -90,14 +90,6 @@ def silent(sock: socket.socket) -> None:
         pass
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that refuses connections. It is taken meanwhile, so that nobody else gets it."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield int(taken.getsockname()[1])
-
-
 def protocol(answer: Callable[[Packet], list[Packet]]) -> Callable[[socket.socket], None]:
     """A server that speaks the protocol and says what it is told to."""
 

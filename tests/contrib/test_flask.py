@@ -90,9 +90,8 @@ def test_a_worker_that_its_sibling_puts_out_is_told_in_the_log_of_the_applicatio
         assert other.client.user_id == name
     client.wait_until(rtmsync.ConnectionState.ABORTED, timeout=PATIENCE)
     wait_for(lines)
-    first.extensions[
-        "rtm"
-    ].close()  # when its threads have ended, they have logged what there was to be logged
+    # When its threads have ended, they have logged what there was to be logged.
+    first.extensions["rtm"].close()
     (line,) = lines()
     assert line.name == first.logger.name
     assert "set SERVER_KEY" in line.getMessage()

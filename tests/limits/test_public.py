@@ -35,12 +35,12 @@ from rtmsync.server.config import DEV_APP_ID, ServerConfig
 from rtmsync.server.server import Server
 from rtmsync.server.tokens import AppKeys
 from tests.limits.rows import BAD_IDS, GOOD_IDS, IDS, MESSAGES, ROWS, Place, Row
-from tests.sync.conftest import patient
+from tests.sync.conftest import longer
 
 APP = DEV_APP_ID
 Make = Callable[..., rtmsync.Client]
 WAIT = 30.0
-PATIENCE = patient(DEFAULT_TIMEOUTS, {})["timeouts"]
+PATIENCE = longer(DEFAULT_TIMEOUTS)
 """Longer timeouts: the machine may do much else."""
 
 

@@ -27,14 +27,18 @@ Enter = Callable[..., "rtmsync.Room"]
 
 def patient(defaults: Mapping[str, float], options: dict[str, Any]) -> dict[str, Any]:
     """Options with longer timeouts, where a test names none: the machine may do much else."""
-    longer = {name: max(seconds, 30.0) for name, seconds in defaults.items() if name not in ENDS}
     return {
         "app_id": DEV_APP_ID,
         "rate_limits": False,
         "proxy": None,
         **options,
-        "timeouts": {**longer, **options.get("timeouts", {})},
+        "timeouts": {**longer(defaults), **options.get("timeouts", {})},
     }
+
+
+def longer(defaults: Mapping[str, float]) -> dict[str, float]:
+    """Timeouts of at least 30 s, but for what ends something."""
+    return {name: max(seconds, 30.0) for name, seconds in defaults.items() if name not in ENDS}
 
 
 @pytest.fixture(scope="module")

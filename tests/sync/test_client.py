@@ -32,14 +32,6 @@ def silent() -> Iterator[str]:
         yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.fixture
-def refusing() -> Iterator[int]:
-    """A port that refuses connections, and that nobody else gets meanwhile."""
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))
-        yield kept.getsockname()[1]
-
-
 # --- Login and logout ------------------------------------------------------------------------------------------
 
 
@@ -88,9 +80,9 @@ def test_a_failed_connect_leaves_nothing_open(silent: str, name: str) -> None:
     assert own_threads() == []
 
 
-def test_refused_connections_are_tried_again_within_the_time(refusing: int, name: str) -> None:
+def test_refused_connections_are_tried_again_within_the_time(closed_port: int, name: str) -> None:
     with pytest.raises(rtmsync.RequestTimeout) as caught:
-        rtmsync.connect(f"ws://127.0.0.1:{refusing}", app_id=DEV_APP_ID, user_id=name, timeout=4)
+        rtmsync.connect(f"ws://127.0.0.1:{closed_port}", app_id=DEV_APP_ID, user_id=name, timeout=4)
     assert "refused" in str(caught.value)
     assert isinstance(caught.value.__cause__, rtmsync.ConnectionFailed)
 
@@ -111,8 +103,8 @@ def test_localhost_is_looked_up(server: Server, connect: Connect) -> None:
     assert client.healthy()
 
 
-def test_the_next_url_is_tried(server: Server, connect: Connect, refusing: int) -> None:
-    client = connect(url=[f"ws://127.0.0.1:{refusing}", server.url])
+def test_the_next_url_is_tried(server: Server, connect: Connect, closed_port: int) -> None:
+    client = connect(url=[f"ws://127.0.0.1:{closed_port}", server.url])
     assert client.healthy()
 
 

@@ -137,14 +137,6 @@ def mute() -> Iterator[str]:
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """A port where nobody listens, and that nobody else gets meanwhile."""
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        yield f"ws://127.0.0.1:{silent.getsockname()[1]}"
-
-
-@pytest.fixture
 def http_only() -> Iterator[str]:
     """A web server that knows nothing of WebSockets."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -164,8 +156,9 @@ def http_only() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_not_there_is_tried_for_twelve_seconds(mute: str, nobody: str) -> None:
-    places = {mute: "answer", nobody: "refused", "ws://nowhere.invalid": "nowhere.invalid"}
+def test_a_server_that_is_not_there_is_tried_for_twelve_seconds(mute: str, closed_port: int) -> None:
+    refusing = f"ws://127.0.0.1:{closed_port}"
+    places = {mute: "answer", refusing: "refused", "ws://nowhere.invalid": "nowhere.invalid"}
 
     def attempt(url: str) -> tuple[rtmsync.RtmError, float]:
         started = time.monotonic()
